@@ -1,0 +1,24 @@
+//! The OVA archive: a tar that is walked by its headers and never unpacked.
+//!
+//! ```text
+//!  Input (a file that seeks, or a stream that reads through)
+//!     \--> Walk: header by header --> Member {name, offset, length}, payload read in place
+//!              \--> Index: all members at once --> descriptor, manifest, certificate, member(name)
+//!  Writer: begin(name, length), write, finish --> the same bytes every time
+//! ```
+//!
+//! The `tar` crate is used for the layout of a header only; every rule is ours: names, types,
+//! sizes, checksums, duplicates, what may be missing at the end.
+
+mod block;
+mod extension;
+mod guess;
+mod index;
+mod input;
+mod walk;
+mod writer;
+
+pub use index::Index;
+pub use input::{Input, SeekInput, StreamInput};
+pub use walk::{MAX_MEMBERS, Member, Walk};
+pub use writer::Writer;
