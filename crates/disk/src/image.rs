@@ -1,0 +1,325 @@
+//! A disk image: its capacity, its extents in guest order, and its bytes.
+
+use std::ops::Range;
+
+use crate::{Error, Format, Result, Warning, Workbench, error::Failure};
+
+/// A run of guest bytes and where its content is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// Where the run starts in the guest's disk.
+    pub start_bytes: u64,
+    /// How many guest bytes it has; never 0.
+    pub len_bytes: u64,
+    /// Where its content is.
+    pub kind: ExtentKind,
+}
+
+/// Where the content of an [`Extent`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExtentKind {
+    /// As it is, in the image.
+    Data {
+        /// The byte of the image it starts at.
+        offset_bytes: u64,
+    },
+    /// Zeros, whatever a parent says.
+    Zero,
+    /// Not in this image: the parent's bytes, or zeros when there is no parent.
+    Hole,
+    /// One grain or cluster, compressed in the image.
+    Stored {
+        /// How it is compressed.
+        codec: Codec,
+        /// The byte of the image that its record starts at (a VMDK grain has a header there).
+        offset_bytes: u64,
+        /// How many bytes its record has at most. Never more than the format's limit for one grain.
+        len_bytes: u64,
+    },
+}
+
+/// How a grain or cluster is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Codec {
+    /// RFC 1950: a two-byte header, a deflate stream, an adler32 (VMDK).
+    Zlib,
+    /// RFC 1951: a deflate stream without header and checksum (qcow2).
+    Deflate,
+}
+
+impl Extent {
+    /// The guest byte behind the last one.
+    #[must_use]
+    pub fn end_bytes(&self) -> u64 {
+        self.start_bytes.saturating_add(self.len_bytes)
+    }
+
+    /// Cuts off at most `max_bytes` bytes at the front; the rest, if any, comes second.
+    ///
+    /// A stored grain is never cut, since it is decoded in one piece.
+    #[must_use]
+    pub fn split(self, max_bytes: u64) -> (Self, Option<Self>) {
+        let rest_bytes = self.len_bytes.saturating_sub(max_bytes);
+        if rest_bytes == 0 || max_bytes == 0 || matches!(self.kind, ExtentKind::Stored { .. }) {
+            return (self, None);
+        }
+        let kind = match self.kind {
+            ExtentKind::Data { offset_bytes } => {
+                ExtentKind::Data { offset_bytes: offset_bytes.saturating_add(max_bytes) }
+            }
+            other => other,
+        };
+        let start_bytes = self.start_bytes.saturating_add(max_bytes);
+        (
+            Self { len_bytes: max_bytes, ..self },
+            Some(Self { start_bytes, len_bytes: rest_bytes, kind }),
+        )
+    }
+
+    /// Appends `next` when it continues this extent both in the guest and in the image.
+    pub(crate) fn join(&mut self, next: &Self) -> bool {
+        let joins = self.end_bytes() == next.start_bytes
+            && match (self.kind, next.kind) {
+                (ExtentKind::Zero, ExtentKind::Zero) | (ExtentKind::Hole, ExtentKind::Hole) => true,
+                (ExtentKind::Data { offset_bytes }, ExtentKind::Data { offset_bytes: other }) => {
+                    offset_bytes.checked_add(self.len_bytes) == Some(other)
+                }
+                _ => false,
+            };
+        if joins {
+            self.len_bytes = self.len_bytes.saturating_add(next.len_bytes);
+        }
+        joins
+    }
+}
+
+/// The extents of an image in guest order: no gaps, no overlaps, and their sum is the capacity.
+///
+/// After an error the iterator goes on behind the damaged entry, so that a check finds every fault;
+/// whoever converts ends at the first.
+pub type Extents<'a> = Box<dyn Iterator<Item = Result<Extent>> + Send + 'a>;
+
+/// What is known of an image once it is open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Info {
+    /// The format.
+    pub format: Format,
+    /// The sub-format, as its own world calls it: `streamOptimized`, `qcow2 v3`.
+    pub variant: String,
+    /// The size of the guest's disk; a multiple of 512.
+    pub capacity_bytes: u64,
+    /// The length of the image itself.
+    pub file_bytes: u64,
+    /// The size of a grain or cluster, where the format has such a thing.
+    pub unit_bytes: Option<u64>,
+    /// The names of other files that the image mentions, as text. They are not opened.
+    pub references: Vec<Reference>,
+    /// What was tolerated.
+    pub warnings: Vec<Warning>,
+}
+
+/// The name of another file, found inside an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    /// What the other file is to the image: `extent`, `parent`, `backing file`.
+    pub role: &'static str,
+    /// The name as it is written there. It names nothing on this host.
+    pub name: String,
+}
+
+/// An open disk image of any format.
+///
+/// Its header and directories are validated; its tables are read a window at a time, so an image of
+/// any capacity takes little memory.
+pub trait Image: Send + Sync {
+    /// What is known without reading tables.
+    fn info(&self) -> &Info;
+
+    /// The content of the disk, in guest order.
+    fn extents(&self) -> Extents<'_>;
+
+    /// Decodes one extent that [`extents`](Self::extents) gave, or a part of it cut off by
+    /// [`Extent::split`], into `out`, which has the extent's length.
+    ///
+    /// No table is read, no lock taken and nothing allocated once the workbench has grown: this is
+    /// what the workers of a copy call. Zeros and holes are written as zeros.
+    ///
+    /// # Errors
+    ///
+    /// When the record is damaged or cannot be read, with its grain and byte.
+    fn read_extent(&self, extent: &Extent, bench: &mut Workbench, out: &mut [u8]) -> Result<()>;
+
+    /// Reads the compressed bytes of a stored extent, without the record's own header, which is
+    /// checked.
+    ///
+    /// `buf` is overwritten. The bytes themselves are not inflated.
+    ///
+    /// # Errors
+    ///
+    /// When the extent is not [`ExtentKind::Stored`], or its record is damaged or cannot be read.
+    fn stored(&self, extent: &Extent, buf: &mut Vec<u8>) -> Result<()>;
+
+    /// Reads decoded guest bytes from any place inside the capacity, from any thread.
+    ///
+    /// # Errors
+    ///
+    /// When the range is not inside the capacity, or the image is damaged there.
+    fn read_at(&self, buf: &mut [u8], offset_bytes: u64) -> Result<()>;
+
+    /// The byte ranges of the image that hold headers and tables, in any order.
+    fn metadata(&self) -> Box<dyn Iterator<Item = Range<u64>> + '_>;
+
+    /// The format.
+    fn format(&self) -> Format {
+        self.info().format
+    }
+
+    /// The sub-format, as its own world calls it.
+    fn variant(&self) -> &str {
+        &self.info().variant
+    }
+
+    /// The size of the guest's disk; a multiple of 512.
+    fn capacity_bytes(&self) -> u64 {
+        self.info().capacity_bytes
+    }
+
+    /// What was tolerated when the image was opened.
+    fn warnings(&self) -> &[Warning] {
+        &self.info().warnings
+    }
+}
+
+/// Checks that `out` has the length of the extent.
+pub(crate) fn check_buffer(extent: &Extent, out: &[u8]) -> Result<()> {
+    if out.len() as u64 == extent.len_bytes {
+        return Ok(());
+    }
+    Err(Error::malformed(Failure::Buffer(out.len(), extent.len_bytes)))
+}
+
+/// Reads guest bytes through a lookup that gives the extent around a byte.
+pub(crate) fn read_through(
+    image: &dyn Image,
+    lookup: &dyn Fn(u64) -> Result<Extent>,
+    buf: &mut [u8],
+    offset_bytes: u64,
+) -> Result<()> {
+    let capacity_bytes = image.capacity_bytes();
+    let end = offset_bytes.checked_add(buf.len() as u64);
+    if end.is_none_or(|end| end > capacity_bytes) {
+        let len_bytes = buf.len();
+        let leaf = Failure::OutOfRange { offset_bytes, len_bytes, capacity_bytes };
+        return Err(Error::malformed(leaf));
+    }
+    let mut bench = Workbench::new();
+    let mut decoded = Vec::new();
+    let mut at = offset_bytes;
+    let mut rest = buf;
+    while !rest.is_empty() {
+        let extent = lookup(at)?;
+        let skip = at.saturating_sub(extent.start_bytes);
+        let here = extent.len_bytes.saturating_sub(skip).min(rest.len() as u64);
+        let (part, behind) = rest.split_at_mut(usize::try_from(here).unwrap_or(usize::MAX));
+        if matches!(extent.kind, ExtentKind::Stored { .. }) {
+            decoded.resize(usize::try_from(extent.len_bytes).unwrap_or(usize::MAX), 0);
+            image.read_extent(&extent, &mut bench, &mut decoded)?;
+            let wanted = usize::try_from(skip).ok().and_then(|skip| decoded.get(skip..));
+            if let Some(wanted) = wanted.and_then(|wanted| wanted.get(..part.len())) {
+                part.copy_from_slice(wanted);
+            }
+        } else {
+            let (_, wanted) = extent.split(skip);
+            let wanted = if skip == 0 { Some(extent) } else { wanted };
+            if let Some(wanted) = wanted {
+                image.read_extent(&wanted.split(here).0, &mut bench, part)?;
+            }
+        }
+        rest = behind;
+        at = at.saturating_add(here);
+    }
+    Ok(())
+}
+
+/// Joins neighbours that continue each other, so that long runs come as one extent.
+pub(crate) struct Joined<I> {
+    inner: I,
+    pending: Option<Extent>,
+    failed: Option<Error>,
+}
+
+impl<I: Iterator<Item = Result<Extent>>> Joined<I> {
+    pub(crate) fn new(inner: I) -> Self {
+        Self { inner, pending: None, failed: None }
+    }
+}
+
+impl<I: Iterator<Item = Result<Extent>>> Iterator for Joined<I> {
+    type Item = Result<Extent>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(error) = self.failed.take() {
+            return Some(Err(error));
+        }
+        loop {
+            match self.inner.next() {
+                Some(Ok(extent)) => {
+                    let joined = self.pending.as_mut().is_some_and(|pending| pending.join(&extent));
+                    if !joined && let Some(done) = self.pending.replace(extent) {
+                        return Some(Ok(done));
+                    }
+                }
+                Some(Err(error)) => {
+                    let Some(done) = self.pending.take() else { return Some(Err(error)) };
+                    self.failed = Some(error);
+                    return Some(Ok(done));
+                }
+                None => return self.pending.take().map(Ok),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn extent(start_bytes: u64, len_bytes: u64, kind: ExtentKind) -> Extent {
+        Extent { start_bytes, len_bytes, kind }
+    }
+
+    #[test]
+    fn cuts_data_and_holes_but_never_a_stored_grain() {
+        let data = extent(100, 50, ExtentKind::Data { offset_bytes: 1000 });
+        let (front, rest) = data.split(20);
+        assert_eq!(front, extent(100, 20, ExtentKind::Data { offset_bytes: 1000 }));
+        assert_eq!(rest, Some(extent(120, 30, ExtentKind::Data { offset_bytes: 1020 })));
+        assert_eq!(data.split(50), (data, None));
+        let kind = ExtentKind::Stored { codec: Codec::Zlib, offset_bytes: 0, len_bytes: 9 };
+        assert_eq!(extent(0, 50, kind).split(20).1, None);
+    }
+
+    #[test]
+    fn joins_what_continues_in_the_guest_and_in_the_image() {
+        let data = |start, offset_bytes| extent(start, 10, ExtentKind::Data { offset_bytes });
+        let parts = [
+            Ok(data(0, 100)),
+            Ok(data(10, 110)),
+            Ok(data(20, 500)),
+            Ok(extent(30, 10, ExtentKind::Hole)),
+            Ok(extent(40, 10, ExtentKind::Hole)),
+            Err(Error::malformed("broken")),
+            Ok(extent(60, 10, ExtentKind::Hole)),
+        ];
+        let joined: Vec<_> = Joined::new(parts.into_iter()).map(Result::ok).collect();
+        let want = [
+            Some(extent(0, 20, ExtentKind::Data { offset_bytes: 100 })),
+            Some(data(20, 500)),
+            Some(extent(30, 20, ExtentKind::Hole)),
+            None,
+            Some(extent(60, 10, ExtentKind::Hole)),
+        ];
+        assert_eq!(joined, want);
+    }
+}

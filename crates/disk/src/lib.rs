@@ -1,0 +1,58 @@
+//! Disk images: one folder a format, read and written side by side.
+//!
+//! ```text
+//! ReadAt ---open-------> Image       extents in guest order --> read_extent (any worker) --+
+//! Read -----open_stream> Sequential  pieces as they arrive --> Piece::decode (any worker) -+
+//!                                                                                         v
+//!            Target: place (in order, decides the layout), then write (any worker), then finish
+//!
+//! Image ----> check (every fault)     Image + Image ----> compare (the first difference)
+//! ```
+//!
+//! Nothing here follows a name that is found inside an image: such an image is refused by name.
+//! Reading is done by `pread` alone, so an image can lie inside an archive ([`Slice`]). Every number
+//! of an image is checked before it is used, and bounded before memory is taken for it.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::indexing_slicing,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::expect_used
+    )
+)]
+
+mod check;
+mod compare;
+mod error;
+mod fields;
+mod format;
+mod image;
+mod open;
+mod progress;
+mod read_at;
+mod sequential;
+mod target;
+mod usage;
+mod warning;
+mod workbench;
+mod zero;
+
+pub mod qcow2;
+pub mod raw;
+pub mod vmdk;
+
+pub use check::{Fault, MAX_FAULTS, Report, check};
+pub use compare::{Comparison, compare};
+pub use error::{Error, Kind, MAX_CAPACITY_BYTES, Result};
+pub use format::{Declared, Format, UnknownFormat, detect};
+pub use image::{Codec, Extent, ExtentKind, Extents, Image, Info, Reference};
+pub use open::{open, open_stream};
+pub use progress::{Progress, Unheard};
+pub use read_at::{FileBytes, ReadAt, Slice};
+pub use sequential::{Piece, Sequential};
+pub use target::{CLUSTER_BYTES, Target, WriteAt};
+pub use warning::Warning;
+pub use workbench::Workbench;
+pub use zero::is_zero;

@@ -1,0 +1,57 @@
+//! The dispatcher: from bytes, and what is said of them, to an image.
+
+use std::{
+    io::{Cursor, Read},
+    sync::Arc,
+};
+
+use crate::{
+    Declared, Error, Format, Image, ReadAt, Result, Sequential, error::Failure, format, qcow2, raw,
+    sequential::Forward, vmdk,
+};
+
+/// Opens an image that can be read at any place.
+///
+/// # Errors
+///
+/// Of kind [`Mismatch`](crate::Kind::Mismatch) when the magic does not agree with what was said; of
+/// another kind when the image is damaged, over a limit, or uses what is not read.
+pub fn open(bytes: Arc<dyn ReadAt>, declared: Declared) -> Result<Box<dyn Image>> {
+    match format::settle(declared, || format::detect(&*bytes))? {
+        Format::Raw => Ok(Box::new(raw::Reader::open(bytes)?)),
+        Format::Vmdk => Ok(Box::new(vmdk::Reader::open(bytes)?)),
+        Format::Qcow2 => Ok(Box::new(qcow2::Reader::open(bytes)?)),
+        Format::Vhd => not_yet("a VHD disk"),
+        Format::Vhdx => not_yet("a VHDX disk"),
+        Format::Vdi => not_yet("a VDI disk"),
+    }
+}
+
+/// Opens an image of `len_bytes` bytes that comes from a pipe and is read once, front to end.
+///
+/// Only VMDK (streamOptimized, monolithicSparse) and raw can be read so. The magic is looked for in
+/// the first 512 bytes: a footer, which only a VHD has, is not seen.
+///
+/// # Errors
+///
+/// As [`open`], and when the format or this image cannot be read without going back; the message
+/// then says to save it to a file first.
+pub fn open_stream<'a>(
+    mut reader: Box<dyn Read + Send + 'a>,
+    len_bytes: u64,
+    declared: Declared,
+) -> Result<Box<dyn Sequential + 'a>> {
+    let mut head = Vec::new();
+    reader.by_ref().take(len_bytes.min(format::HEAD_BYTES as u64)).read_to_end(&mut head)?;
+    let format = format::settle(declared, || Ok(format::front_magic(&head)))?;
+    let input = Forward::new(Box::new(Cursor::new(head).chain(reader)), len_bytes);
+    match format {
+        Format::Raw => Ok(Box::new(raw::Stream::open(input)?)),
+        Format::Vmdk => vmdk::open_stream(input),
+        other => Err(Error::unsupported(Failure::NeedsFile(other))),
+    }
+}
+
+fn not_yet<T>(what: &'static str) -> Result<T> {
+    Err(Error::unsupported(Failure::NotYet(what)))
+}

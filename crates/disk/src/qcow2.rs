@@ -1,0 +1,17 @@
+//! qcow2: QEMU's disk format.
+//!
+//! ```text
+//! header ---> L1 table ---> L2 tables ---> clusters: plain, zero, or deflated
+//! ```
+//!
+//! Read: versions 2 and 3 with plain, zero and zlib clusters, without a backing file. Written:
+//! version 3, plain. Numbers are big-endian; sections are those of QEMU's `docs/interop/qcow2.txt`.
+
+mod header;
+mod l1;
+mod reader;
+mod snapshots;
+mod writer;
+
+pub(crate) use reader::Reader;
+pub use writer::Writer;

@@ -1,0 +1,394 @@
+//! A streamOptimized VMDK that is written front to end.
+//!
+//! ```text
+//! header | descriptor | padding | grains, each table behind its grains | directory | footer | end
+//! ```
+
+use std::io::Write;
+
+use libdeflater::{CompressionLvl, Compressor};
+
+use crate::{
+    Error, Result,
+    error::{Failure, Kind, MAX_CAPACITY_BYTES, shown},
+    fields::buffer_len,
+    vmdk::{
+        grain::RECORD_HEADER_BYTES,
+        header::{
+            DIRECTORY_AT_END, FLAG_COMPRESSED, FLAG_MARKERS, FLAG_NEWLINE_TEST, MAGIC,
+            NEWLINE_TEST, SECTOR_BYTES, SECTOR_LEN, TABLE_ENTRIES, TABLE_LEN, TABLE_SECTORS,
+        },
+        map::Table,
+    },
+    zero::is_zero,
+};
+
+/// The sectors of a grain, as VMware writes them.
+const GRAIN_SECTORS: u64 = 128;
+
+/// The bytes of a grain: 64 KiB.
+const GRAIN_BYTES: u64 = GRAIN_SECTORS * SECTOR_BYTES;
+
+/// The sector of the descriptor.
+const DESCRIPTOR_SECTOR: u64 = 1;
+
+/// The sectors that are kept for the descriptor, so that it can be edited in place.
+const DESCRIPTOR_SECTORS: u64 = 20;
+
+/// The first sector of a grain.
+const OVERHEAD_SECTORS: u64 = 128;
+
+/// How a streamOptimized VMDK is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamOptions {
+    /// The size of the guest's disk; rounded up to a multiple of 512.
+    pub capacity_bytes: u64,
+    /// The name that the descriptor gives to its own extent.
+    pub name: String,
+    /// The content id. The caller chooses it, so that the same input gives the same bytes.
+    pub cid: u32,
+    /// The disk controller that the descriptor names.
+    pub adapter: Adapter,
+    /// The virtual hardware version that the descriptor names.
+    pub hardware_version: u32,
+}
+
+impl StreamOptions {
+    /// A disk as VMware exports it: LSI Logic, hardware version 13.
+    #[must_use]
+    pub fn new(capacity_bytes: u64, name: &str, cid: u32) -> Self {
+        Self {
+            capacity_bytes,
+            name: name.to_owned(),
+            cid,
+            adapter: Adapter::LsiLogic,
+            hardware_version: 13,
+        }
+    }
+}
+
+/// The disk controllers that a descriptor can name (`ddb.adapterType`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Adapter {
+    /// IDE.
+    Ide,
+    /// SCSI, BusLogic.
+    BusLogic,
+    /// SCSI, LSI Logic; also written for every other SCSI, SATA and NVMe controller.
+    LsiLogic,
+}
+
+impl Adapter {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ide => "ide",
+            Self::BusLogic => "buslogic",
+            Self::LsiLogic => "lsilogic",
+        }
+    }
+
+    /// Heads and sectors of the geometry that VMware gives to a disk of at least 1 GiB.
+    const fn geometry(self) -> (u64, u64) {
+        match self {
+            Self::Ide => (16, 63),
+            Self::BusLogic | Self::LsiLogic => (255, 63),
+        }
+    }
+}
+
+/// A streamOptimized VMDK that is being written, grain by grain in guest order.
+pub struct StreamWriter<W> {
+    output: W,
+    /// The sector that the next byte of the output belongs to.
+    sector: u64,
+    capacity_bytes: u64,
+    compressor: Compressor,
+    record: Vec<u8>,
+    /// The table of the grains that are written now, and its number.
+    table: Box<Table>,
+    table_number: u64,
+    /// The sector of each table, 0 for one without grains.
+    directory: Vec<u32>,
+    /// The least number that the next grain may have.
+    next_grain: u64,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum WriteError {
+    #[error("a disk of no size cannot be written as a VMDK")]
+    Empty,
+    #[error("the file name '{0}' has a quote or a control character, or is over 255 bytes")]
+    Name(String),
+    #[error("grain {found} comes behind grain {next}")]
+    Order { found: u64, next: u64 },
+    #[error("grain {index} has {found} bytes, it needs {wanted}")]
+    Length { index: u64, found: usize, wanted: u64 },
+    #[error("sector {0} of the file is behind what a grain table can name")]
+    TooFar(u64),
+    #[error("a grain cannot be compressed into {0} bytes")]
+    Compress(usize),
+}
+
+impl<W> std::fmt::Debug for StreamWriter<W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "StreamWriter({} bytes, sector {})", self.capacity_bytes, self.sector)
+    }
+}
+
+impl<W: Write> StreamWriter<W> {
+    /// Writes the header and the descriptor.
+    ///
+    /// # Errors
+    ///
+    /// When the capacity is 0 or over [`MAX_CAPACITY_BYTES`], the name has a quote or a control
+    /// character, or the output cannot be written.
+    pub fn create(output: W, options: &StreamOptions) -> Result<Self> {
+        let capacity_bytes = options.capacity_bytes;
+        if capacity_bytes == 0 {
+            return Err(Error::malformed(WriteError::Empty));
+        }
+        if capacity_bytes > MAX_CAPACITY_BYTES {
+            return Err(Error::new(Kind::Limit, Failure::Capacity(capacity_bytes)));
+        }
+        let name = &options.name;
+        if name.len() > 255 || name.contains(|c: char| c == '"' || c.is_control()) {
+            return Err(Error::malformed(WriteError::Name(shown(name))));
+        }
+        let capacity_bytes = capacity_bytes.next_multiple_of(SECTOR_BYTES);
+        let tables = capacity_bytes.div_ceil(GRAIN_BYTES).div_ceil(TABLE_ENTRIES);
+        let mut writer = Self {
+            output,
+            sector: 0,
+            capacity_bytes,
+            compressor: Compressor::new(CompressionLvl::default()),
+            record: Vec::new(),
+            table: Box::new([0; TABLE_LEN]),
+            table_number: 0,
+            directory: vec![0; buffer_len(tables)],
+            next_grain: 0,
+        };
+        writer.put(&header(capacity_bytes, DIRECTORY_AT_END))?;
+        let mut front = descriptor(options, capacity_bytes).into_bytes();
+        let front_sectors = OVERHEAD_SECTORS.saturating_sub(DESCRIPTOR_SECTOR);
+        front.resize(buffer_len(front_sectors.saturating_mul(SECTOR_BYTES)), 0);
+        writer.put(&front)?;
+        Ok(writer)
+    }
+
+    /// Writes one grain of 64 KiB: number `index`, greater than the one before. A grain of zeros is
+    /// left out. The last grain of a disk may be short.
+    ///
+    /// # Errors
+    ///
+    /// When the index does not grow or is behind the capacity, `grain` has the wrong length, or the
+    /// output cannot be written.
+    pub fn write_grain(&mut self, index: u64, grain: &[u8]) -> Result<()> {
+        if index < self.next_grain {
+            let leaf = WriteError::Order { found: index, next: self.next_grain };
+            return Err(Error::malformed(leaf));
+        }
+        let rest = self.capacity_bytes.saturating_sub(index.saturating_mul(GRAIN_BYTES));
+        let wanted = rest.min(GRAIN_BYTES);
+        if wanted == 0 || grain.len() as u64 != wanted {
+            let leaf = WriteError::Length { index, found: grain.len(), wanted };
+            return Err(Error::malformed(leaf));
+        }
+        self.next_grain = index.saturating_add(1);
+        if is_zero(grain) {
+            return Ok(());
+        }
+        if index / TABLE_ENTRIES != self.table_number {
+            self.write_table()?;
+            self.table_number = index / TABLE_ENTRIES;
+        }
+        let sector = self.table_sector()?;
+        let slot = usize::try_from(index % TABLE_ENTRIES).ok();
+        if let Some(entry) = slot.and_then(|slot| self.table.get_mut(slot)) {
+            *entry = sector;
+        }
+        self.write_record(index, grain)
+    }
+
+    /// Writes the tables, the footer and the end-of-stream marker, and gives the output back.
+    ///
+    /// # Errors
+    ///
+    /// When the output cannot be written.
+    pub fn finish(mut self) -> Result<W> {
+        self.write_table()?;
+        let mut directory: Vec<u8> =
+            self.directory.iter().flat_map(|at| at.to_le_bytes()).collect();
+        directory.resize(directory.len().next_multiple_of(SECTOR_LEN), 0);
+        self.put(&marker(directory.len() as u64 / SECTOR_BYTES, 2))?;
+        let directory_sector = self.sector;
+        self.put(&directory)?;
+        self.put(&marker(1, 3))?;
+        self.put(&header(self.capacity_bytes, directory_sector))?;
+        self.put(&[0; SECTOR_LEN])?;
+        self.output.flush()?;
+        Ok(self.output)
+    }
+
+    /// Compresses a grain and writes its record.
+    ///
+    /// The last grain of a disk is stored at full length, which every reader takes.
+    fn write_record(&mut self, index: u64, grain: &[u8]) -> Result<()> {
+        let mut whole = Vec::new();
+        let grain = if grain.len() as u64 == GRAIN_BYTES {
+            grain
+        } else {
+            whole.extend_from_slice(grain);
+            whole.resize(buffer_len(GRAIN_BYTES), 0);
+            &whole
+        };
+        let header_bytes = buffer_len(RECORD_HEADER_BYTES);
+        let bound = self.compressor.zlib_compress_bound(grain.len());
+        let mut record = std::mem::take(&mut self.record);
+        record.resize(header_bytes.saturating_add(bound), 0);
+        let stream = record.get_mut(header_bytes..).unwrap_or_default();
+        let compressed = self.compressor.zlib_compress(grain, stream);
+        let len = compressed.map_err(|_| Error::malformed(WriteError::Compress(bound)))?;
+        let start = index.saturating_mul(GRAIN_SECTORS).to_le_bytes();
+        let size = u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes();
+        for (to, from) in record.iter_mut().zip(start.iter().chain(&size)) {
+            *to = *from;
+        }
+        record.truncate(header_bytes.saturating_add(len));
+        record.resize(record.len().next_multiple_of(SECTOR_LEN), 0);
+        self.put(&record)?;
+        self.record = record;
+        Ok(())
+    }
+
+    /// Writes the current table, if it has a grain, and starts the next.
+    fn write_table(&mut self) -> Result<()> {
+        if self.table.iter().all(|entry| *entry == 0) {
+            return Ok(());
+        }
+        self.put(&marker(TABLE_SECTORS, 1))?;
+        let sector = self.table_sector()?;
+        if let Some(entry) = self.directory.get_mut(buffer_len(self.table_number)) {
+            *entry = sector;
+        }
+        let raw: Vec<u8> = self.table.iter().flat_map(|entry| entry.to_le_bytes()).collect();
+        self.put(&raw)?;
+        self.table.fill(0);
+        Ok(())
+    }
+
+    /// The current sector as a grain table names it.
+    fn table_sector(&self) -> Result<u32> {
+        u32::try_from(self.sector)
+            .map_err(|_| Error::new(Kind::Limit, WriteError::TooFar(self.sector)))
+    }
+
+    /// Writes whole sectors.
+    fn put(&mut self, bytes: &[u8]) -> Result<()> {
+        self.output.write_all(bytes)?;
+        self.sector = self.sector.saturating_add(bytes.len() as u64 / SECTOR_BYTES);
+        Ok(())
+    }
+}
+
+/// A header, or a footer, which is a header that knows where the directory is.
+fn header(capacity_bytes: u64, directory_sector: u64) -> [u8; SECTOR_LEN] {
+    let flags = FLAG_NEWLINE_TEST | FLAG_COMPRESSED | FLAG_MARKERS;
+    let fields = [
+        MAGIC.to_vec(),
+        3_u32.to_le_bytes().to_vec(),
+        flags.to_le_bytes().to_vec(),
+        (capacity_bytes / SECTOR_BYTES).to_le_bytes().to_vec(),
+        GRAIN_SECTORS.to_le_bytes().to_vec(),
+        DESCRIPTOR_SECTOR.to_le_bytes().to_vec(),
+        DESCRIPTOR_SECTORS.to_le_bytes().to_vec(),
+        512_u32.to_le_bytes().to_vec(), // entries of a grain table
+        0_u64.to_le_bytes().to_vec(),   // redundant directory: none
+        directory_sector.to_le_bytes().to_vec(),
+        OVERHEAD_SECTORS.to_le_bytes().to_vec(),
+        vec![0], // closed cleanly
+        NEWLINE_TEST.to_vec(),
+        1_u16.to_le_bytes().to_vec(), // deflate
+    ];
+    sector(&fields.concat())
+}
+
+/// A marker: how many sectors follow, and of what.
+fn marker(sectors: u64, kind: u32) -> [u8; SECTOR_LEN] {
+    sector(&[&sectors.to_le_bytes()[..], &[0; 4], &kind.to_le_bytes()].concat())
+}
+
+/// A sector that begins with `bytes`.
+fn sector(bytes: &[u8]) -> [u8; SECTOR_LEN] {
+    let mut sector = [0; SECTOR_LEN];
+    for (to, from) in sector.iter_mut().zip(bytes) {
+        *to = *from;
+    }
+    sector
+}
+
+fn descriptor(options: &StreamOptions, capacity_bytes: u64) -> String {
+    let StreamOptions { name, cid, adapter, hardware_version, .. } = options;
+    let sectors = capacity_bytes / SECTOR_BYTES;
+    let (heads, track) = adapter.geometry();
+    let cylinders = sectors.checked_div(heads.saturating_mul(track)).unwrap_or_default().max(1);
+    let adapter = adapter.as_str();
+    format!(
+        "# Disk DescriptorFile\nversion=1\nCID={cid:08x}\nparentCID=ffffffff\n\
+         createType=\"streamOptimized\"\n\n# Extent description\nRDONLY {sectors} SPARSE \"{name}\"\n\n\
+         # The Disk Data Base\n#DDB\n\nddb.adapterType = \"{adapter}\"\n\
+         ddb.geometry.cylinders = \"{cylinders}\"\nddb.geometry.heads = \"{heads}\"\n\
+         ddb.geometry.sectors = \"{track}\"\nddb.virtualHWVersion = \"{hardware_version}\"\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vmdk::{descriptor::Descriptor, header::Header};
+
+    fn options() -> StreamOptions {
+        StreamOptions::new(100_000, "disk.vmdk", 0xfeed)
+    }
+
+    #[test]
+    fn writes_what_its_own_parsers_read() {
+        let writer = StreamWriter::create(Vec::new(), &options()).unwrap();
+        let file = writer.finish().unwrap();
+        let header = Header::parse(&file, 0).unwrap();
+        assert_eq!(header.capacity_bytes(), 100_352);
+        let footer = Header::parse(&file[file.len() - 1024..], 0).unwrap();
+        assert_eq!(header.differs(&footer), None);
+        assert!(footer.directory_sector().is_some());
+        let descriptor = Descriptor::parse(&file[512..21 * 512]).unwrap();
+        assert_eq!(descriptor.content_id, Some(0xfeed));
+        assert_eq!(descriptor.extents[0].sectors, 196);
+        assert!(descriptor.refuse_incomplete().is_ok());
+    }
+
+    #[test]
+    fn refuses_what_does_not_fit() {
+        let create = |change: &dyn Fn(&mut StreamOptions)| {
+            let mut options = options();
+            change(&mut options);
+            StreamWriter::create(Vec::new(), &options).unwrap_err().to_string()
+        };
+        assert_eq!(
+            create(&|options| options.capacity_bytes = 0),
+            "a disk of no size cannot be written as a VMDK"
+        );
+        assert!(create(&|options| options.capacity_bytes = u64::MAX).contains("over the limit"));
+        assert_eq!(
+            create(&|options| options.name = "a\"b\n".to_owned()),
+            "the file name 'a\\\"b\\n' has a quote or a control character, or is over 255 bytes"
+        );
+        let mut writer = StreamWriter::create(Vec::new(), &options()).unwrap();
+        writer.write_grain(1, &[1; 34_816]).unwrap();
+        for (index, len, want) in [
+            (1, 34_816, "grain 1 comes behind grain 2"),
+            (2, 65_536, "grain 2 has 65536 bytes, it needs 0"),
+        ] {
+            let error = writer.write_grain(index, &vec![1; len]).unwrap_err();
+            assert_eq!(error.to_string(), want);
+        }
+    }
+}

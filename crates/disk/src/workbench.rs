@@ -1,0 +1,180 @@
+//! What a worker keeps between grains, and how a grain is inflated.
+
+use libdeflater::{DecompressionError, Decompressor};
+
+/// The decompressor and the buffers of one worker, used again for each grain.
+pub struct Workbench {
+    pub(crate) inflater: Inflater,
+    /// The compressed record of a grain.
+    pub(crate) record: Vec<u8>,
+    /// A whole grain, where only its front is wanted.
+    pub(crate) grain: Vec<u8>,
+}
+
+impl Workbench {
+    /// Sets up a workbench; its buffers grow to the size of one grain when they are first used.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { inflater: Inflater(Decompressor::new()), record: Vec::new(), grain: Vec::new() }
+    }
+}
+
+impl Default for Workbench {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Debug for Workbench {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Workbench").finish_non_exhaustive()
+    }
+}
+
+/// Inflates one grain or cluster at a time, never into more room than it is given.
+pub(crate) struct Inflater(Decompressor);
+
+/// Why a compressed grain cannot be inflated.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum InflateError {
+    #[error("the zlib header is {0:#06x}, which is no deflate stream without a dictionary")]
+    Header(u16),
+    #[error("a compressed stream of {0} bytes is too short")]
+    Short(usize),
+    #[error("the adler32 is {said:#010x}, that of the data is {found:#010x}")]
+    Checksum { said: u32, found: u32 },
+    #[error("the deflate stream is damaged")]
+    Damaged,
+    #[error("it inflates to more than {0} bytes")]
+    Over(usize),
+    #[error("it inflates to {found} bytes, not to {wanted}")]
+    Length { found: usize, wanted: usize },
+}
+
+/// The bytes of a zlib stream before its deflate stream (RFC 1950).
+const ZLIB_HEADER_BYTES: usize = 2;
+
+/// The bytes of a zlib stream behind its deflate stream: the adler32 (RFC 1950).
+const ZLIB_TRAILER_BYTES: usize = 4;
+
+impl Inflater {
+    /// Inflates a zlib stream into the front of `out` and says how many bytes came out.
+    pub(crate) fn zlib(&mut self, stream: &[u8], out: &mut [u8]) -> Result<usize, InflateError> {
+        let header = stream.first_chunk().ok_or(InflateError::Short(stream.len()))?;
+        let header = u16::from_be_bytes(*header);
+        let deflate = header & 0x0f00 == 0x0800;
+        let dictionary = header & 0x0020 != 0;
+        if !deflate || dictionary || !header.is_multiple_of(31) {
+            return Err(InflateError::Header(header));
+        }
+        match self.0.zlib_decompress(stream, out) {
+            Ok(found) => Ok(found),
+            Err(DecompressionError::InsufficientSpace) => Err(InflateError::Over(out.len())),
+            Err(DecompressionError::BadData) => Err(self.diagnose(stream, out)),
+        }
+    }
+
+    /// Inflates a bare deflate stream into the front of `out` and says how many bytes came out.
+    pub(crate) fn deflate(&mut self, stream: &[u8], out: &mut [u8]) -> Result<usize, InflateError> {
+        self.0.deflate_decompress(stream, out).map_err(|error| match error {
+            DecompressionError::InsufficientSpace => InflateError::Over(out.len()),
+            DecompressionError::BadData => InflateError::Damaged,
+        })
+    }
+
+    /// Inflates a bare deflate stream that fills `out` exactly.
+    ///
+    /// QEMU also reads a stream that fills the cluster and then lacks its end code; libdeflate does
+    /// not, so such a stream is inflated a second time, by zlib-rs.
+    pub(crate) fn deflate_exact(
+        &mut self,
+        stream: &[u8],
+        out: &mut [u8],
+    ) -> Result<(), InflateError> {
+        let wanted = out.len();
+        match self.deflate(stream, out) {
+            Ok(found) if found == wanted => Ok(()),
+            Ok(found) => Err(InflateError::Length { found, wanted }),
+            Err(error) => {
+                let mut tolerant = flate2::Decompress::new(false);
+                let done = tolerant.decompress(stream, out, flate2::FlushDecompress::Sync);
+                let filled = done.is_ok() && tolerant.total_out() == wanted as u64;
+                if filled { Ok(()) } else { Err(error) }
+            }
+        }
+    }
+
+    /// Tells a wrong checksum from a damaged stream, which the decompressor does not.
+    fn diagnose(&mut self, stream: &[u8], out: &mut [u8]) -> InflateError {
+        let Some((body, said)) = stream
+            .get(ZLIB_HEADER_BYTES..)
+            .and_then(<[u8]>::split_last_chunk::<ZLIB_TRAILER_BYTES>)
+        else {
+            return InflateError::Short(stream.len());
+        };
+        match self.deflate(body, out) {
+            Ok(len) => {
+                let found = libdeflater::adler32(out.get(..len).unwrap_or_default());
+                InflateError::Checksum { said: u32::from_be_bytes(*said), found }
+            }
+            Err(error) => error,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use libdeflater::{CompressionLvl, Compressor};
+
+    use super::*;
+
+    fn zlib(data: &[u8]) -> Vec<u8> {
+        let mut compressor = Compressor::new(CompressionLvl::default());
+        let mut out = vec![0; compressor.zlib_compress_bound(data.len())];
+        let len = compressor.zlib_compress(data, &mut out).unwrap();
+        out.truncate(len);
+        out
+    }
+
+    #[test]
+    fn says_what_is_wrong_with_a_stream() {
+        let good = zlib(&[7; 1000]);
+        let mut inflater = Workbench::new().inflater;
+        let mut out = [0; 1000];
+        assert_eq!(inflater.zlib(&good, &mut out), Ok(1000));
+        assert_eq!(out, [7; 1000]);
+        let spoil = |at: usize, bits: u8| {
+            let mut bad = good.clone();
+            bad[at] ^= bits;
+            bad
+        };
+        let last = good.len() - 1;
+        let sum = libdeflater::adler32(&[7; 1000]);
+        for (stream, want) in [
+            (
+                spoil(last, 1),
+                format!("the adler32 is {:#010x}, that of the data is {sum:#010x}", sum ^ 1),
+            ),
+            (
+                spoil(0, 1),
+                "the zlib header is 0x799c, which is no deflate stream without a dictionary"
+                    .to_owned(),
+            ),
+            (spoil(2, 6), "the deflate stream is damaged".to_owned()),
+            (zlib(&[7; 1001]), "it inflates to more than 1000 bytes".to_owned()),
+            (vec![0x78], "a compressed stream of 1 bytes is too short".to_owned()),
+        ] {
+            assert_eq!(inflater.zlib(&stream, &mut out).unwrap_err().to_string(), want);
+        }
+        assert_eq!(inflater.zlib(&zlib(&[7; 10]), &mut out), Ok(10));
+    }
+
+    #[test]
+    fn refuses_a_stream_that_is_cut_anywhere() {
+        let good = zlib(b"grain after grain after grain, and a few bytes more");
+        let mut inflater = Workbench::new().inflater;
+        for len in 0..good.len() {
+            assert!(inflater.zlib(&good[..len], &mut [0; 100]).is_err(), "{len}");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! What is said of an image, and what it is.
+
+use std::io::Cursor;
+
+use disk::{Declared, Format, Kind, open_stream};
+
+use crate::sample::{self, content, refusal};
+
+#[test]
+fn refuses_the_formats_that_are_not_read_yet_by_name() {
+    let with = |at: usize, magic: &[u8]| {
+        let mut bytes = vec![0; 4096];
+        bytes[at..at + magic.len()].copy_from_slice(magic);
+        bytes
+    };
+    for (bytes, format, want) in [
+        (with(0, b"COWD"), Format::Vmdk, "a COWD (vmfsSparse) delta is not read yet"),
+        (with(0, b"\xbe\xba\xfe\xca\0\0\0\0"), Format::Vmdk, "an seSparse delta is not read yet"),
+        (
+            b"# Disk DescriptorFile\nRW 8 FLAT \"a\" 0\n".to_vec(),
+            Format::Vmdk,
+            "a VMDK whose extents are other files is not read yet",
+        ),
+        (with(0, b"conectix"), Format::Vhd, "a VHD disk is not read yet"),
+        (with(0, b"vhdxfile"), Format::Vhdx, "a VHDX disk is not read yet"),
+        (with(64, &[0x7f, 0x10, 0xda, 0xbe]), Format::Vdi, "a VDI disk is not read yet"),
+    ] {
+        let error = refusal(&bytes, format);
+        assert_eq!((error.to_string().as_str(), error.kind()), (want, Kind::Unsupported));
+    }
+}
+
+#[test]
+fn a_disk_that_is_stated_to_be_raw_is_never_probed() {
+    let bytes = sample::qcow2(&content(1 << 20, &[1]));
+    let image = sample::open(&bytes, Format::Raw).unwrap();
+    assert_eq!(sample::read_all(&*image).unwrap(), bytes);
+    assert_eq!(sample::read_pipe(&bytes, Format::Raw).unwrap().0, bytes);
+}
+
+#[test]
+fn a_pipe_is_told_by_its_first_bytes_and_only_some_formats_can_be_read_so() {
+    let bytes = sample::qcow2(&content(1 << 20, &[1]));
+    let open = |declared| {
+        open_stream(Box::new(Cursor::new(bytes.clone())), bytes.len() as u64, declared).err()
+    };
+    let error = open(Declared::Unknown).unwrap();
+    assert_eq!(error.to_string(), "qcow2 cannot be read from a pipe, save it to a file first");
+    let error = open(Declared::Claimed(Format::Raw)).unwrap();
+    assert_eq!(error.to_string(), "the image is qcow2, raw was said");
+}
+
+#[test]
+fn a_raw_image_has_the_bytes_of_its_file() {
+    let disk = content(3 * sample::GRAIN + 512, &[1, 3]);
+    let image = sample::open(&disk, Format::Raw).unwrap();
+    assert_eq!(sample::read_all(&*image).unwrap(), disk);
+    let image = sample::open(&disk[..1000], Format::Raw).unwrap();
+    assert_eq!(image.capacity_bytes(), 1024);
+    assert_eq!(
+        image.warnings()[0].to_string(),
+        "1000 bytes are no multiple of 512, padded with zeros to 1024"
+    );
+    let mut end = [1; 30];
+    image.read_at(&mut end, 994).unwrap();
+    assert_eq!(end[6..], [0; 24]);
+    assert_eq!(
+        image.read_at(&mut end, 1000).unwrap_err().to_string(),
+        "30 bytes from byte 1000 of the disk were asked for, its capacity is 1024 bytes"
+    );
+}

@@ -1,0 +1,13 @@
+//! Whole images: written, read back, damaged, and read by QEMU where it is installed.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic_in_result_fn,
+    reason = "helpers of tests fail as tests do"
+)]
+
+mod detection;
+mod hosted_sparse;
+mod oracle;
+mod qcow2_image;
+mod sample;
+mod stream_optimized;
