@@ -1,0 +1,186 @@
+//! The machine itself: names, processors, memory, firmware.
+
+use vm::{Accelerator, Chipset, Cpus, Firmware, Machine};
+
+use super::text::Text;
+use crate::{
+    Error,
+    error::{Item, Refusal},
+};
+
+/// The longest name: it becomes a file name of libvirt's, and Linux ends those at 255 bytes.
+const MAX_NAME_BYTES: u64 = 255;
+/// relift's own bounds on memory: 1 MiB, under which no firmware starts, and 64 TiB.
+const MEMORY_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=64 << 40;
+/// As many processors as an 8-bit APIC id has numbers for; more need interrupt remapping.
+pub(crate) const PLAIN_APIC_CPUS: u32 = 255;
+/// QEMU's own limit on the processors of a q35 board, as of QEMU 9.1.
+const MAX_CPUS: u32 = 4096;
+
+pub(super) fn check(machine: &Machine) -> Result<(), Error> {
+    check_names(machine)?;
+    check_memory(machine.memory_bytes)?;
+    check_cpus(&machine.cpus, max_cpus(machine))?;
+    // Secure Boot needs system management mode, which i440fx lacks: "Unable to find any firmware".
+    if machine.firmware == Firmware::UefiSecure && machine.chipset == Chipset::Pc {
+        return Err(
+            Item::Machine.refuse(Refusal::Needs { what: "Secure Boot", needs: "the q35 board" })
+        );
+    }
+    Ok(())
+}
+
+fn check_names(machine: &Machine) -> Result<(), Error> {
+    let name = Text::new(Item::Machine, "name", &machine.name);
+    name.require_line()?;
+    name.require_length(MAX_NAME_BYTES)?;
+    // libvirt names files and folders after the machine.
+    if machine.name.contains('/') || matches!(machine.name.as_str(), "." | "..") {
+        return Err(name.refuse("a file name"));
+    }
+    if let Some(title) = &machine.title {
+        Text::new(Item::Machine, "title", title).require_line()?;
+    }
+    if let Some(description) = &machine.description {
+        Text::new(Item::Machine, "description", description).require_xml()?;
+    }
+    if let Some(osinfo) = &machine.guest.osinfo {
+        check_osinfo(Text::new(Item::Machine, "libosinfo id", osinfo), osinfo)?;
+    }
+    Ok(())
+}
+
+fn check_osinfo(text: Text<'_>, id: &str) -> Result<(), Error> {
+    text.require_line()?;
+    let is_url = id.starts_with("http://") || id.starts_with("https://");
+    if is_url && !id.contains(char::is_whitespace) { Ok(()) } else { Err(text.refuse("a URL")) }
+}
+
+fn check_memory(bytes: u64) -> Result<(), Error> {
+    Item::Machine.require_range("memory", bytes, MEMORY_BYTES)?;
+    if bytes.is_multiple_of(1024) {
+        return Ok(());
+    }
+    Err(Item::Machine.refuse(Refusal::Memory { bytes, wanted: "a multiple of 1024" }))
+}
+
+/// Interrupt remapping is an Intel IOMMU on q35 with KVM's split interrupt controller.
+fn max_cpus(machine: &Machine) -> u32 {
+    match (machine.chipset, machine.accelerator) {
+        (Chipset::Q35, Accelerator::Kvm) => MAX_CPUS,
+        _ => PLAIN_APIC_CPUS,
+    }
+}
+
+fn check_cpus(cpus: &Cpus, most: u32) -> Result<(), Error> {
+    Item::Cpus.require_range("count", cpus.count.into(), 1..=most.into())?;
+    if let Some(model) = &cpus.model {
+        Text::new(Item::Cpus, "model", model).require_token()?;
+    }
+    let Some(topology) = cpus.topology else { return Ok(()) };
+    let product =
+        topology.sockets.checked_mul(topology.cores).and_then(|n| n.checked_mul(topology.threads));
+    if product == Some(cpus.count) {
+        return Ok(());
+    }
+    Err(Item::Cpus.refuse(Refusal::Topology {
+        sockets: topology.sockets,
+        cores: topology.cores,
+        threads: topology.threads,
+        count: cpus.count,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use vm::Topology;
+
+    use super::*;
+    use crate::check::tests::{assert_refusals, sound};
+
+    #[test]
+    fn refuses_names_that_libvirt_cannot_keep() {
+        assert_refusals(&[
+            (|m| m.name = "a/b".into(), r#"machine: name "a/b" is not a file name"#),
+            (|m| m.name = "..".into(), r#"machine: name ".." is not a file name"#),
+            (|m| m.name = String::new(), r#"machine: name "" is not a word"#),
+            (|m| m.name = "a\0".into(), "machine: name holds the character U+0000 at byte 1"),
+            (|m| m.name = "ü".repeat(128), "machine: name has 256 bytes, 255 are allowed"),
+            (
+                |m| m.title = Some("a\nb".into()),
+                "machine: title holds the character U+000A at byte 1",
+            ),
+            (
+                |m| m.description = Some("a\x1b[31m".into()),
+                "machine: description holds the character U+001B at byte 1",
+            ),
+            (
+                |m| m.guest.osinfo = Some("debian12".into()),
+                r#"machine: libosinfo id "debian12" is not a URL"#,
+            ),
+        ]);
+    }
+
+    #[test]
+    fn refuses_memory_out_of_range_or_between_kibibytes() {
+        assert_refusals(&[
+            (|m| m.memory_bytes = 0, "machine: memory of 0 is not in 1048576..=70368744177664"),
+            (
+                |m| m.memory_bytes = u64::MAX,
+                "machine: memory of 18446744073709551615 is not in 1048576..=70368744177664",
+            ),
+            (
+                |m| m.memory_bytes = (1 << 20) + 512,
+                "machine: memory of 1049088 bytes is not a multiple of 1024",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn refuses_processors_that_do_not_add_up() {
+        const fn grouped(sockets: u32, cores: u32, threads: u32) -> Option<Topology> {
+            Some(Topology { sockets, cores, threads })
+        }
+        assert_refusals(&[
+            (|m| m.cpus.count = 0, "cpus: count of 0 is not in 1..=4096"),
+            (|m| m.cpus.count = 4097, "cpus: count of 4097 is not in 1..=4096"),
+            (
+                |m| m.cpus.topology = grouped(1, 2, 2),
+                "cpus: 1 sockets x 2 cores x 2 threads are not 2 processors",
+            ),
+            (
+                |m| m.cpus.topology = grouped(65_536, 65_536, 2),
+                "cpus: 65536 sockets x 65536 cores x 2 threads are not 2 processors",
+            ),
+            (
+                |m| m.cpus.model = Some("EPYC,+svm".into()),
+                r#"cpus: model "EPYC,+svm" is not made of letters, digits and ._+- only"#,
+            ),
+        ]);
+    }
+
+    #[test]
+    fn allows_more_than_255_processors_on_q35_with_kvm_only() {
+        let mut machine = sound();
+        machine.cpus.count = 256;
+        check(&machine).unwrap();
+        assert_refusals(&[
+            (
+                |m| (m.cpus.count, m.chipset) = (256, Chipset::Pc),
+                "cpus: count of 256 is not in 1..=255",
+            ),
+            (
+                |m| (m.cpus.count, m.accelerator) = (256, Accelerator::Qemu),
+                "cpus: count of 256 is not in 1..=255",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn refuses_secure_boot_on_i440fx() {
+        assert_refusals(&[(
+            |m| (m.chipset, m.firmware) = (Chipset::Pc, Firmware::UefiSecure),
+            "machine: Secure Boot needs the q35 board",
+        )]);
+    }
+}

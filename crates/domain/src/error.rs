@@ -1,0 +1,199 @@
+//! Why a machine cannot be written.
+
+use std::{fmt, io, ops::RangeInclusive};
+
+use code::Code;
+use thiserror::Error as ThisError;
+
+/// A machine that no domain XML is written for: which item of it, and why.
+#[derive(Debug)]
+pub struct Error {
+    item: Item,
+    refusal: Refusal,
+}
+
+/// What kind of refusal an [`Error`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// The XML could not be put together in memory.
+    Io,
+    /// The machine contradicts itself or holds text that XML or libvirt has no place for.
+    Malformed,
+    /// The machine asks for a device that this writer has no element for.
+    Unsupported,
+    /// A number is out of the range that libvirt, QEMU or the guest accepts.
+    Limit,
+}
+
+impl Error {
+    /// What kind of refusal it is.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.refusal.kind()
+    }
+
+    /// The published code of the refusal.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self.kind() {
+            Kind::Io => Code::E0508,
+            Kind::Malformed => Code::E0303,
+            Kind::Unsupported => Code::E0305,
+            Kind::Limit => Code::E0304,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.item, self.refusal)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.refusal.source()
+    }
+}
+
+/// The item of the machine that an error is about; lists are counted from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Item {
+    Machine,
+    Cpus,
+    Controller(usize),
+    Disk(usize),
+    Removable(usize),
+    Nic(usize),
+    Video,
+    Sound,
+    Usb,
+    Serials,
+}
+
+impl Item {
+    /// Says that this item is refused, and why.
+    pub(crate) const fn refuse(self, refusal: Refusal) -> Error {
+        Error { item: self, refusal }
+    }
+
+    /// Refuses a number that is not from `low` to `high`.
+    pub(crate) fn require_range(
+        self,
+        what: &'static str,
+        found: u64,
+        allowed: RangeInclusive<u64>,
+    ) -> Result<(), Error> {
+        if allowed.contains(&found) {
+            return Ok(());
+        }
+        let (low, high) = allowed.into_inner();
+        Err(self.refuse(Refusal::Range { what, found, low, high }))
+    }
+}
+
+impl fmt::Display for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Machine => f.write_str("machine"),
+            Self::Cpus => f.write_str("cpus"),
+            Self::Controller(at) => write!(f, "controller {at}"),
+            Self::Disk(at) => write!(f, "disk {at}"),
+            Self::Removable(at) => write!(f, "removable {at}"),
+            Self::Nic(at) => write!(f, "nic {at}"),
+            Self::Video => f.write_str("video"),
+            Self::Sound => f.write_str("sound"),
+            Self::Usb => f.write_str("usb"),
+            Self::Serials => f.write_str("serials"),
+        }
+    }
+}
+
+/// The reason of a refusal.
+#[derive(Debug, ThisError)]
+pub(crate) enum Refusal {
+    #[error("the XML could not be put together")]
+    Xml(#[source] io::Error),
+    #[error("{what} of {found} is not in {low}..={high}")]
+    Range { what: &'static str, found: u64, low: u64, high: u64 },
+    #[error("{part} {found} is not in 0..={high} on {on}")]
+    Address { part: &'static str, found: u16, high: u16, on: &'static str },
+    #[error("memory of {bytes} bytes is not {wanted}")]
+    Memory { bytes: u64, wanted: &'static str },
+    #[error("{sockets} sockets x {cores} cores x {threads} threads are not {count} processors")]
+    Topology { sockets: u32, cores: u32, threads: u32, count: u32 },
+    #[error("{what} holds the character U+{:04X} at byte {at}", u32::from(*found))]
+    Character { what: &'static str, found: char, at: usize },
+    #[error("{what} has {bytes} bytes, {most} are allowed")]
+    Length { what: &'static str, bytes: u64, most: u64 },
+    #[error("{what} {text:?} is not {wanted}")]
+    Text { what: &'static str, text: String, wanted: &'static str },
+    #[error("{what} needs {needs}")]
+    Needs { what: &'static str, needs: &'static str },
+    #[error("{what} {value} is taken by {by}")]
+    Taken { what: &'static str, value: String, by: Item },
+    #[error("{what} {value} {why}")]
+    Unusable { what: &'static str, value: String, why: &'static str },
+    #[error("there is no {bus} controller {index}")]
+    NoController { bus: &'static str, index: u16 },
+    #[error("an NVMe disk has no element in libvirt 9.0")]
+    Nvme,
+}
+
+impl Refusal {
+    const fn kind(&self) -> Kind {
+        match self {
+            Self::Xml(_) => Kind::Io,
+            Self::Nvme => Kind::Unsupported,
+            Self::Range { .. }
+            | Self::Length { .. }
+            | Self::Address { .. }
+            | Self::Memory { .. } => Kind::Limit,
+            Self::Topology { .. }
+            | Self::Character { .. }
+            | Self::Text { .. }
+            | Self::Needs { .. }
+            | Self::Taken { .. }
+            | Self::Unusable { .. }
+            | Self::NoController { .. } => Kind::Malformed,
+        }
+    }
+
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Xml(cause) => Some(cause),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn gives_each_kind_its_code() {
+        let xml = Refusal::Xml(io::Error::other("full"));
+        let range = Refusal::Range { what: "count", found: 9, low: 0, high: 4 };
+        let needs = Refusal::Needs { what: "sb16", needs: "the pc board" };
+        for (refusal, kind, code) in [
+            (xml, Kind::Io, Code::E0508),
+            (range, Kind::Limit, Code::E0304),
+            (needs, Kind::Malformed, Code::E0303),
+            (Refusal::Nvme, Kind::Unsupported, Code::E0305),
+        ] {
+            let error = Item::Machine.refuse(refusal);
+            assert_eq!((error.kind(), error.code()), (kind, code), "{error}");
+        }
+    }
+
+    #[test]
+    fn keeps_the_cause_out_of_the_message() {
+        let error = Item::Machine.refuse(Refusal::Xml(io::Error::other("full")));
+        assert_eq!(error.to_string(), "machine: the XML could not be put together");
+        assert_eq!(error.source().unwrap().to_string(), "full");
+    }
+}

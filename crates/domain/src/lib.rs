@@ -1,0 +1,32 @@
+//! libvirt domain XML: what defines a machine on a KVM host.
+//!
+//! ```text
+//!              check: every refusal          write: one element after the other
+//! vm::Machine ----------------------> sound ---------------------------------> Element -> XML text
+//!                       \-> Error: which item, what was found, what is allowed
+//! ```
+//!
+//! [`write()`] is pure and deterministic: the same machine gives the same bytes. It chooses nothing
+//! that the guest can notice; the planner has done that. It refuses what libvirt would refuse, and
+//! what libvirt would accept but QEMU or the guest would not (an `lsisas1068` disk without a WWN, a
+//! second LUN on a `vmpvscsi`), so that a definition that exists also starts.
+//!
+//! The format is libvirt's "Domain XML format" (`formatdomain`), as of libvirt 9.0.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::indexing_slicing,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::expect_used
+    )
+)]
+
+mod bus;
+mod check;
+mod error;
+mod write;
+
+pub use error::{Error, Kind};
+pub use write::write;

@@ -1,0 +1,5 @@
+//! What the writer makes of whole machines.
+
+mod machines;
+mod schema;
+mod snapshots;
