@@ -1,0 +1,124 @@
+//! What the user chose about the machine.
+
+use vm::{Accelerator, Chipset, Firmware, NicModel, NicTarget, Uuid};
+
+/// Choices about the hardware, each absent where the source or the profile decides.
+#[derive(Debug, Clone, Default)]
+pub struct Choices {
+    /// How far the hardware may differ from the source's.
+    pub profile: Profile,
+    /// Bus of all disks.
+    pub disk_bus: Option<DiskBus>,
+    /// Model of all network cards.
+    pub nic_model: Option<NicChoice>,
+    /// Firmware.
+    pub firmware: Option<Firmware>,
+    /// Board.
+    pub chipset: Option<Chipset>,
+    /// Model of the processor.
+    pub cpu_model: Option<String>,
+    /// Number of processors, 1..=4096.
+    pub vcpus: Option<u32>,
+    /// Memory in bytes.
+    pub memory_bytes: Option<u64>,
+    /// Ethernet addresses.
+    pub mac: Origin,
+    /// The machine's identity.
+    pub uuid: Origin,
+    /// libosinfo id of the guest.
+    pub osinfo: Option<String>,
+    /// How instructions are executed.
+    pub accelerator: Accelerator,
+    /// Where networks go.
+    pub networks: NetworkMap,
+    /// Items to leave out: `sound`, `item:7`, `nic1`.
+    pub ignore: Vec<String>,
+}
+
+/// How far the hardware may differ from the source's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Profile {
+    /// As little as the guest can notice.
+    #[default]
+    Compat,
+    /// virtio for disks, cards and video.
+    Virtio,
+}
+
+/// A bus for all disks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiskBus {
+    /// virtio-blk.
+    VirtioBlk,
+    /// virtio-scsi.
+    VirtioScsi,
+    /// AHCI.
+    Sata,
+    /// IDE, which needs the `pc` board.
+    Ide,
+    /// The source's own controller, where QEMU has one of that name.
+    Keep,
+}
+
+/// A model for all network cards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NicChoice {
+    /// This one.
+    Model(NicModel),
+    /// The source's own, where QEMU has it.
+    Keep,
+}
+
+/// Where an identity comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Origin {
+    /// Made anew from the source, the same each time.
+    #[default]
+    New,
+    /// The source's own.
+    Keep,
+}
+
+/// Where the source's networks go.
+#[derive(Debug, Clone, Default)]
+pub struct NetworkMap {
+    /// Source name and target, in the order given; the last one of a name counts.
+    pub named: Vec<(String, NicTarget)>,
+    /// Where every other network goes.
+    pub others: Option<NicTarget>,
+}
+
+impl NetworkMap {
+    /// The target of a source network, if one was chosen.
+    #[must_use]
+    pub fn target(&self, source: &str) -> Option<&NicTarget> {
+        self.named
+            .iter()
+            .rev()
+            .find(|(name, _)| name == source)
+            .map(|(_, target)| target)
+            .or(self.others.as_ref())
+    }
+}
+
+impl Choices {
+    /// Whether an item is to be left out, by its id (`nic1`), its kind (`sound`) or `item:7`.
+    #[must_use]
+    pub fn ignores(&self, item: &str, instance_id: Option<&str>) -> bool {
+        let kind = item.trim_end_matches(|c: char| c.is_ascii_digit());
+        self.ignore.iter().any(|wanted| {
+            wanted == item
+                || wanted == kind
+                || wanted.strip_prefix("item:").is_some_and(|id| Some(id) == instance_id)
+        })
+    }
+
+    /// The identity that was chosen: the source's, if it has one and it is to be kept.
+    #[must_use]
+    pub fn uuid_of(&self, made: Uuid, source: Option<Uuid>) -> Uuid {
+        match (self.uuid, source) {
+            (Origin::Keep, Some(uuid)) => uuid,
+            _ => made,
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! What is not an item: vendor settings, properties, licences, sections.
+
+use code::Code;
+use ovf::descriptor::{UnknownSection, VirtualSystem};
+
+use super::Scene;
+use crate::{Note, Row, hardware::processor::is_true};
+
+/// Namespace of VMware's own elements; a section of it is never more than a warning.
+const VMWARE: &str = "http://www.vmware.com/schema/ovf";
+
+/// Settings that the map reads, or that mean nothing outside VMware's products.
+const SILENT: &[&str] = &[
+    "firmware",
+    "bootOptions.efiSecureBootEnabled",
+    "uefi.secureBoot.enabled",
+    "nestedHVEnabled",
+    "nvram",
+    "tools.",
+    "powerOpInfo.",
+    "yieldOnPoll",
+    "flags.enableMPTSupport",
+    "enableMPTSupport",
+    "slotInfo.",
+    "wakeOnLanEnabled",
+    "uptCompatibilityEnabled",
+    "connectable.",
+    "backing.",
+    "videoRamSizeInKB",
+];
+
+/// Rows for everything that is said beside the items.
+pub(crate) fn rows(scene: &Scene<'_>) -> Vec<Row> {
+    let mut rows = Vec::new();
+    rows.extend(nvram(scene));
+    rows.extend(vendor_keys(scene));
+    rows.extend(properties(scene));
+    if !scene.stated.eulas.is_empty() {
+        let note = Note::new(Code::W0402, "its text: relift inspect --full");
+        rows.push(Row::kept("eula", "EULA", "licence", "not accepted").note(note));
+    }
+    if scene.stated.vbox.as_ref().is_some_and(|machine| machine.has_saved_state) {
+        let text = "the machine was saved while it ran; its disks may be as after a power cut";
+        rows.push(Row::dropped(
+            "state",
+            "saved state",
+            "saved state",
+            Note::new(Code::W0502, text),
+        ));
+    }
+    rows.extend(scene.stated.sections.iter().filter_map(|section| self::section(scene, section)));
+    rows
+}
+
+/// The file with the firmware's variables, which QEMU's firmware does not read.
+fn nvram(scene: &Scene<'_>) -> Option<Row> {
+    let file = scene.setting("nvram").filter(|value| !value.trim().is_empty())?;
+    if !scene.firmware.is_uefi() {
+        return None;
+    }
+    let note = Note::new(Code::W0104, "the boot entries of VMware's firmware are not carried over")
+        .hint(
+            "if it does not boot, start the loader from the firmware's shell and repair the entry",
+        );
+    Some(Row::dropped("nvram", "firmware variables", file, note))
+}
+
+fn vendor_keys(scene: &Scene<'_>) -> Option<Row> {
+    let hardware = &scene.stated.hardware;
+    let keys: Vec<&str> = hardware
+        .config
+        .iter()
+        .chain(&hardware.extra_config)
+        .map(|setting| setting.key.as_str())
+        .filter(|key| !is_silent(key))
+        .collect();
+    let first = keys.first()?;
+    let shown = match keys.len() {
+        1 => (*first).to_owned(),
+        count => format!("{first} and {} more", count - 1),
+    };
+    let note = Note::new(Code::W0205, "settings of VMware's host; list: relift inspect --full");
+    Some(Row::dropped("settings", "vendor settings", shown, note))
+}
+
+fn is_silent(key: &str) -> bool {
+    SILENT.iter().any(|silent| {
+        if silent.ends_with('.') {
+            key.get(..silent.len()).is_some_and(|head| head.eq_ignore_ascii_case(silent))
+        } else {
+            key.eq_ignore_ascii_case(silent)
+        }
+    })
+}
+
+/// Properties: relift hands no OVF environment to the guest, so each one is said.
+fn properties<'a>(scene: &'a Scene<'_>) -> impl Iterator<Item = Row> + use<'a> {
+    scene.system.properties.iter().map(|property| {
+        let id = format!("property.{}", property.key);
+        let label = format!("property {}", property.key);
+        let shown = match &property.value {
+            Some(_) if property.password => "***",
+            Some(value) if !value.is_empty() => value,
+            _ => "",
+        };
+        if shown.is_empty() && property.user_configurable {
+            let note = Note::new(Code::W0401, "the guest may wait for it")
+                .hint(format!("--prop {}=…", property.key));
+            return Row::blocked(&id, &label, "no value", note);
+        }
+        let text = "the guest gets no OVF environment; set it inside the guest";
+        Row::dropped(&id, &label, shown, Note::new(Code::W0203, text))
+    })
+}
+
+/// A section that is not read: a required one of a foreign vendor waits for somebody.
+fn section(scene: &Scene<'_>, section: &UnknownSection) -> Option<Row> {
+    let id = format!("section.{}", section.name);
+    let path = &section.origin.path;
+    if scene.choices.ignores(&id, None) {
+        return None;
+    }
+    let foreign = section.namespace.as_deref().map(|uri| uri.trim_end_matches('/')) != Some(VMWARE);
+    if section.required == Some(true) && foreign {
+        let note =
+            Note::blocker(Code::E0305, "the section is not known, and the package requires it")
+                .hint(format!("--ignore {id}, if the guest works without it"));
+        return Some(Row::blocked(&id, "section", &section.name, note).at(path));
+    }
+    let note = Note::new(Code::W0204, "the section is not read");
+    Some(Row::dropped(&id, "section", &section.name, note).at(path))
+}
+
+/// Whether the source asks for virtualization-based security, which needs Secure Boot.
+pub(crate) fn asks_for_vbs(system: &VirtualSystem) -> bool {
+    system.hardware.setting("flags.vbsEnabled").is_some_and(is_true)
+}

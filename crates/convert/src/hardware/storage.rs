@@ -1,0 +1,259 @@
+//! Storage: which controller each disk and drive gets, and where on it.
+//!
+//! Two passes, because the board depends on the buses: [`choose`] decides what kind of controller
+//! each disk hangs on, [`place`](place::place) gives the addresses once the board is known.
+
+mod choose;
+mod place;
+
+use code::Code;
+use ovf::{
+    descriptor::Item,
+    selection::{Bus as SourceBus, Drive, SelectedDisk},
+};
+use vm::{Bus, ByteSize, ControllerModel, Disk, DiskId, Removable, RemovableKind};
+
+pub(crate) use choose::{Asked, Hang, Hung, choose};
+pub(crate) use place::Places;
+
+use super::{Scene, boot, item_id};
+use crate::{Identity, Note, Row, SourceDisk, SourceMedium};
+
+/// The storage of a machine.
+#[derive(Debug, Default)]
+pub(crate) struct Storage {
+    pub(crate) places: Places,
+    pub(crate) disks: Vec<Disk>,
+    /// The boot rank of each disk.
+    pub(crate) disk_ranks: Vec<u32>,
+    pub(crate) removables: Vec<Removable>,
+    /// The boot rank of each drive.
+    pub(crate) removable_ranks: Vec<u32>,
+    pub(crate) sources: Vec<SourceDisk>,
+    pub(crate) media: Vec<SourceMedium>,
+    pub(crate) rows: Vec<Row>,
+}
+
+/// Builds disks and drives with their addresses.
+///
+/// Ids and labels have the source's numbers, so that leaving out one device renames no other.
+pub(crate) fn build(scene: &Scene<'_>, chosen: &[Option<Hung>], identity: &Identity) -> Storage {
+    let mut storage = Storage::default();
+    let disks = || scene.system.disks.iter().zip(chosen).enumerate();
+    let kept: Vec<(&SelectedDisk, Hang)> =
+        disks().filter_map(|(_, (source, hung))| Some((source, hung.as_ref()?.hang))).collect();
+    let mut places = storage.places.disks(&kept).into_iter();
+    for (at, (source, hung)) in disks() {
+        let Some((hung, placed)) = hung.as_ref().and_then(|hung| Some((hung, places.next()?)))
+        else {
+            let note = Note::new(Code::W0203, "left out on request");
+            let label = format!("disk {at}");
+            let row = Row::dropped(&format!("disk{at}"), &label, describe(source), note);
+            storage.rows.push(row.at(&source.item.origin.path));
+            continue;
+        };
+        disk(&mut storage, &Built { at, source, hung, placed }, identity);
+        storage.disk_ranks.push(boot::rank(scene.stated, &source.item));
+    }
+    for (at, source) in scene.system.cdroms.iter().enumerate() {
+        cdrom(scene, &mut storage, source, at);
+    }
+    for (at, source) in scene.system.floppies.iter().enumerate() {
+        floppy(scene, &mut storage, source, at);
+    }
+    controllers(scene, chosen, &mut storage);
+    storage
+}
+
+/// A disk with everything that was decided about it.
+struct Built<'a> {
+    /// Its number in the source.
+    at: usize,
+    source: &'a SelectedDisk,
+    hung: &'a Hung,
+    placed: place::Placed,
+}
+
+fn disk(storage: &mut Storage, built: &Built<'_>, identity: &Identity) {
+    let Built { at, source, hung, placed } = built;
+    let number = storage.disks.len();
+    // The selection has 64 disks at most.
+    let id = DiskId(u16::try_from(number).unwrap_or(u16::MAX));
+    let row_id = format!("disk{at}");
+    let bus = hung.hang.bus();
+    let to = match source.capacity_bytes {
+        Some(bytes) => format!("{} on {}", ByteSize(bytes), hung.hang.describe()),
+        None => format!("on {}", hung.hang.describe()),
+    };
+    let mut row = Row::kept(&row_id, &format!("disk {at}"), describe(source), to)
+        .because(hung.reason)
+        .at(&source.item.origin.path)
+        .note_if(hung.risk.clone())
+        .note_if(placed.moved.clone());
+    if let Some(text) = hung.refusal {
+        row = row.note(Note::blocker(Code::E0305, text).hint("choose another --disk-bus"));
+    }
+    let read_only = ["backing.guestReadOnly", "guestReadOnly"]
+        .iter()
+        .find_map(|key| source.item.setting(key))
+        .is_some_and(super::processor::is_true);
+    if read_only && matches!(bus, Bus::Ide | Bus::Sata) {
+        let text = "was read-only; a hard disk on this bus cannot be";
+        row = row.note(Note::new(Code::W0205, text).hint("--disk-bus virtio-scsi"));
+    }
+    if placed.address.is_none() && bus != Bus::VirtioBlk {
+        let note = Note::blocker(Code::E0305, "no place is left on this bus");
+        row = row.note(note.hint("choose another --disk-bus"));
+    }
+    storage.rows.push(row);
+    storage.sources.push(SourceDisk {
+        disk: id,
+        row: row_id,
+        file: source.file.clone(),
+        stated: source.format,
+        capacity_bytes: source.capacity_bytes,
+        has_parent: !source.parents.is_empty(),
+    });
+    storage.disks.push(Disk {
+        id,
+        image: String::new().into(),
+        format: vm::DiskFormat::default(),
+        capacity_bytes: source.capacity_bytes.unwrap_or_default(),
+        bus,
+        address: placed.address,
+        serial: identity.disk_serial(number),
+        wwn: (hung.hang == Hang::Controller(ControllerModel::LsiSas1068))
+            .then(|| identity.disk_wwn(number)),
+        read_only: read_only && !matches!(bus, Bus::Ide | Bus::Sata),
+        boot_order: None,
+    });
+}
+
+fn describe(source: &SelectedDisk) -> String {
+    let size =
+        source.capacity_bytes.map(|bytes| format!("{} ", ByteSize(bytes))).unwrap_or_default();
+    match (&source.file, source.format) {
+        (None, _) => format!("{size}empty disk"),
+        (Some(_), Some(format)) => format!("{size}{}", format.as_str()),
+        (Some(_), None) => format!("{size}image"),
+    }
+}
+
+fn cdrom(scene: &Scene<'_>, storage: &mut Storage, source: &Drive, at: usize) {
+    let id = format!("cdrom{at}");
+    let label = format!("cdrom {at}");
+    let from = match &source.file {
+        Some(file) => file.href.clone(),
+        None => source.item.subtype.clone().unwrap_or_else(|| "drive".to_owned()),
+    };
+    let optional = source.item.required == Some(false);
+    let spare = at > 0 && optional && source.file.is_none();
+    if scene.ignores(&id, &source.item) || spare {
+        let text = if spare { "a second empty drive, not required" } else { "left out on request" };
+        let note = Note::new(Code::W0203, text);
+        storage.rows.push(Row::dropped(&id, &label, from, note).at(&source.item.origin.path));
+        return;
+    }
+    let placed = storage.places.cdrom(scene.chipset, source);
+    let bus = placed.bus;
+    let to = if source.file.is_some() { "the same image" } else { "empty drive" };
+    let to = format!("{to} on {}", if bus == Bus::Ide { "IDE" } else { "SATA (AHCI)" });
+    storage.rows.push(Row::kept(&id, &label, from, to).at(&source.item.origin.path));
+    push_removable(scene, storage, RemovableKind::Cdrom, (source, placed));
+}
+
+fn floppy(scene: &Scene<'_>, storage: &mut Storage, source: &Drive, at: usize) {
+    let id = format!("floppy{at}");
+    let label = format!("floppy {at}");
+    let path = &source.item.origin.path;
+    let from = source.file.as_ref().map_or("drive", |file| file.href.as_str());
+    let placed = if scene.ignores(&id, &source.item) {
+        Err("left out on request")
+    } else if source.file.is_none() {
+        Err("an empty floppy drive")
+    } else {
+        storage.places.floppy().ok_or("a PC has two floppy drives")
+    };
+    match placed {
+        Ok(placed) => {
+            storage.rows.push(Row::kept(&id, &label, from, "the same image").at(path));
+            push_removable(scene, storage, RemovableKind::Floppy, (source, placed));
+        }
+        Err(why) => {
+            let note = Note::new(Code::W0203, why);
+            storage.rows.push(Row::dropped(&id, &label, from, note).at(path));
+        }
+    }
+}
+
+fn push_removable(
+    scene: &Scene<'_>,
+    storage: &mut Storage,
+    kind: RemovableKind,
+    (source, placed): (&Drive, place::PlacedDrive),
+) {
+    storage.removable_ranks.push(boot::rank(scene.stated, &source.item));
+    if let Some(file) = &source.file {
+        storage
+            .media
+            .push(SourceMedium { removable: storage.removables.len(), file: file.clone() });
+    }
+    storage.removables.push(Removable {
+        kind,
+        image: None,
+        bus: placed.bus,
+        address: placed.address,
+        boot_order: None,
+    });
+}
+
+/// A row for each controller of the source: what its disks hang on now.
+fn controllers(scene: &Scene<'_>, chosen: &[Option<Hung>], storage: &mut Storage) {
+    for item in scene.system.items.iter().filter(|item| is_controller(item)) {
+        let id = format!("controller{}", item_id(item).trim_start_matches("item"));
+        let from = name(item);
+        let on_it = scene.system.disks.iter().zip(chosen).filter(|(disk, _)| {
+            disk.controller
+                .as_ref()
+                .is_some_and(|c| Some(&c.instance_id) == item.instance_id.as_ref())
+        });
+        let hung: Vec<&Hung> = on_it.filter_map(|(_, hung)| hung.as_ref()).collect();
+        let row = match hung.first() {
+            None => Row::kept(&id, "disk controller", from, "as needed")
+                .because("no disk hangs on it; the machine has one where a drive needs it"),
+            Some(first) => {
+                let mut names: Vec<&str> = hung.iter().map(|hung| hung.hang.describe()).collect();
+                names.dedup();
+                let row = Row::kept(&id, "disk controller", from, names.join(", "));
+                match hung.iter().find_map(|hung| hung.note.clone()) {
+                    Some(note) => row.changed().note(note),
+                    None => row.because(first.reason),
+                }
+            }
+        };
+        storage.rows.push(row.at(&item.origin.path));
+    }
+}
+
+/// Whether the item is a storage controller that the map reads.
+pub(crate) fn is_controller(item: &Item) -> bool {
+    SourceBus::of(item).is_some()
+}
+
+/// The controller as people call it.
+fn name(item: &Item) -> String {
+    let words = item.subtype_words();
+    let has = |word: &str| words.iter().any(|have| have == word);
+    match SourceBus::of(item) {
+        Some(SourceBus::Ide) => "IDE".to_owned(),
+        Some(SourceBus::Nvme) => "NVMe".to_owned(),
+        Some(SourceBus::Sata) => "SATA (AHCI)".to_owned(),
+        Some(SourceBus::Scsi) | None => match () {
+            () if has("virtualscsi") || has("pvscsi") => "VMware PVSCSI".to_owned(),
+            () if has("lsilogicsas") || has("lsilogic-sas") => "LSI Logic SAS".to_owned(),
+            () if has("lsilogic") => "LSI Logic SCSI".to_owned(),
+            () if has("buslogic") => "BusLogic SCSI".to_owned(),
+            () => item.subtype.clone().unwrap_or_else(|| "SCSI".to_owned()),
+        },
+    }
+}
