@@ -1,0 +1,334 @@
+//! The plan is carried out: each disk byte read once, written once, named at the end.
+//!
+//! ```text
+//! folders -> NAME.partial-… for each image, digests taken as the bytes pass
+//!         -> manifest compared -> images looked at -> fsync, names -> domain.xml -> result, last
+//! ```
+//!
+//! Nothing is decided here. Whatever fails, the undo list takes back what was done, newest first.
+
+mod images;
+mod undo;
+
+use std::path::{Path, PathBuf};
+
+use code::Code;
+use convert::copy;
+use disk::Progress;
+use host::{Existed, Host, Partial};
+use ovf::{EntryName, Finding, manifest::Digest};
+
+use crate::{
+    Error, ManifestPolicy, Plan, Source, VerifyOutput,
+    plan::{DOMAIN_XML, FilePlan, FileRole, MachinePlan, result_path},
+    verify,
+};
+use undo::Undo;
+
+/// Hears of the steps of a run.
+pub trait Watch: Progress {
+    /// A step begins.
+    fn begin(&self, step: Step<'_>);
+}
+
+/// A step of a run.
+#[derive(Debug, Clone, Copy)]
+pub enum Step<'a> {
+    /// A disk or medium is converted.
+    Convert {
+        /// Its place among the files of the run, from 0.
+        number: usize,
+        /// How many there are.
+        of: usize,
+        /// Its later name.
+        to: &'a Path,
+        /// Guest bytes, where they are known.
+        total_bytes: Option<u64>,
+    },
+    /// A file is only hashed.
+    Digest {
+        /// Its name in the package.
+        name: &'a EntryName,
+    },
+    /// The outputs are looked at.
+    Verify,
+    /// The outputs are made durable and get their names.
+    Publish,
+}
+
+/// How a plan is carried out.
+#[derive(Clone, Copy)]
+pub struct Execution<'a> {
+    /// The door to the target.
+    pub host: &'a dyn Host,
+    /// Who hears of it.
+    pub watch: &'a dyn Watch,
+    /// Worker threads.
+    pub workers: usize,
+    /// What to check of each written disk.
+    pub verify: VerifyOutput,
+    /// Leave unfinished files behind.
+    pub keep_partial: bool,
+    /// Writes the result file.
+    pub render: &'a dyn Fn(&Outcome) -> Vec<u8>,
+}
+
+impl std::fmt::Debug for Execution<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Execution").field("workers", &self.workers).finish_non_exhaustive()
+    }
+}
+
+/// What a run made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// The images, in the order of the plan.
+    pub outputs: Vec<Output>,
+    /// The domain XMLs.
+    pub domains: Vec<PathBuf>,
+    /// What came to be known on the way.
+    pub findings: Vec<Finding>,
+    /// The manifest was there and every digest matched.
+    pub manifest_matches: bool,
+    /// What pins the source: of a pipe it is known once it has passed.
+    pub source_digest: Option<String>,
+}
+
+/// One written image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// The machine's id.
+    pub machine: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// The member it came from.
+    pub member: Option<EntryName>,
+    /// Digest of the member's bytes, where a manifest asked for one.
+    pub member_digest: Option<Digest>,
+    /// Guest bytes of the disk.
+    pub capacity_bytes: u64,
+    /// Guest bytes that were written; the rest is zeros.
+    pub data_bytes: u64,
+    /// Length of the written file.
+    pub file_bytes: u64,
+}
+
+/// An image that is written and has no name yet.
+struct Written {
+    output: Output,
+    partial: Partial,
+}
+
+/// Carries a plan out.
+///
+/// # Errors
+/// The plan has blockers; the source is damaged or not what its manifest says; the target takes no
+/// more; somebody said stop. Nothing is left behind then, unless it was asked for.
+pub fn execute<'a>(
+    plan: &'a Plan,
+    source: &mut dyn Source,
+    with: &'a Execution<'a>,
+) -> Result<Outcome, Error> {
+    if let Some(blocker) = plan.blockers().first() {
+        let error = Error::new(blocker.code, &blocker.text);
+        return Err(match &blocker.hint {
+            Some(hint) => error.fix(hint),
+            None => error,
+        });
+    }
+    let mut undo = Undo::new(with.host, with.keep_partial);
+    let outcome = run(plan, source, with, &mut undo)?;
+    undo.forget();
+    Ok(outcome)
+}
+
+fn run<'a>(
+    plan: &'a Plan,
+    source: &mut dyn Source,
+    with: &'a Execution<'a>,
+    undo: &mut Undo<'a>,
+) -> Result<Outcome, Error> {
+    folders(plan, with, undo)?;
+    let known = source.facts().findings.len();
+    let mut images = images::Images::new(plan, with, undo);
+    if let Err(error) = images.convert(source) {
+        return Err(images.root_cause(source, error));
+    }
+    let images::Converted { mut written, digests, mut findings } = images.finish()?;
+    findings.extend(source.facts().findings.iter().skip(known).cloned());
+    let used: Vec<EntryName> = written.iter().filter_map(|one| one.output.member.clone()).collect();
+    let manifest_matches = check_manifest(plan, source, &digests, &used, &mut findings)?;
+    if plan.strict
+        && let Some(finding) = findings.first()
+    {
+        let text = format!("{}, and --strict was given", finding.message);
+        return Err(Error::new(Code::E0802, text).fix("leave --strict out, or mend the package"));
+    }
+    for one in &mut written {
+        let digest = digests.iter().find(|(name, _)| Some(name) == one.output.member.as_ref());
+        one.output.member_digest = digest.and_then(|(_, digests)| digests.first().cloned());
+    }
+    with.watch.begin(Step::Verify);
+    for one in &written {
+        images::look_back(plan, source, one, with)?;
+    }
+    stop_if_asked(with.watch)?;
+    with.watch.begin(Step::Publish);
+    let domains = plan.machines.iter().map(|machine| machine.folder.join(DOMAIN_XML)).collect();
+    let outcome = Outcome {
+        outputs: written.iter().map(|one| one.output.clone()).collect(),
+        domains,
+        findings,
+        manifest_matches,
+        source_digest: source.facts().digest(),
+    };
+    for one in written {
+        publish(plan, &one.partial, with, undo)?;
+    }
+    for machine in &plan.machines {
+        let xml = machine.domain_xml.as_deref().unwrap_or_default();
+        write(plan, &machine.folder.join(DOMAIN_XML), xml.as_bytes(), with, undo)?;
+        with.host.sync_folder(&machine.folder)?;
+    }
+    write(plan, &result_path(&plan.target), &(with.render)(&outcome), with, undo)?;
+    with.host.sync_folder(&plan.target)?;
+    Ok(outcome)
+}
+
+/// Makes the folders that are not there yet, outermost first.
+fn folders(plan: &Plan, with: &Execution<'_>, undo: &mut Undo<'_>) -> Result<(), Error> {
+    let inner = plan.machines.iter().map(|machine| machine.folder.as_path());
+    for folder in std::iter::once(plan.target.as_path()).chain(inner) {
+        let missing: Vec<&Path> = folder.ancestors().take_while(|path| !path.is_dir()).collect();
+        for path in missing.into_iter().rev() {
+            if with.host.create_folder(path)? == Existed::No {
+                undo.folder(path);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Compares every digest that was taken with the manifest; says whether there was one that matches.
+///
+/// `used` is what images were made of: each of them must have been compared.
+fn check_manifest(
+    plan: &Plan,
+    source: &dyn Source,
+    digests: &[(EntryName, Vec<Digest>)],
+    used: &[EntryName],
+    findings: &mut Vec<Finding>,
+) -> Result<bool, Error> {
+    let facts = source.facts();
+    let Some((text, manifest)) = &facts.manifest else {
+        return match plan.manifest {
+            ManifestPolicy::Require => {
+                Err(Error::new(Code::E0201, format!("{} has no manifest", facts.name)))
+            }
+            _ => Ok(false),
+        };
+    };
+    let mut matches = true;
+    let mut judge = |result: Result<(), Error>, name: &EntryName| match result {
+        Err(error) if plan.manifest == ManifestPolicy::Warn => {
+            matches = false;
+            findings.push(verify::as_finding(&error, name));
+            Ok(())
+        }
+        other => other,
+    };
+    for entry in &manifest.entries {
+        let is_entry = |name: &EntryName| manifest.expected(name) == Some(entry);
+        let algorithm = entry.digest.algorithm();
+        let taken = digests.iter().find(|(name, _)| is_entry(name));
+        let digest = taken
+            .and_then(|(_, taken)| taken.iter().find(|digest| digest.algorithm() == algorithm));
+        match (taken, digest) {
+            (Some((name, _)), Some(actual)) => {
+                judge(verify::compare(facts, text, entry, actual), name)?;
+            }
+            _ if used.iter().any(is_entry) => {
+                let what = format!("the digest of {} was not taken", entry.name);
+                judge(Err(Error::new(Code::E0203, what)), &text.name)?;
+            }
+            _ => {}
+        }
+    }
+    // The planner has looked already, unless the members had not passed yet.
+    if plan.digest.is_none() {
+        let name = &facts.descriptor.name;
+        if let Some(entry) = manifest.expected(name) {
+            let actual = crate::digest_of(&facts.descriptor.bytes, entry.digest.algorithm());
+            judge(verify::compare(facts, text, entry, &actual), name)?;
+        }
+        match verify::complete(facts, used) {
+            Ok(found) => findings.extend(found),
+            Err(error) => judge(Err(error), &text.name)?,
+        }
+    }
+    Ok(matches)
+}
+
+/// Writes a small file and gives it its name.
+fn write(
+    plan: &Plan,
+    path: &Path,
+    bytes: &[u8],
+    with: &Execution<'_>,
+    undo: &mut Undo<'_>,
+) -> Result<(), Error> {
+    let partial = with.host.create_partial(path)?;
+    undo.partial(&partial.path);
+    disk::WriteAt::write_all_at(&partial.file, bytes, 0)
+        .map_err(|source| disk_full(path, source))?;
+    publish(plan, &partial, with, undo)
+}
+
+/// Makes a finished file durable and gives it its name; what may be replaced is set aside first.
+fn publish(
+    plan: &Plan,
+    partial: &Partial,
+    with: &Execution<'_>,
+    undo: &mut Undo<'_>,
+) -> Result<(), Error> {
+    let path = &partial.published;
+    if plan.replace.contains(path)
+        && let Some(aside) = with.host.set_aside(path)?
+    {
+        undo.set_aside(&aside, path);
+    }
+    with.host.publish(partial)?;
+    undo.published(&partial.path, path);
+    Ok(())
+}
+
+/// An error of writing, with the code that fits.
+fn disk_full(path: &Path, source: std::io::Error) -> Error {
+    let full = matches!(
+        source.kind(),
+        std::io::ErrorKind::StorageFull
+            | std::io::ErrorKind::QuotaExceeded
+            | std::io::ErrorKind::FileTooLarge
+    );
+    let code = if full { Code::E0506 } else { Code::E0508 };
+    Error::new(code, format!("cannot write {}", path.display())).caused_by(source)
+}
+
+fn stop_if_asked(watch: &dyn Watch) -> Result<(), Error> {
+    if watch.stopped() { Err(Error::stopped()) } else { Ok(()) }
+}
+
+/// The files of a plan with their machines.
+fn files(plan: &Plan) -> impl Iterator<Item = (&MachinePlan, &FilePlan)> {
+    plan.machines.iter().flat_map(|machine| machine.files.iter().map(move |file| (machine, file)))
+}
+
+/// Workers and progress of a copy.
+const fn copy_settings(with: &Execution<'_>) -> copy::Settings {
+    copy::Settings { workers: with.workers }
+}
+
+/// Whether the file is a disk.
+const fn is_disk(file: &FilePlan) -> bool {
+    matches!(file.role, FileRole::Disk { .. })
+}

@@ -1,0 +1,442 @@
+//! Converting the images of a plan as the source hands them over.
+
+use std::{io::Read, sync::Arc, thread};
+
+use code::Code;
+use convert::{copy, digest};
+use disk::{Declared, ReadAt, Target};
+use ovf::{
+    EntryName, Finding, Manifest,
+    manifest::{Algorithm, Digest},
+};
+use vm::DiskFormat;
+
+use super::{Execution, Output, Step, Written, copy_settings, files, is_disk, undo::Undo};
+use crate::{
+    Delivery, Error, Facts, ManifestPolicy, Plan, Source, VerifyOutput,
+    plan::{FilePlan, FileRole, MachinePlan, capacity},
+    verify,
+};
+
+/// The images of a run, while they are written.
+pub(super) struct Images<'a, 'u> {
+    plan: &'a Plan,
+    with: &'a Execution<'a>,
+    undo: &'u mut Undo<'a>,
+    written: Vec<(usize, Written)>,
+    digests: Vec<(EntryName, Vec<Digest>)>,
+    findings: Vec<Finding>,
+}
+
+/// What a run wrote and learned.
+pub(super) struct Converted {
+    pub(super) written: Vec<Written>,
+    pub(super) digests: Vec<(EntryName, Vec<Digest>)>,
+    pub(super) findings: Vec<Finding>,
+}
+
+/// One image of the plan.
+#[derive(Clone, Copy)]
+struct Job<'a> {
+    number: usize,
+    machine: &'a MachinePlan,
+    file: &'a FilePlan,
+}
+
+impl<'a, 'u> Images<'a, 'u> {
+    pub(super) const fn new(
+        plan: &'a Plan,
+        with: &'a Execution<'a>,
+        undo: &'u mut Undo<'a>,
+    ) -> Self {
+        Self { plan, with, undo, written: Vec::new(), digests: Vec::new(), findings: Vec::new() }
+    }
+
+    /// Takes every member that is used or listed, and converts what is an image.
+    pub(super) fn convert(&mut self, source: &mut dyn Source) -> Result<(), Error> {
+        let known = Known::of(source.facts(), self.plan.manifest);
+        let plan = self.plan;
+        let wanted = |name: &EntryName| {
+            files(plan).any(|(_, file)| file.is_made_of(name)) || known.listed(name).is_some()
+        };
+        source.deliver(&wanted, &mut |name, delivery| {
+            let algorithms = known.algorithms(name);
+            self.member(name, &algorithms, delivery)
+        })?;
+        self.missing(source.facts())
+    }
+
+    /// Tells a wrong digest instead of the damage that it explains.
+    ///
+    /// On a pipe the manifest may still be to come, so the rest is passed for it.
+    pub(super) fn root_cause(&self, source: &mut dyn Source, error: Error) -> Error {
+        let binding = matches!(self.plan.manifest, ManifestPolicy::Check | ManifestPolicy::Require);
+        let explained =
+            matches!(error.code(), Code::E0401 | Code::E0403 | Code::E0404 | Code::E0405);
+        if binding && explained && !source.facts().is_complete {
+            drop(source.deliver(&|_| false, &mut |_, _| Ok(())));
+        }
+        let facts = source.facts();
+        let manifest = facts.manifest.as_ref().filter(|_| binding && explained);
+        let Some((text, manifest)) = manifest else { return error };
+        for (name, taken) in &self.digests {
+            let Some(entry) = manifest.expected(name) else { continue };
+            let algorithm = entry.digest.algorithm();
+            let actual = taken.iter().find(|digest| digest.algorithm() == algorithm);
+            if let Some(Err(wrong)) =
+                actual.map(|actual| verify::compare(facts, text, entry, actual))
+            {
+                return wrong.caused_by(error);
+            }
+        }
+        error
+    }
+
+    /// Writes the empty disks, and puts everything into the order of the plan.
+    pub(super) fn finish(mut self) -> Result<Converted, Error> {
+        let jobs: Vec<Job<'_>> = self.jobs(|file| file.member.is_none());
+        for job in jobs {
+            let FileRole::Disk { stated_bytes, .. } = job.file.role else { continue };
+            let capacity_bytes = stated_bytes.unwrap_or_default();
+            let (mut target, partial) = self.target(job, capacity_bytes)?;
+            let file_bytes = target.finish().map_err(convert::Error::target_image)?;
+            let done = copy::Summary { data_bytes: 0, file_bytes };
+            self.keep(job, capacity_bytes, done, partial);
+        }
+        self.written.sort_by_key(|(number, _)| *number);
+        let written = self.written.into_iter().map(|(_, written)| written).collect();
+        Ok(Converted { written, digests: self.digests, findings: self.findings })
+    }
+
+    /// One member: every image that is made of it, and its digests, in one pass.
+    fn member(
+        &mut self,
+        name: &EntryName,
+        algorithms: &[Algorithm],
+        delivery: Delivery<'_>,
+    ) -> Result<(), Error> {
+        let jobs = self.jobs(|file| file.is_made_of(name));
+        if jobs.is_empty() {
+            self.with.watch.begin(Step::Digest { name });
+        }
+        let digests = match delivery {
+            Delivery::Whole(bytes) => self.whole(name, &bytes, algorithms, &jobs)?,
+            Delivery::Stream { reader, length_bytes } => {
+                let ([] | [_]) = jobs.as_slice() else {
+                    let text =
+                        format!("{name} is used {} times, and a pipe passes once", jobs.len());
+                    return Err(
+                        Error::new(Code::E0405, text).fix("save the package to a file first")
+                    );
+                };
+                self.stream(name, (reader, length_bytes), algorithms, jobs.first().copied())?
+            }
+        };
+        if !digests.is_empty() {
+            self.digests.push((name.clone(), digests));
+        }
+        Ok(())
+    }
+
+    /// A member that can be read at any place: hashed in order on one thread, converted on others.
+    fn whole(
+        &mut self,
+        name: &EntryName,
+        bytes: &Arc<dyn ReadAt>,
+        algorithms: &[Algorithm],
+        jobs: &[Job<'_>],
+    ) -> Result<Vec<Digest>, Error> {
+        let watch = self.with.watch;
+        let (converted, digests) = thread::scope(|scope| {
+            let hashing = (!algorithms.is_empty())
+                .then(|| scope.spawn(|| digest::digest(&**bytes, algorithms, watch)));
+            let converted = jobs.iter().try_for_each(|job| self.image(*job, Arc::clone(bytes)));
+            let digests = hashing.map_or(Ok(Vec::new()), |thread| {
+                thread
+                    .join()
+                    .unwrap_or_else(|_| Err(std::io::Error::other("the hashing thread failed")))
+            });
+            (converted, digests)
+        });
+        let digests = digests.map_err(convert::Error::reading);
+        match converted {
+            Ok(()) => Ok(digests?),
+            // A wrong digest is the root of damage, so it is told first.
+            Err(error) => {
+                if let (Ok(digests), false) = (digests, error.is_stop()) {
+                    self.digests.push((name.clone(), digests));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn image(&mut self, job: Job<'_>, bytes: Arc<dyn ReadAt>) -> Result<(), Error> {
+        let image = disk::open(bytes, declared(job.file))?;
+        let capacity_bytes = self.capacity(job, image.format(), image.capacity_bytes())?;
+        self.begin(job, Some(capacity_bytes));
+        self.warn(job, image.warnings());
+        let (mut target, partial) = self.target(job, capacity_bytes)?;
+        let done =
+            copy::copy_image(&*image, &mut *target, copy_settings(self.with), self.with.watch)
+                .map_err(|error| about(error, job.file))?;
+        self.keep(job, capacity_bytes, done, partial);
+        Ok(())
+    }
+
+    /// A member that passes once: hashed and converted from the same blocks.
+    fn stream(
+        &mut self,
+        name: &EntryName,
+        (reader, length_bytes): (&mut (dyn Read + Send), u64),
+        algorithms: &[Algorithm],
+        job: Option<Job<'_>>,
+    ) -> Result<Vec<Digest>, Error> {
+        thread::scope(|scope| {
+            let mut tee = digest::Tee::new(reader, algorithms, scope);
+            let converted =
+                job.map_or(Ok(()), |job| self.streamed_image(name, job, &mut tee, length_bytes));
+            match converted {
+                Ok(()) => Ok(tee.finish().map_err(convert::Error::reading)?),
+                // A wrong digest is the root of damage, so the rest is hashed as well.
+                Err(error) if error.code() == Code::E0404 => {
+                    if let Ok(digests) = tee.finish() {
+                        self.digests.push((name.clone(), digests));
+                    }
+                    Err(error)
+                }
+                Err(error) => Err(error),
+            }
+        })
+    }
+
+    fn streamed_image(
+        &mut self,
+        name: &EntryName,
+        job: Job<'_>,
+        tee: &mut (dyn Read + Send),
+        length_bytes: u64,
+    ) -> Result<(), Error> {
+        let mut image = disk::open_stream(Box::new(tee), length_bytes, declared(job.file))?;
+        let capacity_bytes = self.capacity(job, image.format(), image.capacity_bytes())?;
+        self.begin(job, Some(capacity_bytes));
+        let (mut target, partial) = self.target(job, capacity_bytes)?;
+        let done =
+            copy::copy_stream(&mut *image, &mut *target, copy_settings(self.with), self.with.watch)
+                .map_err(|error| about(error, job.file))?;
+        self.warn(job, image.warnings());
+        self.keep(job, capacity_bytes, done, partial);
+        if let Some((_, written)) = self.written.last_mut() {
+            written.output.member = Some(name.clone());
+        }
+        Ok(())
+    }
+
+    /// The capacity to build, decided as the planner does where it could not see the header.
+    fn capacity(
+        &mut self,
+        job: Job<'_>,
+        format: disk::Format,
+        image_bytes: u64,
+    ) -> Result<u64, Error> {
+        let FileRole::Disk { stated_bytes, .. } = job.file.role else { return Ok(image_bytes) };
+        match capacity(format, image_bytes, stated_bytes) {
+            Ok((bytes, note)) => {
+                // What the planner saw is in its row already.
+                let unseen = self.plan.digest.is_none();
+                self.findings.extend(note.filter(|_| unseen).map(|note| Finding {
+                    code: note.code,
+                    message: note.text,
+                    item: Some(file_name(job.file)),
+                    path: None,
+                    line: None,
+                }));
+                Ok(bytes)
+            }
+            Err(note) => Err(Error::new(note.code, note.text).detail("file", file_name(job.file))),
+        }
+    }
+
+    fn target(
+        &mut self,
+        job: Job<'_>,
+        capacity_bytes: u64,
+    ) -> Result<(Box<dyn Target>, host::Partial), Error> {
+        let partial = self.with.host.create_partial(&job.file.to)?;
+        self.undo.partial(&partial.path);
+        let wrap = |source| Error::io(format!("cannot open {}", partial.path.display()), source);
+        let file = Arc::new(partial.file.try_clone().map_err(wrap)?);
+        let target: Result<Box<dyn Target>, disk::Error> = match job.file.role {
+            FileRole::Disk { format: DiskFormat::Qcow2, .. } => {
+                disk::qcow2::Writer::create(file, capacity_bytes)
+                    .map(|target| Box::new(target) as _)
+            }
+            FileRole::Disk { format: DiskFormat::Raw, .. } | FileRole::Medium => {
+                disk::raw::Writer::create(file, capacity_bytes).map(|target| Box::new(target) as _)
+            }
+        };
+        Ok((target.map_err(convert::Error::target_image)?, partial))
+    }
+
+    fn keep(
+        &mut self,
+        job: Job<'_>,
+        capacity_bytes: u64,
+        done: copy::Summary,
+        partial: host::Partial,
+    ) {
+        let output = Output {
+            machine: job.machine.id.clone(),
+            path: job.file.to.clone(),
+            member: job.file.member.clone(),
+            member_digest: None,
+            capacity_bytes,
+            data_bytes: done.data_bytes,
+            file_bytes: done.file_bytes,
+        };
+        self.written.push((job.number, Written { output, partial }));
+    }
+
+    fn begin(&self, job: Job<'_>, total_bytes: Option<u64>) {
+        let of = files(self.plan).count();
+        let step = Step::Convert { number: job.number, of, to: &job.file.to, total_bytes };
+        self.with.watch.begin(step);
+    }
+
+    /// What was tolerated about an image, where the planner could not see it.
+    fn warn(&mut self, job: Job<'_>, warnings: &[disk::Warning]) {
+        if self.plan.digest.is_some() {
+            return;
+        }
+        self.findings.extend(warnings.iter().map(|warning| Finding {
+            code: warning.code,
+            message: warning.to_string(),
+            item: Some(file_name(job.file)),
+            path: None,
+            line: None,
+        }));
+    }
+
+    fn jobs(&self, wanted: impl Fn(&FilePlan) -> bool) -> Vec<Job<'a>> {
+        let plan = self.plan;
+        files(plan)
+            .enumerate()
+            .filter(|(_, (_, file))| wanted(file))
+            .map(|(number, (machine, file))| Job { number, machine, file })
+            .collect()
+    }
+
+    /// A member that the plan wants and that never came.
+    fn missing(&self, facts: &Facts) -> Result<(), Error> {
+        let written = |number: usize| self.written.iter().any(|(there, _)| *there == number);
+        let missing = self.jobs(|file| file.member.is_some());
+        match missing.into_iter().find(|job| !written(job.number)) {
+            None => Ok(()),
+            Some(job) => {
+                let text = format!("{} is not in the package", file_name(job.file));
+                Err(Error::new(Code::E0104, text)
+                    .detail("package", &facts.name)
+                    .fix("the download is incomplete, or the vendor's package is: get it again"))
+            }
+        }
+    }
+}
+
+fn file_name(file: &FilePlan) -> String {
+    file.member.as_ref().map_or_else(|| file.to.display().to_string(), ToString::to_string)
+}
+
+/// An error of a copy, with the file that is at fault.
+fn about(error: convert::Error, file: &FilePlan) -> Error {
+    let name = match error.kind() {
+        convert::Kind::Target => file.to.display().to_string(),
+        _ => file_name(file),
+    };
+    let error = Error::from(error);
+    if error.is_stop() { error } else { error.detail("file", name) }
+}
+
+/// A medium is copied as it is, whatever its first bytes are.
+const fn declared(file: &FilePlan) -> Declared {
+    match file.role {
+        FileRole::Disk { declared, .. } => declared,
+        FileRole::Medium => Declared::Stated(disk::Format::Raw),
+    }
+}
+
+/// What the manifest says before the members pass.
+struct Known {
+    manifest: Option<Manifest>,
+    descriptor: EntryName,
+    /// The manifest may come behind the disks.
+    may_come: bool,
+}
+
+impl Known {
+    fn of(facts: &Facts, policy: ManifestPolicy) -> Self {
+        let manifest = facts.manifest.as_ref().map(|(_, manifest)| manifest.clone());
+        let may_come = manifest.is_none() && !facts.is_complete && policy != ManifestPolicy::Skip;
+        Self { manifest, descriptor: facts.descriptor.name.clone(), may_come }
+    }
+
+    /// The algorithm of the member's line; the descriptor is in memory and judged by itself.
+    fn listed(&self, name: &EntryName) -> Option<Algorithm> {
+        let manifest = self.manifest.as_ref().filter(|_| *name != self.descriptor)?;
+        Some(manifest.expected(name)?.digest.algorithm())
+    }
+
+    fn algorithms(&self, name: &EntryName) -> Vec<Algorithm> {
+        match self.listed(name) {
+            Some(algorithm) => vec![algorithm],
+            None if self.may_come => verify::ANY.to_vec(),
+            None => Vec::new(),
+        }
+    }
+}
+
+/// Looks at a written disk: its header and tables, or all of it against the source.
+pub(super) fn look_back(
+    plan: &Plan,
+    source: &dyn Source,
+    written: &Written,
+    with: &Execution<'_>,
+) -> Result<(), Error> {
+    let Some((_, file)) = files(plan).find(|(_, file)| file.to == written.output.path) else {
+        return Ok(());
+    };
+    if with.verify == VerifyOutput::None || !is_disk(file) {
+        return Ok(());
+    }
+    let wrap =
+        |source| Error::io(format!("cannot read {}", written.partial.path.display()), source);
+    let bytes =
+        disk::FileBytes::new(written.partial.file.try_clone().map_err(wrap)?).map_err(wrap)?;
+    let format = match file.role {
+        FileRole::Disk { format: DiskFormat::Qcow2, .. } => disk::Format::Qcow2,
+        _ => disk::Format::Raw,
+    };
+    let image = disk::open(Arc::new(bytes), Declared::Stated(format))?;
+    let wrong = |text: String| {
+        Error::new(Code::E0508, text).detail("file", written.output.path.display().to_string())
+    };
+    if image.capacity_bytes() != written.output.capacity_bytes {
+        let text = format!(
+            "the written disk has {} bytes, {} were to be written",
+            image.capacity_bytes(),
+            written.output.capacity_bytes
+        );
+        return Err(wrong(text));
+    }
+    for extent in image.extents() {
+        extent?;
+    }
+    let member = written.output.member.as_ref().filter(|_| with.verify == VerifyOutput::Full);
+    let Some(member) = member else { return Ok(()) };
+    let Some(bytes) = source.bytes(member)? else { return Ok(()) };
+    let original = disk::open(bytes, declared(file))?;
+    let compared = disk::compare(&*original, &*image, with.watch)?;
+    match compared.first_difference_bytes {
+        None => Ok(()),
+        Some(at) => Err(wrong(format!("the written disk differs from the source at byte {at}"))),
+    }
+}

@@ -1,0 +1,29 @@
+//! One planner and one executor for everything that becomes a machine.
+//!
+//! ```text
+//! trait Source (an OVA, an OVF folder, an OVA on a pipe)
+//!       facts: descriptor, manifest, members        bytes: handed out member by member
+//!             \                                          |
+//!              plan(facts, folder, choices) -> Plan      |      pure; every refusal is made here
+//!                                               \        v
+//!                                                execute(plan, source) -> disks, domain.xml, result
+//!                                                         with an undo list, names given at the end
+//! ```
+
+mod error;
+pub mod execute;
+pub mod plan;
+mod policy;
+pub mod source;
+mod sources;
+mod verify;
+
+use sources::digest_of;
+
+pub use error::{Detail, Error};
+pub use execute::{Execution, Outcome, Output, Step, Watch, execute};
+pub use plan::{Choices, FilePlan, MachinePlan, Plan, plan};
+pub use policy::{ManifestPolicy, VerifyOutput};
+pub use source::{Delivery, Facts, ImageFacts, Source, SourceKind};
+pub use sources::{open, open_stream};
+pub use verify::{Checked, Level, Verdict, verify};

@@ -1,0 +1,387 @@
+//! The plan: what would happen, decided before anything does.
+//!
+//! Planning is pure. It takes facts (what is in the source, what its images say, what the target's
+//! folder is like) and choices, and gives a [`Plan`]. What keeps a plan from being executed is a
+//! blocker in it; an error is only what leaves no plan to show.
+
+mod files;
+mod machines;
+mod space;
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
+
+use code::{Code, Severity};
+use convert::{Note, Row};
+use disk::Declared;
+use host::FolderFacts;
+use ovf::{EntryName, Finding, Selection};
+use vm::{DiskFormat, DiskId, Machine};
+
+use crate::{Error, Facts, ImageFacts, ManifestPolicy};
+
+pub(crate) use machines::capacity;
+pub use space::Space;
+
+/// What the user chose.
+#[derive(Debug, Clone, Default)]
+pub struct Choices {
+    /// Ids or names of the systems; empty is all of them.
+    pub systems: Vec<String>,
+    /// Deployment option.
+    pub configuration: Option<String>,
+    /// Values of properties.
+    pub properties: Vec<(String, String)>,
+    /// Name of the machine; for one machine only.
+    pub name: Option<String>,
+    /// Hardware.
+    pub hardware: convert::Choices,
+    /// Format of the written disks.
+    pub format: DiskFormat,
+    /// What to do with the manifest.
+    pub manifest: ManifestPolicy,
+    /// Warnings block.
+    pub strict: bool,
+    /// Files that relift wrote before and that may be replaced.
+    pub replace: BTreeSet<PathBuf>,
+}
+
+/// What is known of the target.
+#[derive(Debug, Clone)]
+pub struct TargetFacts {
+    /// The folder that the machines go to.
+    pub folder: FolderFacts,
+    /// Which of the paths that a plan may give are taken; asked by the planner.
+    pub taken: BTreeSet<PathBuf>,
+}
+
+/// What would happen.
+#[derive(Debug)]
+pub struct Plan {
+    /// The source's name as the user typed it.
+    pub source: String,
+    /// What the source is.
+    pub kind: crate::SourceKind,
+    /// What pins the source; a pipe has none.
+    pub digest: Option<String>,
+    /// The folder that the machines go to.
+    pub target: PathBuf,
+    /// The configuration that was taken.
+    pub configuration: Option<String>,
+    /// The machines, in the order of the descriptor.
+    pub machines: Vec<MachinePlan>,
+    /// What is to be said about the package as a whole.
+    pub findings: Vec<Finding>,
+    /// Room on the target.
+    pub space: Space,
+    /// What to do with the manifest.
+    pub manifest: ManifestPolicy,
+    /// What keeps the plan from being executed and belongs to no row.
+    pub blockers: Vec<Note>,
+    /// Files that may be replaced.
+    pub replace: BTreeSet<PathBuf>,
+    /// Warnings that come to be known in the run end it.
+    pub strict: bool,
+}
+
+/// One machine of a plan.
+#[derive(Debug)]
+pub struct MachinePlan {
+    /// What the system is chosen by.
+    pub id: String,
+    /// The folder of its files.
+    pub folder: PathBuf,
+    /// The machine, with the paths of its images.
+    pub machine: Machine,
+    /// What runs inside, for people.
+    pub guest: String,
+    /// What becomes of each item.
+    pub rows: Vec<Row>,
+    /// The files that are written.
+    pub files: Vec<FilePlan>,
+    /// The domain XML; absent where a blocker forbids it.
+    pub domain_xml: Option<String>,
+}
+
+/// One image that is written.
+#[derive(Debug, Clone)]
+pub struct FilePlan {
+    /// The member it comes from; an empty disk has none.
+    pub member: Option<EntryName>,
+    /// What the descriptor calls it, where the members have not passed yet.
+    pub href: Option<Href>,
+    /// Where it will be.
+    pub to: PathBuf,
+    /// What it is.
+    pub role: FileRole,
+}
+
+/// A name of the descriptor that is looked for among members as they pass.
+#[derive(Debug, Clone)]
+pub struct Href {
+    /// The text of the descriptor.
+    pub text: String,
+    /// The descriptor's own name: the href is relative to its folder.
+    pub descriptor: EntryName,
+}
+
+impl FilePlan {
+    /// Whether this member is what the image is made of.
+    #[must_use]
+    pub fn is_made_of(&self, name: &EntryName) -> bool {
+        match &self.href {
+            None => self.member.as_ref() == Some(name),
+            // Only what the text itself means: guesses need the names of all members.
+            Some(Href { text, descriptor }) => {
+                ovf::resolve_href(text, descriptor, std::slice::from_ref(name))
+                    .is_ok_and(|resolved| resolved.finding.is_none())
+            }
+        }
+    }
+}
+
+/// What a written image is.
+#[derive(Debug, Clone)]
+pub enum FileRole {
+    /// A disk of the machine.
+    Disk {
+        /// Its number.
+        disk: DiskId,
+        /// What is known of the member's format.
+        declared: Declared,
+        /// The capacity that the descriptor states.
+        stated_bytes: Option<u64>,
+        /// The format that is written.
+        format: DiskFormat,
+    },
+    /// A CD or floppy image, copied as it is.
+    Medium,
+}
+
+impl Plan {
+    /// Every row with what it is said about: the machine's id, the row.
+    pub fn rows(&self) -> impl Iterator<Item = (&MachinePlan, &Row)> {
+        self.machines.iter().flat_map(|machine| machine.rows.iter().map(move |row| (machine, row)))
+    }
+
+    /// The notes of the rows, and those that belong to none.
+    pub fn notes(&self) -> impl Iterator<Item = &Note> {
+        let rows = self.machines.iter().flat_map(|machine| &machine.rows);
+        rows.flat_map(|row| &row.notes).chain(&self.blockers)
+    }
+
+    /// The files of the package that images are made of.
+    #[must_use]
+    pub fn members(&self) -> Vec<EntryName> {
+        members(&self.machines)
+    }
+
+    /// What keeps the plan from being executed, in order.
+    #[must_use]
+    pub fn blockers(&self) -> Vec<&Note> {
+        self.notes().filter(|note| note.severity == Severity::Blocker).collect()
+    }
+
+    /// How many warnings there are.
+    #[must_use]
+    pub fn warnings(&self) -> usize {
+        let noted = self.notes().filter(|note| note.severity == Severity::Warning).count();
+        noted + self.findings.len()
+    }
+}
+
+/// Decides.
+///
+/// `images` says what the headers of the images say, as far as they can be read before the run.
+///
+/// # Errors
+/// `E0302`, `E0303`, `E0304`, `E0306` when no machine, configuration or property of that name is
+/// there, or a used disk contradicts itself; `E0104`, `E0105` for a file that is missing or unsafe;
+/// `E0201`, `E0203`, `E0205` for a manifest that does not fit.
+pub fn plan(
+    facts: &Facts,
+    images: &[ImageFacts],
+    target: &TargetFacts,
+    choices: &Choices,
+) -> Result<Plan, Error> {
+    let selection = select(facts, choices)?;
+    let chosen = machines::choose(&selection, &choices.systems)?;
+    let mut findings = facts.envelope.findings.clone();
+    findings.extend(facts.findings.iter().cloned());
+    findings.extend(selection.findings.iter().cloned());
+    let mut machines = Vec::new();
+    let inputs = machines::Inputs { facts, images, choices };
+    findings.extend(chosen.iter().filter_map(|system| machines::odd_name(system)));
+    let names = machines::names(&chosen, facts, choices)?;
+    for (system, name) in chosen.iter().zip(&names) {
+        let folder = if chosen.len() == 1 {
+            target.folder.path.clone()
+        } else {
+            target.folder.path.join(&name.slug)
+        };
+        let place = machines::Place { folder, name };
+        machines.push(machines::plan(&inputs, system, &place, &mut findings)?);
+    }
+    let space = space::of(facts, images, &machines, target);
+    let (mut findings, grave) = split_blockers(findings);
+    findings.extend(check_manifest(facts, &members(&machines), choices.manifest)?);
+    let mut plan = Plan {
+        source: facts.name.clone(),
+        kind: facts.kind,
+        digest: facts.digest(),
+        target: target.folder.path.clone(),
+        configuration: selection.configuration,
+        machines,
+        findings,
+        space,
+        manifest: choices.manifest,
+        blockers: Vec::new(),
+        replace: choices.replace.clone(),
+        strict: choices.strict,
+    };
+    plan.blockers = grave;
+    plan.blockers.extend(target_blockers(&plan, target));
+    if choices.strict && plan.warnings() > 0 {
+        let text = format!("{} warnings, and --strict was given", plan.warnings());
+        plan.blockers.push(
+            Note::blocker(Code::E0802, text).hint("leave --strict out, or mend the warnings"),
+        );
+    }
+    Ok(plan)
+}
+
+/// Selects the configuration.
+///
+/// # Errors
+/// As [`plan`].
+pub fn select(facts: &Facts, choices: &Choices) -> Result<Selection, Error> {
+    let choices = ovf::Choices {
+        configuration: choices.configuration.as_deref(),
+        properties: &choices.properties,
+    };
+    Ok(facts.envelope.select(&choices)?)
+}
+
+/// The images whose headers are worth a look, with what is known of their formats.
+///
+/// # Errors
+/// As [`plan`].
+pub fn images(facts: &Facts, choices: &Choices) -> Result<Vec<(EntryName, Declared)>, Error> {
+    let selection = select(facts, choices)?;
+    let mut wanted: Vec<(EntryName, Declared)> = Vec::new();
+    for system in machines::choose(&selection, &choices.systems)? {
+        for disk in &system.disks {
+            let Some(file) = &disk.file else { continue };
+            if files::refusal(file, !disk.parents.is_empty()).is_some() {
+                continue;
+            }
+            let Ok(found) = files::resolve(facts, file) else { continue };
+            if wanted.iter().all(|(name, _)| *name != found.name) {
+                wanted.push((found.name.clone(), files::declared(disk.format, &found.name)));
+            }
+        }
+    }
+    Ok(wanted)
+}
+
+/// Checks what can be checked before a disk is read: that the manifest is there, that it lists what
+/// it must, and the descriptor's digest. Under the policy `warn` what is wrong becomes a finding.
+///
+/// `used` is what is made of the package; a pipe's files are checked when they have passed.
+///
+/// # Errors
+/// `E0201`, `E0203`, `E0205`.
+pub fn check_manifest(
+    facts: &Facts,
+    used: &[EntryName],
+    policy: ManifestPolicy,
+) -> Result<Vec<Finding>, Error> {
+    let Some((text, manifest)) = &facts.manifest else {
+        if policy == ManifestPolicy::Require && facts.is_complete {
+            return Err(Error::new(Code::E0201, format!("{} has no manifest", facts.name))
+                .fix("ask the vendor for one, or leave --manifest require out"));
+        }
+        return Ok(Vec::new());
+    };
+    let name = &facts.descriptor.name;
+    let mut findings = Vec::new();
+    let mut judge = |result: Result<Vec<Finding>, Error>| match result {
+        Err(error) if policy == ManifestPolicy::Warn => {
+            findings.push(crate::verify::as_finding(&error, name));
+            Ok(())
+        }
+        Err(error) => Err(error),
+        Ok(found) => {
+            findings.extend(found);
+            Ok(())
+        }
+    };
+    if let Some(entry) = manifest.expected(name) {
+        let actual = crate::digest_of(&facts.descriptor.bytes, entry.digest.algorithm());
+        judge(crate::verify::compare(facts, text, entry, &actual).map(|()| Vec::new()))?;
+    }
+    if facts.is_complete {
+        judge(crate::verify::complete(facts, used))?;
+    }
+    Ok(findings)
+}
+
+/// Turns findings that no plan may be carried out with into blockers.
+fn split_blockers(findings: Vec<Finding>) -> (Vec<Finding>, Vec<Note>) {
+    let is_warning = |finding: &Finding| finding.code.severity() == Severity::Warning;
+    let (kept, grave): (Vec<Finding>, Vec<Finding>) = findings.into_iter().partition(is_warning);
+    let grave = grave.into_iter().map(|finding| Note::blocker(finding.code, finding.message));
+    (kept, grave.collect())
+}
+
+/// What keeps the target from taking the files.
+fn target_blockers(plan: &Plan, target: &TargetFacts) -> Vec<Note> {
+    let mut blockers = Vec::new();
+    let shown = target.folder.path.display();
+    if !target.folder.writable {
+        let text = format!("{shown} takes no writes");
+        blockers.push(Note::blocker(Code::E0507, text).hint("choose another folder"));
+    }
+    for path in outputs(plan) {
+        if target.taken.contains(&path) && !plan.replace.contains(&path) {
+            let text = format!("{} exists already", path.display());
+            let hint = "choose another folder, or --force if relift wrote it before";
+            blockers.push(Note::blocker(Code::E0509, text).hint(hint));
+        }
+    }
+    if let Some(text) = plan.space.shortage() {
+        blockers.push(Note::blocker(Code::E0506, text).hint("make room, or choose another folder"));
+    }
+    blockers
+}
+
+fn members(machines: &[MachinePlan]) -> Vec<EntryName> {
+    let files = machines.iter().flat_map(|machine| &machine.files);
+    files.filter_map(|file| file.member.clone()).collect()
+}
+
+/// Every path that the plan gives.
+#[must_use]
+pub fn outputs(plan: &Plan) -> Vec<PathBuf> {
+    let of_machine = |machine: &MachinePlan| {
+        let images = machine.files.iter().map(|file| file.to.clone());
+        images.chain([machine.folder.join(DOMAIN_XML)]).collect::<Vec<_>>()
+    };
+    let mut paths: Vec<PathBuf> = plan.machines.iter().flat_map(of_machine).collect();
+    paths.push(result_path(&plan.target));
+    paths
+}
+
+/// The name of the domain XML in a folder.
+pub const DOMAIN_XML: &str = "domain.xml";
+
+/// Where the result is written: the last file of a run, which says that it is complete.
+#[must_use]
+pub fn result_path(folder: &Path) -> PathBuf {
+    folder.join(RESULT_NAME)
+}
+
+/// The name of the result file in a folder.
+const RESULT_NAME: &str = "relift.result.json";

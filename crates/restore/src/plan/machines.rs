@@ -1,0 +1,305 @@
+//! One machine of the plan: names, hardware, files.
+
+use std::path::PathBuf;
+
+use code::Code;
+use convert::{Converted, Identity, Note, Row, SourceDisk, SourceMedium};
+use ovf::{
+    Finding, Selection,
+    selection::{PackageFile, SelectedSystem},
+};
+use vm::{ByteSize, DiskId, RemovableKind};
+
+use super::{
+    Choices, FilePlan, FileRole, MachinePlan, RESULT_NAME,
+    files::{self, Found},
+};
+use crate::{Error, Facts, ImageFacts};
+
+/// Disks are counted in sectors.
+const SECTOR_BYTES: u64 = 512;
+
+/// The name of a machine, and of its files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Name {
+    pub(super) domain: String,
+    pub(super) slug: String,
+}
+
+/// What every machine of a package is planned from.
+pub(super) struct Inputs<'a> {
+    pub(super) facts: &'a Facts,
+    pub(super) images: &'a [ImageFacts],
+    pub(super) choices: &'a Choices,
+}
+
+/// Where a machine goes.
+pub(super) struct Place<'a> {
+    pub(super) folder: PathBuf,
+    pub(super) name: &'a Name,
+}
+
+/// The systems that were asked for, in the order of the descriptor.
+pub(super) fn choose<'a>(
+    selection: &'a Selection,
+    wanted: &[String],
+) -> Result<Vec<&'a SelectedSystem>, Error> {
+    let is = |system: &SelectedSystem, text: &str| {
+        system.handle == text
+            || system.id.as_deref() == Some(text)
+            || system.name.as_deref() == Some(text)
+    };
+    for text in wanted {
+        let hits = selection.systems.iter().filter(|system| is(system, text)).count();
+        if hits != 1 {
+            let list: Vec<&str> = selection.systems.iter().map(|s| s.handle.as_str()).collect();
+            let what = if hits == 0 { "no machine is" } else { "several machines are" };
+            return Err(Error::new(Code::E0302, format!("{what} called '{text}'"))
+                .detail("machines", list.join(", "))
+                .fix("choose one of them with --vm"));
+        }
+    }
+    let all = selection.systems.iter();
+    Ok(all
+        .filter(|system| wanted.is_empty() || wanted.iter().any(|text| is(system, text)))
+        .collect())
+}
+
+/// The names of the machines: the user's, the package's, the archive's; no two the same.
+pub(super) fn names(
+    systems: &[&SelectedSystem],
+    facts: &Facts,
+    choices: &Choices,
+) -> Result<Vec<Name>, Error> {
+    if choices.name.is_some() && systems.len() > 1 {
+        let text = format!("--name is for one machine, the package has {}", systems.len());
+        return Err(Error::new(Code::E0302, text).fix("choose one with --vm"));
+    }
+    let stem = convert::domain_name(facts.descriptor.name.stem());
+    // A folder of several machines holds the result beside their own folders.
+    let mut names: Vec<Name> = Vec::new();
+    for system in systems {
+        let given = choices.name.as_deref().or(system.name.as_deref()).unwrap_or(&stem);
+        let mut domain = convert::domain_name(given);
+        if domain.is_empty() {
+            domain = if stem.is_empty() { "vm".to_owned() } else { stem.clone() };
+        }
+        let plain = Name { slug: convert::slug(&domain), domain };
+        let numbered = (2..).map(|number| Name {
+            domain: format!("{}-{number}", plain.domain),
+            slug: format!("{}-{number}", plain.slug),
+        });
+        let is_free = |name: &Name| {
+            name.slug != RESULT_NAME
+                && names.iter().all(|other| other.domain != name.domain && other.slug != name.slug)
+        };
+        let free = std::iter::once(plain.clone()).chain(numbered).find(is_free);
+        names.push(free.unwrap_or(plain));
+    }
+    Ok(names)
+}
+
+/// Says that a machine's name is not one that a host, a shell or a file would take as it is.
+pub(super) fn odd_name(system: &SelectedSystem) -> Option<Finding> {
+    let name = system.name.as_deref()?;
+    let plain =
+        |c: char| c.is_alphanumeric() || matches!(c, ' ' | '.' | '_' | '-' | '+' | '(' | ')' | ',');
+    let odd = name.chars().any(|c| !plain(c)) || name.starts_with(['-', '.']);
+    odd.then(|| Finding {
+        code: Code::W0608,
+        message: "the name has characters that a path or a shell would read: files get a plain one"
+            .to_owned(),
+        item: Some(system.handle.clone()),
+        path: None,
+        line: None,
+    })
+}
+
+/// Plans one machine.
+pub(super) fn plan(
+    inputs: &Inputs<'_>,
+    system: &SelectedSystem,
+    place: &Place<'_>,
+    findings: &mut Vec<Finding>,
+) -> Result<MachinePlan, Error> {
+    let Inputs { facts, choices, .. } = inputs;
+    let seed = system.id.as_deref().unwrap_or(&system.handle);
+    let identity = Identity::new(&facts.descriptor.bytes, seed, &place.name.domain);
+    let Converted { mut machine, guest, mut rows, disks, media } = convert::from_ovf(
+        &facts.envelope,
+        system,
+        &choices.hardware,
+        &place.name.domain,
+        &identity,
+    );
+    let mut planned = Vec::new();
+    for source in &disks {
+        let number = usize::from(source.disk.0);
+        let row = rows.iter_mut().find(|row| row.item == source.row);
+        let file = disk_file(inputs, source, place, row, findings)?;
+        if let Some(disk) = machine.disks.get_mut(number) {
+            disk.image.clone_from(&file.to);
+            disk.format = choices.format;
+            if let FileRole::Disk { stated_bytes: Some(bytes), .. } = file.role {
+                disk.capacity_bytes = disk.capacity_bytes.max(bytes);
+            }
+        }
+        planned.push(file);
+    }
+    for (number, medium) in media.iter().enumerate() {
+        let Some(removable) = machine.removables.get_mut(medium.removable) else { continue };
+        let kind = match removable.kind {
+            RemovableKind::Cdrom => "cdrom",
+            RemovableKind::Floppy => "floppy",
+        };
+        let ending = if kind == "cdrom" { "iso" } else { "img" };
+        let name = format!("{}-{kind}{number}.{ending}", place.name.slug);
+        let file = medium_file(facts, medium, place.folder.join(name), findings)?;
+        removable.image = Some(file.to.clone());
+        planned.push(file);
+    }
+    let is_blocked = rows.iter().any(Row::is_blocker);
+    let domain_xml = match domain::write(&machine) {
+        Ok(xml) => Some(xml),
+        Err(_) if is_blocked => None,
+        Err(error) => {
+            let note = Note::blocker(error.code(), error.to_string());
+            rows.push(Row::blocked("domain", "domain XML", "machine", note));
+            None
+        }
+    };
+    Ok(MachinePlan {
+        id: system.handle.clone(),
+        folder: place.folder.clone(),
+        machine,
+        guest: guest.label,
+        rows,
+        files: planned,
+        domain_xml,
+    })
+}
+
+/// Where a disk comes from and goes to; what is wrong with it goes into its row.
+fn disk_file(
+    inputs: &Inputs<'_>,
+    source: &SourceDisk,
+    place: &Place<'_>,
+    row: Option<&mut Row>,
+    findings: &mut Vec<Finding>,
+) -> Result<FilePlan, Error> {
+    let Inputs { facts, images, choices } = inputs;
+    let DiskId(number) = source.disk;
+    let format = choices.format;
+    let to = place.folder.join(format!("{}-disk{number}.{}", place.name.slug, format.as_str()));
+    let mut notes = Vec::new();
+    let mut stated_bytes = source.capacity_bytes;
+    let mut member = None;
+    let mut href = None;
+    let mut declared = disk::Declared::Unknown;
+    match &source.file {
+        None if source.capacity_bytes.is_none() => {
+            notes.push(Note::blocker(Code::E0304, "an empty disk without a capacity"));
+        }
+        None => {}
+        Some(file) => match member_of(facts, file, source)? {
+            Err(note) => notes.push(note),
+            Ok(found) => {
+                findings.extend(found.finding);
+                declared = files::declared(source.stated, &found.name);
+                let image = images.iter().find(|image| image.name == found.name);
+                let (bytes, seen) = look(image, source.capacity_bytes);
+                stated_bytes = bytes.or(stated_bytes);
+                notes.extend(seen);
+                member = Some(found.name);
+                href = found.href;
+            }
+        },
+    }
+    if let Some(row) = row {
+        let noted = std::mem::replace(row, Row::kept("", "", "", ""));
+        *row = notes.into_iter().fold(noted, Row::note);
+    }
+    let role = FileRole::Disk { disk: source.disk, declared, stated_bytes, format };
+    Ok(FilePlan { member, href, to, role })
+}
+
+/// The member that a disk's file means, or why it cannot be read.
+fn member_of(
+    facts: &Facts,
+    file: &PackageFile,
+    source: &SourceDisk,
+) -> Result<Result<Found, Note>, Error> {
+    if let Some(note) = files::refusal(file, source.has_parent) {
+        return Ok(Err(note));
+    }
+    match files::resolve(facts, file) {
+        // A writer that states a chunk size for a file smaller than it writes the plain name.
+        Err(error) if file.chunk_bytes.is_some() && error.code() == Code::E0104 => {
+            let text = format!("{} is cut into chunks, which are not read yet", file.href);
+            let hint = "join the chunks with cat beside the .ovf and take chunkSize out";
+            Ok(Err(Note::blocker(Code::E0405, text).hint(hint)))
+        }
+        other => other.map(Ok),
+    }
+}
+
+/// What the header of an image says beside the descriptor: the capacity to build, and notes.
+fn look(image: Option<&ImageFacts>, stated_bytes: Option<u64>) -> (Option<u64>, Vec<Note>) {
+    match image.map(|image| &image.info) {
+        None => (None, Vec::new()),
+        Some(Err(refusal)) => (None, vec![Note::blocker(refusal.code, refusal.message.clone())]),
+        Some(Ok(info)) => {
+            let mut notes: Vec<Note> = info
+                .warnings
+                .iter()
+                .map(|warning| Note::new(warning.code, warning.to_string()))
+                .collect();
+            match capacity(info.format, info.capacity_bytes, stated_bytes) {
+                Ok((bytes, note)) => {
+                    notes.extend(note);
+                    (Some(bytes), notes)
+                }
+                Err(note) => {
+                    notes.push(note);
+                    (None, notes)
+                }
+            }
+        }
+    }
+}
+
+/// The capacity to build: the larger of the image's and the descriptor's. A raw image has no header
+/// that could be right against the descriptor, so there they must agree.
+pub(crate) fn capacity(
+    format: disk::Format,
+    image_bytes: u64,
+    stated_bytes: Option<u64>,
+) -> Result<(u64, Option<Note>), Note> {
+    let stated_bytes = stated_bytes.map(|bytes| bytes.next_multiple_of(SECTOR_BYTES));
+    let Some(stated) = stated_bytes.filter(|stated| *stated != image_bytes) else {
+        return Ok((image_bytes, None));
+    };
+    let text = format!("the image has {image_bytes} bytes, the descriptor says {stated}");
+    if format == disk::Format::Raw {
+        return Err(Note::blocker(Code::E0403, text)
+            .hint("the file is cut off, or it is no raw disk: ask the vendor"));
+    }
+    let built = image_bytes.max(stated);
+    let text = format!("{text}; {} is built", ByteSize(built));
+    Ok((built, Some(Note::new(Code::W0112, text))))
+}
+
+fn medium_file(
+    facts: &Facts,
+    medium: &SourceMedium,
+    to: PathBuf,
+    findings: &mut Vec<Finding>,
+) -> Result<FilePlan, Error> {
+    if let Some(note) = files::refusal(&medium.file, false) {
+        return Err(Error::new(note.code, note.text));
+    }
+    let mut found = files::resolve(facts, &medium.file)?;
+    findings.extend(found.finding.take());
+    let Found { name, href, .. } = found;
+    Ok(FilePlan { member: Some(name), href, to, role: FileRole::Medium })
+}

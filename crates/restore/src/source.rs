@@ -1,0 +1,203 @@
+//! Where a machine comes from, behind one trait.
+
+use std::{io::Read, path::PathBuf, sync::Arc};
+
+use disk::ReadAt;
+use ovf::{
+    EntryName, Envelope, Finding, Manifest,
+    manifest::{Algorithm, Hasher, Signature},
+};
+
+use crate::Error;
+
+/// Kinds of sources.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceKind {
+    /// A tar with a descriptor in it.
+    Ova,
+    /// A descriptor with its files beside it.
+    Ovf,
+}
+
+impl SourceKind {
+    /// The word used in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ova => "ova",
+            Self::Ovf => "ovf",
+        }
+    }
+}
+
+/// A small member that is held in memory.
+#[derive(Debug, Clone)]
+pub struct Text {
+    /// Its name.
+    pub name: EntryName,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// A file of the package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its name.
+    pub name: EntryName,
+    /// Where it begins in an archive; 0 for a file of a folder.
+    pub offset_bytes: u64,
+    /// How many bytes it has.
+    pub length_bytes: u64,
+}
+
+/// What is known of a source before a disk is read.
+#[derive(Debug)]
+pub struct Facts {
+    /// What it is.
+    pub kind: SourceKind,
+    /// Its name as the user typed it.
+    pub name: String,
+    /// The folder that it lies in; a pipe has none.
+    pub folder: Option<PathBuf>,
+    /// The descriptor's bytes.
+    pub descriptor: Text,
+    /// The descriptor, read.
+    pub envelope: Envelope,
+    /// The manifest's bytes, and the manifest.
+    pub manifest: Option<(Text, Manifest)>,
+    /// Whether there is a signature.
+    pub signature: Signature,
+    /// The files that are known; those of a pipe come to be known as they pass.
+    pub members: Vec<Member>,
+    /// Whether every file is known.
+    pub is_complete: bool,
+    /// Length of the archive, or of all files of the folder that the descriptor names.
+    pub package_bytes: Option<u64>,
+    /// What was tolerated about the package.
+    pub findings: Vec<Finding>,
+}
+
+impl Facts {
+    /// The names of the files that are known.
+    #[must_use]
+    pub fn names(&self) -> Vec<EntryName> {
+        self.members.iter().map(|member| member.name.clone()).collect()
+    }
+
+    /// The file of this name.
+    #[must_use]
+    pub fn member(&self, name: &EntryName) -> Option<&Member> {
+        self.members.iter().find(|member| member.name == *name)
+    }
+
+    /// What a plan pins: SHA-256 over the descriptor, the manifest, and the name, offset and length
+    /// of each member. Cheap, since no disk is read for it; a pipe has none until it has passed.
+    #[must_use]
+    pub fn digest(&self) -> Option<String> {
+        if !self.is_complete {
+            return None;
+        }
+        let mut hash = Hasher::new(Algorithm::Sha256);
+        let mut part = |bytes: &[u8]| {
+            hash.update(&(bytes.len() as u64).to_be_bytes());
+            hash.update(bytes);
+        };
+        part(&self.descriptor.bytes);
+        part(self.manifest.as_ref().map_or(&[], |(text, _)| &text.bytes));
+        for member in &self.members {
+            part(member.name.as_str().as_bytes());
+            part(&member.offset_bytes.to_be_bytes());
+            part(&member.length_bytes.to_be_bytes());
+        }
+        Some(format!("sha256:{}", hash.finish()))
+    }
+}
+
+/// What the header of a disk image says.
+#[derive(Debug, Clone)]
+pub struct ImageFacts {
+    /// The file.
+    pub name: EntryName,
+    /// What is known of it, or why it cannot be read.
+    pub info: Result<disk::Info, ImageRefusal>,
+}
+
+/// Why an image cannot be read, as far as its header tells.
+#[derive(Debug, Clone)]
+pub struct ImageRefusal {
+    /// The published code.
+    pub code: code::Code,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// How the bytes of a member are handed over.
+pub enum Delivery<'a> {
+    /// They can be read at any place.
+    Whole(Arc<dyn ReadAt>),
+    /// They pass once.
+    Stream {
+        /// The member's bytes, and nothing behind them.
+        reader: &'a mut (dyn Read + Send),
+        /// How many there are.
+        length_bytes: u64,
+    },
+}
+
+impl std::fmt::Debug for Delivery<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Whole(_) => "Delivery::Whole",
+            Self::Stream { .. } => "Delivery::Stream",
+        })
+    }
+}
+
+/// Takes one member; what it leaves of a stream is passed over.
+pub type Take<'a> = dyn FnMut(&EntryName, Delivery<'_>) -> Result<(), Error> + 'a;
+
+/// A place that machines come from.
+///
+/// It tells facts and hands out bytes; it never knows where they go.
+pub trait Source {
+    /// What is known; for a pipe it grows while members pass.
+    fn facts(&self) -> &Facts;
+
+    /// The bytes of a member, where they can be read at any place; `None` for a pipe.
+    ///
+    /// # Errors
+    /// The file cannot be opened, or is no regular file of the package's own folder.
+    fn bytes(&self, name: &EntryName) -> Result<Option<Arc<dyn ReadAt>>, Error>;
+
+    /// Hands over each wanted member that is there, once: in the order wanted, or in the order in
+    /// which they pass.
+    ///
+    /// # Errors
+    /// The archive is damaged, a file cannot be read, or `take` fails.
+    fn deliver(
+        &mut self,
+        wanted: &dyn Fn(&EntryName) -> bool,
+        take: &mut Take<'_>,
+    ) -> Result<(), Error>;
+}
+
+/// Opens the header of each image, where the source can be read at any place.
+///
+/// What cannot be read becomes a refusal, not an error: the planner says it in its row.
+///
+/// # Errors
+/// A file cannot be opened.
+pub fn look_at_images(
+    source: &dyn Source,
+    images: &[(EntryName, disk::Declared)],
+) -> Result<Vec<ImageFacts>, Error> {
+    let mut facts = Vec::new();
+    for (name, declared) in images {
+        let Some(bytes) = source.bytes(name)? else { continue };
+        let info = disk::open(bytes, *declared)
+            .map(|image| image.info().clone())
+            .map_err(|error| ImageRefusal { code: error.code(), message: error.to_string() });
+        facts.push(ImageFacts { name: name.clone(), info });
+    }
+    Ok(facts)
+}

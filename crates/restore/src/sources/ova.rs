@@ -1,0 +1,107 @@
+//! An OVA file: read where it lies, never unpacked.
+
+use std::{fs::File, path::Path, sync::Arc};
+
+use disk::{FileBytes, ReadAt, Slice};
+use ovf::{
+    EntryName,
+    archive::{Index, Member as Entry},
+};
+
+use super::{
+    check_signature, deliver_whole, parse_descriptor, parse_manifest, read_text, untrusted,
+};
+use crate::{
+    Error, Facts, ManifestPolicy, Source, SourceKind,
+    source::{Member, Take},
+};
+
+/// An OVA file.
+pub(super) struct Ova {
+    facts: Facts,
+    bytes: Arc<dyn ReadAt>,
+}
+
+impl Ova {
+    /// Walks the headers and reads descriptor and manifest.
+    pub(super) fn open(path: &Path, file: File, policy: ManifestPolicy) -> Result<Self, Error> {
+        let name = path.display().to_string();
+        let wrap = |source| Error::io(format!("cannot read {name}"), source);
+        let index =
+            Index::read(&file).map_err(|error| Error::from(error).detail("package", &name))?;
+        let bytes: Arc<dyn ReadAt> = Arc::new(FileBytes::new(file).map_err(wrap)?);
+        let text = |entry: &Entry| {
+            let slice = Slice::new(Arc::clone(&bytes), entry.offset_bytes, entry.length_bytes)
+                .map_err(wrap)?;
+            read_text(entry.name.clone(), &mut Reader { bytes: &slice, at: 0 }, entry.length_bytes)
+        };
+        let descriptor = text(index.descriptor()?)?;
+        let mut findings = index.findings.clone();
+        let manifest = index.manifest()?.map(text).transpose()?;
+        let certificate = index.certificate()?.map(|entry| &entry.name);
+        let signature = check_signature(certificate, manifest.as_ref())?;
+        findings.extend(certificate.map(untrusted));
+        let manifest = match manifest {
+            Some(text) => parse_manifest(text, policy, &mut findings)?,
+            None => None,
+        };
+        let envelope = parse_descriptor(&descriptor, &name)?;
+        let members = index.members.iter().map(|entry| Member {
+            name: entry.name.clone(),
+            offset_bytes: entry.offset_bytes,
+            length_bytes: entry.length_bytes,
+        });
+        let facts = Facts {
+            kind: SourceKind::Ova,
+            folder: path.parent().map(Path::to_owned),
+            descriptor,
+            envelope,
+            manifest,
+            signature,
+            members: members.collect(),
+            is_complete: true,
+            package_bytes: Some(index.length_bytes),
+            findings,
+            name,
+        };
+        Ok(Self { facts, bytes })
+    }
+}
+
+impl Source for Ova {
+    fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    fn bytes(&self, name: &EntryName) -> Result<Option<Arc<dyn ReadAt>>, Error> {
+        let Some(member) = self.facts.member(name) else { return Ok(None) };
+        let slice = Slice::new(Arc::clone(&self.bytes), member.offset_bytes, member.length_bytes)
+            .map_err(|source| Error::io(format!("cannot read {name}"), source))?;
+        Ok(Some(Arc::new(slice)))
+    }
+
+    fn deliver(
+        &mut self,
+        wanted: &dyn Fn(&EntryName) -> bool,
+        take: &mut Take<'_>,
+    ) -> Result<(), Error> {
+        deliver_whole(self, wanted, take)
+    }
+}
+
+/// Bytes at a place, read front to end.
+pub(super) struct Reader<'a> {
+    pub(super) bytes: &'a dyn ReadAt,
+    pub(super) at: u64,
+}
+
+impl std::io::Read for Reader<'_> {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        let rest = self.bytes.len_bytes().saturating_sub(self.at);
+        let count = usize::try_from(rest).unwrap_or(out.len()).min(out.len());
+        let out = out.get_mut(..count).unwrap_or_default();
+        self.bytes.read_exact_at(out, self.at)?;
+        self.at += count as u64;
+        Ok(count)
+    }
+}
