@@ -1,0 +1,429 @@
+//! What can be typed: the command tree, its flags and its help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+mod hardware;
+
+pub(crate) use hardware::{
+    BusChoice, FirmwareChoice, HardwareArgs, KeepOrNew, MachineChoice, NicChoice, ProfileChoice,
+    VirtTypeChoice,
+};
+
+/// The groups of the top-level help; the standard says which command is in which.
+const TOP_HELP: &str = "\
+{about}
+
+{usage-heading} {usage}
+
+Move in:
+  inspect    What is in this package?
+  plan       What would happen, and why; changes nothing
+  convert    Package to qcow2 disks and a libvirt domain XML
+  verify     Check manifest, package and disk structure
+  disk       Look at, check, compare or convert single disk images
+
+Service and tools:
+  sample     Make the demo appliance
+  explain    The long text behind any code
+  completions, help
+
+Options (on every command): -q, -v, --json, --events, --color, --progress
+  -h one screen, --help with examples, -V version
+
+Start with:  relift inspect FILE.ova
+";
+
+/// Imports OVA and OVF appliances into KVM: qcow2 disks and a libvirt domain, with a reason for each change.
+#[derive(Debug, Parser)]
+#[command(
+    name = "relift",
+    version,
+    help_template = TOP_HELP,
+    disable_help_subcommand = false,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, Args)]
+pub(crate) struct GlobalArgs {
+    /// Print errors only.
+    #[arg(short, long, global = true, help_heading = "Everywhere")]
+    pub(crate) quiet: bool,
+    /// Say more about what is done; repeat for more.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet", help_heading = "Everywhere")]
+    pub(crate) verbose: u8,
+    /// Print one JSON document on stdout at the end, nothing else.
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    pub(crate) json: bool,
+    /// Write JSON Lines of events to FILE, to stdout (-) or to an open descriptor (fd:N).
+    #[arg(long, global = true, value_name = "FILE|-|fd:N", help_heading = "Everywhere")]
+    pub(crate) events: Option<String>,
+    /// When to colour.
+    #[arg(long, global = true, value_enum, default_value_t = ColorChoice::Auto, env = "RELIFT_COLOR", help_heading = "Everywhere")]
+    pub(crate) color: ColorChoice,
+    /// How to show progress.
+    #[arg(long, global = true, value_enum, default_value_t = ProgressChoice::Auto, help_heading = "Everywhere")]
+    pub(crate) progress: ProgressChoice,
+}
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorChoice {
+    Auto,
+    Always,
+    Never,
+}
+
+/// How to show progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgressChoice {
+    /// A bar on a terminal, else plain lines.
+    Auto,
+    /// A bar.
+    Bar,
+    /// One line every 5 s.
+    Plain,
+    /// Nothing.
+    None,
+}
+
+impl Command {
+    /// The command as schemas and events name it.
+    pub(crate) const fn verb(&self) -> &'static str {
+        match self {
+            Self::Inspect(_) => "inspect",
+            Self::Plan(_) => "plan",
+            Self::Convert(_) => "convert",
+            Self::Verify(_) => "verify",
+            Self::Disk(DiskCommand::Info(_)) => "disk.info",
+            Self::Disk(DiskCommand::Convert(_)) => "disk.convert",
+            Self::Disk(DiskCommand::Check(_)) => "disk.check",
+            Self::Disk(DiskCommand::Compare(_)) => "disk.compare",
+            Self::Sample(SampleCommand::Create(_)) => "sample.create",
+            Self::Explain(_) => "explain",
+            Self::Completions(_) => "completions",
+        }
+    }
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Say what is in a package: reads headers and the descriptor only, writes nothing.
+    #[command(visible_aliases = ["probe", "info"], after_long_help = INSPECT_EXAMPLES)]
+    Inspect(InspectArgs),
+    /// Say what a conversion would do with each item and why; changes nothing.
+    #[command(after_long_help = PLAN_EXAMPLES)]
+    Plan(PlanArgs),
+    /// Convert a package to a folder of disk images, a domain XML and a result file.
+    #[command(after_long_help = CONVERT_EXAMPLES)]
+    Convert(ConvertArgs),
+    /// Check a package against its manifest, and its disks for damage.
+    #[command(after_long_help = VERIFY_EXAMPLES)]
+    Verify(VerifyArgs),
+    /// Look at, check, compare or convert single disk images.
+    #[command(subcommand, after_long_help = DISK_EXAMPLES)]
+    Disk(DiskCommand),
+    /// Make sample packages; needs no network.
+    #[command(subcommand, after_long_help = SAMPLE_EXAMPLES)]
+    Sample(SampleCommand),
+    /// Print the long text behind a code.
+    #[command(after_long_help = EXPLAIN_EXAMPLES)]
+    Explain(ExplainArgs),
+    /// Print the completions for a shell.
+    #[command(after_long_help = COMPLETIONS_EXAMPLES)]
+    Completions(CompletionsArgs),
+}
+
+const INSPECT_EXAMPLES: &str = "\
+EXAMPLES
+  relift inspect fixtures/demo.ova
+  relift inspect --full fixtures/demo.ova
+  relift inspect --json fixtures/demo.ova";
+const PLAN_EXAMPLES: &str = "\
+EXAMPLES
+  relift plan fixtures/demo.ova
+  relift plan fixtures/demo.ova --net 'VM Network=br0' --net DMZ=none --profile virtio";
+const CONVERT_EXAMPLES: &str = "\
+EXAMPLES
+  relift convert fixtures/demo.ova -o out
+  relift convert fixtures/demo.ova -o out --net default --dry-run
+  cat fixtures/demo.ova | relift convert - -o out";
+const VERIFY_EXAMPLES: &str = "\
+EXAMPLES
+  relift verify fixtures/demo.ova
+  relift verify --level deep fixtures/demo.ova";
+const DISK_EXAMPLES: &str = "\
+EXAMPLES
+  relift disk info disk.vmdk
+  relift disk convert disk.vmdk -O qcow2 -o disk.qcow2
+  relift disk check disk.vmdk
+  relift disk compare disk.vmdk disk.vmdk";
+const DISK_INFO_EXAMPLES: &str = "\
+EXAMPLES
+  relift disk info disk.vmdk
+  relift disk info -f vmdk --json disk.vmdk";
+const DISK_CONVERT_EXAMPLES: &str = "\
+EXAMPLES
+  relift disk convert disk.vmdk -o disk.qcow2
+  relift disk convert disk.vmdk -O raw -o disk.raw
+  relift disk convert disk.vmdk -O raw -o - | wc -c";
+const DISK_CHECK_EXAMPLES: &str = "\
+EXAMPLES
+  relift disk check disk.vmdk
+  relift disk check -f vmdk disk.vmdk";
+const DISK_COMPARE_EXAMPLES: &str = "\
+EXAMPLES
+  relift disk compare disk.vmdk disk.vmdk
+  relift disk compare -f vmdk -F vmdk disk.vmdk disk.vmdk";
+const SAMPLE_EXAMPLES: &str = "\
+EXAMPLES
+  relift sample create
+  relift sample create -o my-demo.ova";
+const EXPLAIN_EXAMPLES: &str = "\
+EXAMPLES
+  relift explain
+  relift explain E0203";
+const COMPLETIONS_EXAMPLES: &str = "\
+EXAMPLES
+  relift completions bash
+  relift completions zsh";
+
+/// `inspect`.
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// An OVA, an OVF file, a folder with one OVF, or - for an OVA on stdin.
+    #[arg(value_name = "SRC")]
+    pub(crate) source: PathBuf,
+    /// Show all properties, the EULA's text and every item.
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Read everything and compare it with the manifest.
+    #[arg(long)]
+    pub(crate) check_digests: bool,
+    /// Print the descriptor as it stands.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) xml: bool,
+}
+
+/// `plan`.
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// An OVA, an OVF file, a folder with one OVF, or - for an OVA on stdin.
+    #[arg(value_name = "SRC")]
+    pub(crate) source: PathBuf,
+    /// Where the machine shall go: a folder.
+    #[arg(long, value_name = "dir:PATH")]
+    pub(crate) to: Option<String>,
+    #[command(flatten)]
+    pub(crate) hardware: HardwareArgs,
+    #[command(flatten)]
+    pub(crate) policy: PolicyArgs,
+}
+
+/// `convert`.
+#[derive(Debug, Args)]
+pub(crate) struct ConvertArgs {
+    /// An OVA, an OVF file, a folder with one OVF, or - for an OVA on stdin.
+    #[arg(value_name = "SRC")]
+    pub(crate) source: PathBuf,
+    /// The folder that receives the disks, domain.xml and relift.result.json.
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) out: PathBuf,
+    /// Print the plan and stop.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Worker threads over all disks (default: the processors).
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) jobs: Option<u16>,
+    /// What to check of each written disk.
+    #[arg(long, value_enum, default_value_t = VerifyOutput::Quick)]
+    pub(crate) verify: VerifyOutput,
+    /// Leave unfinished files behind when the run fails.
+    #[arg(long)]
+    pub(crate) keep_partial: bool,
+    /// Overwrite output that relift wrote before, never a foreign file.
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) hardware: HardwareArgs,
+    #[command(flatten)]
+    pub(crate) policy: PolicyArgs,
+}
+
+/// What to check of each written disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum VerifyOutput {
+    /// Nothing.
+    None,
+    /// Sizes, header, tables.
+    Quick,
+    /// Read back and compare with the source.
+    Full,
+}
+
+/// Policies about the package.
+#[derive(Debug, Args)]
+pub(crate) struct PolicyArgs {
+    /// What to do with the manifest.
+    #[arg(long, value_enum, default_value_t = ManifestChoice::Check, help_heading = "Package")]
+    pub(crate) manifest: ManifestChoice,
+    /// Any warning blocks (exit 6).
+    #[arg(long, help_heading = "Package")]
+    pub(crate) strict: bool,
+}
+
+/// What to do with the manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ManifestChoice {
+    /// It must be there and match.
+    Require,
+    /// If it is there it must match.
+    Check,
+    /// A mismatch is a warning.
+    Warn,
+    /// It is not read.
+    Skip,
+}
+
+/// `verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// An OVA, an OVF file, a folder with one OVF, or - for an OVA on stdin.
+    #[arg(value_name = "SRC")]
+    pub(crate) source: PathBuf,
+    /// How far to look.
+    #[arg(long, value_enum, default_value_t = VerifyLevel::Digests)]
+    pub(crate) level: VerifyLevel,
+}
+
+/// How far `verify` looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum VerifyLevel {
+    /// Structure of the package, and which files the manifest lists.
+    Quick,
+    /// The same, and every digest.
+    Digests,
+    /// The same, and every table and grain of the disks.
+    Deep,
+}
+
+/// `disk …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DiskCommand {
+    /// Show format, variant, capacity and the names inside; opens no other file.
+    #[command(after_long_help = DISK_INFO_EXAMPLES)]
+    Info(DiskInfoArgs),
+    /// Convert an image: the same guest bytes, zero runs stay sparse.
+    #[command(after_long_help = DISK_CONVERT_EXAMPLES)]
+    Convert(DiskConvertArgs),
+    /// Check tables, bounds, overlaps and checksums; exit 0 clean, 5 damaged, 4 unreadable.
+    #[command(after_long_help = DISK_CHECK_EXAMPLES)]
+    Check(DiskInfoArgs),
+    /// Compare the guest bytes of two images; exit 0 identical, 5 different, 4 unreadable.
+    #[command(after_long_help = DISK_COMPARE_EXAMPLES)]
+    Compare(DiskCompareArgs),
+}
+
+/// `disk info`, `disk check`.
+#[derive(Debug, Args)]
+pub(crate) struct DiskInfoArgs {
+    /// The image.
+    #[arg(value_name = "IMG")]
+    pub(crate) image: PathBuf,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+/// `disk compare`.
+#[derive(Debug, Args)]
+pub(crate) struct DiskCompareArgs {
+    /// One image.
+    #[arg(value_name = "A")]
+    pub(crate) a: PathBuf,
+    /// The other.
+    #[arg(value_name = "B")]
+    pub(crate) b: PathBuf,
+    /// Format of A: vmdk, qcow2, raw.
+    #[arg(short, long = "format", value_name = "FORMAT")]
+    pub(crate) format_a: Option<disk::Format>,
+    /// Format of B.
+    #[arg(short = 'F', long, value_name = "FORMAT")]
+    pub(crate) format_b: Option<disk::Format>,
+}
+
+/// `disk convert`.
+#[derive(Debug, Args)]
+pub(crate) struct DiskConvertArgs {
+    /// The image.
+    #[arg(value_name = "IMG")]
+    pub(crate) image: PathBuf,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+    /// Format of the output.
+    #[arg(short = 'O', long, value_enum, default_value_t = OutputFormat::Qcow2)]
+    pub(crate) output_format: OutputFormat,
+    /// The output file; - writes raw to stdout.
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) out: PathBuf,
+    /// Worker threads (default: the processors).
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) jobs: Option<u16>,
+}
+
+/// How the input's format is known.
+#[derive(Debug, Args)]
+pub(crate) struct FormatArgs {
+    /// Format of the input: vmdk, qcow2, raw (default: by its magic, else raw by the name).
+    #[arg(short, long, value_name = "FORMAT")]
+    pub(crate) format: Option<disk::Format>,
+}
+
+/// Formats that disks are written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    Qcow2,
+    Raw,
+}
+
+/// `sample …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SampleCommand {
+    /// Write the demo appliance, always the same bytes.
+    #[command(after_long_help = SAMPLE_EXAMPLES)]
+    Create(SampleCreateArgs),
+}
+
+/// `sample create`.
+#[derive(Debug, Args)]
+pub(crate) struct SampleCreateArgs {
+    /// The OVA to write.
+    #[arg(short, long, value_name = "OVA", default_value = "demo.ova")]
+    pub(crate) out: PathBuf,
+}
+
+/// `explain`.
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// A code such as E0203 or W0101; without one, all are listed.
+    #[arg(value_name = "CODE")]
+    pub(crate) code: Option<String>,
+}
+
+/// `completions`.
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell.
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}

@@ -1,0 +1,247 @@
+//! From flags to choices: what was typed becomes what the planner understands.
+
+mod network;
+mod property;
+
+use std::path::PathBuf;
+
+use convert::{DiskBus, Origin, Profile};
+use restore::ManifestPolicy;
+use vm::{Accelerator, ByteSize, Chipset, DiskFormat, Firmware, NicModel};
+
+use crate::{
+    args::{
+        BusChoice, FirmwareChoice, HardwareArgs, KeepOrNew, MachineChoice, ManifestChoice,
+        NicChoice, OutputFormat, PolicyArgs, ProfileChoice, VirtTypeChoice,
+    },
+    failure::{Failure, Result},
+};
+
+/// The least memory that a machine is given.
+const MIN_MEMORY_BYTES: u64 = 1 << 20;
+
+/// The unit that libvirt counts memory in.
+const MEMORY_UNIT_BYTES: u64 = 1 << 10;
+
+/// Everything that the flags of `plan` and `convert` choose.
+pub(crate) fn of(hardware: &HardwareArgs, policy: &PolicyArgs) -> Result<restore::Choices> {
+    Ok(restore::Choices {
+        systems: hardware.vm.clone(),
+        configuration: hardware.configuration.clone(),
+        properties: property::values(&hardware.prop, hardware.prop_file.as_deref())?,
+        name: hardware.name.as_deref().map(name).transpose()?,
+        hardware: machine(hardware)?,
+        format: format(hardware.format),
+        manifest: manifest(policy.manifest),
+        strict: policy.strict,
+        ..restore::Choices::default()
+    })
+}
+
+fn machine(args: &HardwareArgs) -> Result<convert::Choices> {
+    Ok(convert::Choices {
+        profile: match args.profile {
+            ProfileChoice::Compat => Profile::Compat,
+            ProfileChoice::Virtio => Profile::Virtio,
+        },
+        disk_bus: args.disk_bus.map(disk_bus),
+        nic_model: args.nic_model.map(nic_model),
+        firmware: args.firmware.map(|firmware| match firmware {
+            FirmwareChoice::Bios => Firmware::Bios,
+            FirmwareChoice::Uefi => Firmware::Uefi,
+            FirmwareChoice::UefiSecure => Firmware::UefiSecure,
+        }),
+        chipset: args.machine.map(|machine| match machine {
+            MachineChoice::Pc => Chipset::Pc,
+            MachineChoice::Q35 => Chipset::Q35,
+        }),
+        cpu_model: args.cpu.clone(),
+        vcpus: args.vcpus,
+        memory_bytes: args.memory.as_deref().map(memory).transpose()?,
+        mac: origin(args.mac),
+        uuid: origin(args.uuid),
+        osinfo: args.os_id.clone(),
+        accelerator: match args.virt_type {
+            VirtTypeChoice::Qemu => Accelerator::Qemu,
+            // No host is asked yet, and without one it is KVM.
+            VirtTypeChoice::Auto | VirtTypeChoice::Kvm => Accelerator::Kvm,
+        },
+        networks: network::map(&args.net)?,
+        ignore: args.ignore.clone(),
+    })
+}
+
+const fn disk_bus(choice: BusChoice) -> DiskBus {
+    match choice {
+        BusChoice::VirtioBlk => DiskBus::VirtioBlk,
+        BusChoice::VirtioScsi => DiskBus::VirtioScsi,
+        BusChoice::Sata => DiskBus::Sata,
+        BusChoice::Ide => DiskBus::Ide,
+        BusChoice::Keep => DiskBus::Keep,
+    }
+}
+
+const fn nic_model(choice: NicChoice) -> convert::NicChoice {
+    match choice {
+        NicChoice::Virtio => convert::NicChoice::Model(NicModel::Virtio),
+        NicChoice::E1000 => convert::NicChoice::Model(NicModel::E1000),
+        NicChoice::E1000e => convert::NicChoice::Model(NicModel::E1000e),
+        NicChoice::Vmxnet3 => convert::NicChoice::Model(NicModel::Vmxnet3),
+        NicChoice::Keep => convert::NicChoice::Keep,
+    }
+}
+
+const fn origin(choice: KeepOrNew) -> Origin {
+    match choice {
+        KeepOrNew::New => Origin::New,
+        KeepOrNew::Keep => Origin::Keep,
+    }
+}
+
+/// The format of written disks.
+pub(crate) const fn format(choice: OutputFormat) -> DiskFormat {
+    match choice {
+        OutputFormat::Qcow2 => DiskFormat::Qcow2,
+        OutputFormat::Raw => DiskFormat::Raw,
+    }
+}
+
+const fn manifest(choice: ManifestChoice) -> ManifestPolicy {
+    match choice {
+        ManifestChoice::Require => ManifestPolicy::Require,
+        ManifestChoice::Check => ManifestPolicy::Check,
+        ManifestChoice::Warn => ManifestPolicy::Warn,
+        ManifestChoice::Skip => ManifestPolicy::Skip,
+    }
+}
+
+fn memory(text: &str) -> Result<u64> {
+    let ByteSize(bytes) =
+        text.parse().map_err(|error| Failure::usage(format!("--memory '{text}' is {error}")))?;
+    if bytes < MIN_MEMORY_BYTES || bytes % MEMORY_UNIT_BYTES != 0 {
+        return Err(Failure::usage(format!(
+            "--memory {text} is {bytes} bytes; it must be at least {} and a multiple of {}",
+            ByteSize(MIN_MEMORY_BYTES),
+            ByteSize(MEMORY_UNIT_BYTES)
+        )));
+    }
+    Ok(bytes)
+}
+
+fn name(text: &str) -> Result<String> {
+    let possible = convert::domain_name(text);
+    if possible == text {
+        return Ok(possible);
+    }
+    let failure = Failure::usage(format!("--name '{text}' cannot be the name of a machine"));
+    Err(if possible.is_empty() { failure } else { failure.tip(format!("--name '{possible}'")) })
+}
+
+/// The number of worker threads: what was asked for, else one a processor.
+pub(crate) fn workers(jobs: Option<u16>) -> usize {
+    jobs.map_or_else(
+        || std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        usize::from,
+    )
+}
+
+/// The folder of `--to dir:PATH`.
+pub(crate) fn target(text: &str) -> Result<PathBuf> {
+    match text.strip_prefix("dir:") {
+        Some(path) if !path.is_empty() => Ok(PathBuf::from(path)),
+        _ => Err(Failure::usage(format!("--to '{text}' is not dir:PATH"))
+            .tip("a folder is the only target so far: --to dir:PATH")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::{Cli, Command, PlanArgs};
+
+    fn typed(words: &[&str]) -> PlanArgs {
+        let words = ["relift", "plan", "x.ova"].iter().chain(words);
+        match Cli::try_parse_from(words).unwrap().command {
+            Command::Plan(args) => args,
+            other => panic!("plan was typed, not {other:?}"),
+        }
+    }
+
+    fn choose(words: &[&str]) -> Result<restore::Choices> {
+        let args = typed(words);
+        of(&args.hardware, &args.policy)
+    }
+
+    #[test]
+    fn every_flag_reaches_its_choice() {
+        let chosen = choose(&[
+            "--vcpus",
+            "2",
+            "--memory",
+            "1GiB",
+            "--firmware",
+            "uefi",
+            "--profile",
+            "virtio",
+            "--disk-bus",
+            "sata",
+            "--nic-model",
+            "e1000",
+            "--mac",
+            "keep",
+            "--machine",
+            "q35",
+            "--virt-type",
+            "qemu",
+            "--net",
+            "br0",
+            "--ignore",
+            "sound",
+            "--name",
+            "web 1",
+            "--format",
+            "raw",
+            "--manifest",
+            "require",
+            "--strict",
+        ])
+        .unwrap();
+        assert_eq!(chosen.hardware.vcpus, Some(2));
+        assert_eq!(chosen.hardware.memory_bytes, Some(1 << 30));
+        assert_eq!(chosen.hardware.firmware, Some(Firmware::Uefi));
+        assert_eq!(chosen.hardware.profile, Profile::Virtio);
+        assert_eq!(chosen.hardware.disk_bus, Some(DiskBus::Sata));
+        assert_eq!(chosen.hardware.nic_model, Some(convert::NicChoice::Model(NicModel::E1000)));
+        assert_eq!((chosen.hardware.mac, chosen.hardware.uuid), (Origin::Keep, Origin::New));
+        assert_eq!(chosen.hardware.chipset, Some(Chipset::Q35));
+        assert_eq!(chosen.hardware.accelerator, Accelerator::Qemu);
+        assert!(chosen.hardware.networks.others.is_some());
+        assert_eq!(chosen.hardware.ignore, ["sound"]);
+        assert_eq!(chosen.name.as_deref(), Some("web 1"));
+        assert_eq!((chosen.format, chosen.strict), (DiskFormat::Raw, true));
+        assert_eq!(chosen.manifest, ManifestPolicy::Require);
+    }
+
+    #[test]
+    fn refuses_what_no_machine_can_have() {
+        for (words, want) in [
+            (["--memory", "lots"], "--memory 'lots' is not a size such as 512M, 2GiB or 10GB"),
+            (
+                ["--memory", "1000"],
+                "--memory 1000 is 1000 bytes; it must be at least 1 MiB and a multiple of 1 KiB",
+            ),
+            (["--name", "a/b"], "--name 'a/b' cannot be the name of a machine"),
+        ] {
+            assert_eq!(choose(&words).unwrap_err().message, want);
+        }
+    }
+
+    #[test]
+    fn a_folder_is_the_only_target() {
+        assert_eq!(target("dir:/a b").unwrap(), PathBuf::from("/a b"));
+        assert_eq!(target("libvirt").unwrap_err().message, "--to 'libvirt' is not dir:PATH");
+        assert!(target("dir:").is_err());
+    }
+}

@@ -1,0 +1,40 @@
+//! The commands, one file each: each takes its arguments and gives a report.
+
+mod completions;
+mod convert;
+mod disk;
+mod explain;
+mod inspect;
+mod plan;
+mod sample;
+mod source;
+mod verify;
+
+use crate::{
+    args::{Command, DiskCommand, SampleCommand},
+    failure::Result,
+    progress::{self, Gauge},
+    report::Report,
+    session::Session,
+};
+
+/// Runs a command, and shows how far it is while it runs.
+pub(crate) fn run(command: &Command, session: &Session) -> Result<Report> {
+    progress::watched(session, |gauge| dispatch(command, session, gauge))
+}
+
+fn dispatch(command: &Command, session: &Session, gauge: &Gauge<'_>) -> Result<Report> {
+    match command {
+        Command::Inspect(args) => inspect::run(args, session, gauge),
+        Command::Plan(args) => plan::run(args, session),
+        Command::Convert(args) => convert::run(args, session, gauge),
+        Command::Verify(args) => verify::run(args, session, gauge),
+        Command::Disk(DiskCommand::Info(args)) => disk::info::run(args),
+        Command::Disk(DiskCommand::Convert(args)) => disk::convert::run(args, session, gauge),
+        Command::Disk(DiskCommand::Check(args)) => disk::check::run(args, gauge),
+        Command::Disk(DiskCommand::Compare(args)) => disk::compare::run(args, gauge),
+        Command::Sample(SampleCommand::Create(args)) => sample::run(args, session),
+        Command::Explain(args) => explain::run(args),
+        Command::Completions(args) => Ok(completions::run(args)),
+    }
+}

@@ -1,0 +1,64 @@
+//! `convert`: a package becomes a folder of disks, a domain XML and a result file.
+
+mod closing;
+mod destination;
+mod result;
+
+use std::time::Instant;
+
+use restore::{Execution, VerifyOutput};
+
+use crate::{
+    args::{self, ConvertArgs},
+    choices,
+    events::Event,
+    failure::Result,
+    json::Message,
+    progress::Gauge,
+    report::Report,
+    session::Session,
+    show::quoted,
+};
+
+/// Converts a package, or only says what it would do.
+pub(super) fn run(args: &ConvertArgs, session: &Session, gauge: &Gauge<'_>) -> Result<Report> {
+    let begun = Instant::now();
+    destination::check(&args.out)?;
+    let mut chosen = choices::of(&args.hardware, &args.policy)?;
+    let target = super::plan::facts(&args.out)?;
+    if args.force {
+        chosen.replace = destination::written_before(&target.folder.path);
+    }
+    let mut source = super::source::open(&args.source, chosen.manifest, session)?;
+    if args.dry_run {
+        super::source::pass(&mut *source)?;
+    }
+    let plan = super::plan::make(&*source, &target, &chosen)?;
+    if args.dry_run {
+        let out = args.out.display().to_string();
+        let shown = super::plan::Shown { target: &out, out: &quoted(&out) };
+        return Ok(super::plan::report(&plan, &shown, session));
+    }
+    let host = session.host();
+    let with = Execution {
+        host: &host,
+        watch: gauge,
+        workers: choices::workers(args.jobs),
+        verify: match args.verify {
+            args::VerifyOutput::None => VerifyOutput::None,
+            args::VerifyOutput::Quick => VerifyOutput::Quick,
+            args::VerifyOutput::Full => VerifyOutput::Full,
+        },
+        keep_partial: args.keep_partial,
+        render: &|done| result::render(&plan, done),
+    };
+    let done = restore::execute(&plan, &mut *source, &with)?;
+    for output in &done.outputs {
+        let (path, file_bytes) = (output.path.display().to_string(), output.file_bytes);
+        session.events.send(&Event::Item { path: &path, file_bytes });
+    }
+    let text = closing::text(&plan, &done, &args.out, begun.elapsed());
+    Ok(Report::new(text, &result::of(&plan, &done))
+        .warnings(super::plan::messages(&plan))
+        .warnings(plan.findings.iter().chain(&done.findings).map(Message::from)))
+}

@@ -1,0 +1,95 @@
+//! What `convert` prints when it is done: what was made, and what to type next.
+
+use std::{path::Path, time::Duration};
+
+use convert::Action;
+use restore::{MachinePlan, Outcome, Plan};
+use vm::ByteSize;
+
+use crate::{
+    show::{clean, quoted, table::Table},
+    verbs::plan::document,
+};
+
+/// One block a machine, and the next commands.
+pub(super) fn text(plan: &Plan, done: &Outcome, out: &Path, took: Duration) -> String {
+    let shown = |path: &Path| {
+        let relative = path.strip_prefix(&plan.target).unwrap_or(path);
+        out.join(relative).display().to_string()
+    };
+    let names: Vec<String> =
+        plan.machines.iter().map(|machine| clean(&machine.machine.name)).collect();
+    let mut lines = vec![format!("Converted {} in {}", names.join(", "), duration(took))];
+    for machine in &plan.machines {
+        lines.push(String::new());
+        lines.extend(block(machine, done, &shown).lines(2, None));
+    }
+    let count = |action| plan.rows().filter(|(_, row)| row.action == action).count();
+    let mut totals = Table::new(&[]);
+    let changed = format!(
+        "{} items · dropped {} · warnings {}",
+        count(Action::Changed),
+        count(Action::Dropped),
+        plan.warnings() + done.findings.len()
+    );
+    totals.row(["Changed", &changed, &shown(&restore::plan::result_path(&plan.target))]);
+    lines.extend(totals.lines(2, None));
+    lines.push(String::new());
+    lines.extend(next(plan, &shown));
+    lines.join("\n") + "\n"
+}
+
+fn block(machine: &MachinePlan, done: &Outcome, shown: &dyn Fn(&Path) -> String) -> Table {
+    let mut table = Table::new(&[]);
+    let xml = machine.folder.join(restore::plan::DOMAIN_XML);
+    table.row(["VM     ", &machine.machine.name, &shown(&xml)]);
+    for (number, disk) in machine.machine.disks.iter().enumerate() {
+        let Some(output) = done.outputs.iter().find(|output| output.path == disk.image) else {
+            continue;
+        };
+        let sizes =
+            format!("{}, {} used", ByteSize(output.capacity_bytes), ByteSize(output.file_bytes));
+        table.row([&format!("Disk {number}"), &shown(&output.path), &sizes]);
+    }
+    for (number, nic) in machine.machine.nics.iter().enumerate() {
+        let mac = nic.mac.map(|mac| mac.to_string()).unwrap_or_default();
+        let target = document::target(&nic.target);
+        table.row([&format!("NIC {number}"), &format!("{} → {target}", nic.model.as_str()), &mac]);
+    }
+    table
+}
+
+fn next(plan: &Plan, shown: &dyn Fn(&Path) -> String) -> Vec<String> {
+    let commands = plan.machines.iter().flat_map(|machine| {
+        let xml = shown(&machine.folder.join(restore::plan::DOMAIN_XML));
+        [
+            format!("virsh define {}", clean(&quoted(&xml))),
+            format!("virsh start {}", clean(&quoted(&machine.machine.name))),
+        ]
+    });
+    let heads = ["Next:  "].into_iter().chain(std::iter::repeat("       "));
+    heads.zip(commands).map(|(head, command)| format!("{head}{command}")).collect()
+}
+
+/// `0.4 s`, `1 min 52 s`.
+fn duration(took: Duration) -> String {
+    match took.as_secs() {
+        0..10 => format!("{:.1} s", took.as_secs_f64()),
+        seconds @ 10..60 => format!("{seconds} s"),
+        seconds => format!("{} min {} s", seconds / 60, seconds % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_as_exact_as_people_read_them() {
+        for (millis, want) in
+            [(40, "0.0 s"), (9_949, "9.9 s"), (59_999, "59 s"), (112_000, "1 min 52 s")]
+        {
+            assert_eq!(duration(Duration::from_millis(millis)), want);
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What `-o OUT` means, and what of it may be replaced.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Component, Path, PathBuf},
+};
+
+use super::result::Written;
+use crate::failure::{Failure, Result};
+
+/// The largest result file that is read back: the limit of this product.
+const MAX_RESULT_BYTES: u64 = 16 << 20;
+
+/// Refuses a name whose ending asks for something else than a folder.
+///
+/// A folder that is there wins over its ending, and so does a slash behind the name.
+pub(super) fn check(out: &Path) -> Result<()> {
+    let name = out.as_os_str().to_string_lossy();
+    if out.is_dir() || name.ends_with('/') {
+        return Ok(());
+    }
+    let lower = name.to_ascii_lowercase();
+    let ending = |endings: &[&str]| endings.iter().any(|ending| lower.ends_with(ending));
+    let tip = if ending(&[".qcow2", ".raw", ".img", ".vmdk", ".vhd", ".vhdx", ".vdi"]) {
+        "a single disk is converted with: relift disk convert IMG -O qcow2 -o OUT".to_owned()
+    } else if ending(&[".tar", ".tar.zst", ".ova", ".ovf", ".xml", ".zip", ".gz"]) {
+        format!("convert writes a folder; if it shall have this name: -o '{name}/'")
+    } else {
+        return Ok(());
+    };
+    Err(Failure::usage(format!("-o {name} is not the name of a folder")).tip(tip))
+}
+
+/// The files of an earlier run in this folder, by its result file: those may be replaced.
+///
+/// Without a result file that we wrote, or with one that cannot be read, nothing may.
+pub(super) fn written_before(folder: &Path) -> BTreeSet<PathBuf> {
+    let path = restore::plan::result_path(folder);
+    let is_small = fs::metadata(&path).is_ok_and(|found| found.len() <= MAX_RESULT_BYTES);
+    let bytes = if is_small { fs::read(&path).unwrap_or_default() } else { Vec::new() };
+    let written = serde_json::from_slice::<Written>(&bytes).ok();
+    let Some(written) = written.filter(Written::is_ours) else {
+        return BTreeSet::new();
+    };
+    let inside = written.files().filter(|name| {
+        let mut parts = Path::new(name).components();
+        parts.all(|part| matches!(part, Component::Normal(_)))
+    });
+    let mut files: BTreeSet<PathBuf> = inside.map(|name| folder.join(name)).collect();
+    files.insert(path);
+    files
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ending_that_asks_for_something_else_is_refused_with_the_right_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let there = folder.path().join("there.ova");
+        fs::create_dir(&there).unwrap();
+        for good in [Path::new("out"), Path::new("new.ova/"), Path::new("a.b"), &there] {
+            check(good).unwrap();
+        }
+        let failure = check(Path::new("x.QCOW2")).unwrap_err();
+        assert_eq!(failure.message, "-o x.QCOW2 is not the name of a folder");
+        assert!(failure.tip.unwrap().starts_with("a single disk is converted with: "));
+        let failure = check(Path::new("x.ova")).unwrap_err();
+        assert!(failure.tip.unwrap().ends_with("-o 'x.ova/'"));
+    }
+
+    #[test]
+    fn replaces_only_what_the_result_file_names_inside_the_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let result = folder.path().join("relift.result.json");
+        assert!(written_before(folder.path()).is_empty());
+        fs::write(&result, "{}").unwrap();
+        assert!(written_before(folder.path()).is_empty());
+        let text = r#"{"schema":"relift.result/1","outputs":[{"path":"a.qcow2"},
+            {"path":"../b"},{"path":"/c"}],"domains":["domain.xml"]}"#;
+        fs::write(&result, text).unwrap();
+        let want = ["a.qcow2", "domain.xml", "relift.result.json"];
+        let want: BTreeSet<PathBuf> = want.iter().map(|name| folder.path().join(name)).collect();
+        assert_eq!(written_before(folder.path()), want);
+        fs::write(&result, text.replace("relift.result/1", "other")).unwrap();
+        assert!(written_before(folder.path()).is_empty());
+    }
+}

@@ -1,0 +1,113 @@
+//! `relift.result.json`: what a run made of what; the last file that it writes.
+
+use std::path::Path;
+
+use restore::{Outcome, Output, Plan};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    json::Message,
+    verbs::plan::document::{self, RowData, SourceData},
+};
+
+/// The name of the schema.
+const SCHEMA: &str = "relift.result/1";
+
+#[derive(Debug, Serialize)]
+pub(super) struct Data {
+    schema: &'static str,
+    source: SourceData,
+    configuration: Option<String>,
+    manifest_matches: bool,
+    machines: Vec<MachineData>,
+    outputs: Vec<OutputData>,
+    domains: Vec<String>,
+    findings: Vec<Message>,
+}
+
+#[derive(Debug, Serialize)]
+struct MachineData {
+    id: String,
+    name: String,
+    uuid: Option<String>,
+    rows: Vec<RowData>,
+}
+
+#[derive(Debug, Serialize)]
+struct OutputData {
+    machine: String,
+    path: String,
+    member: Option<String>,
+    member_digest: Option<String>,
+    capacity_bytes: u64,
+    data_bytes: u64,
+    file_bytes: u64,
+}
+
+/// What of a result file is read back: which files a run wrote.
+#[derive(Debug, Deserialize)]
+pub(super) struct Written {
+    schema: String,
+    outputs: Vec<WrittenOutput>,
+    domains: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct WrittenOutput {
+    path: String,
+}
+
+impl Written {
+    /// Whether the file is ours.
+    pub(super) fn is_ours(&self) -> bool {
+        self.schema == SCHEMA
+    }
+
+    /// The names of the files, relative to the folder.
+    pub(super) fn files(&self) -> impl Iterator<Item = &str> {
+        let outputs = self.outputs.iter().map(|output| output.path.as_str());
+        outputs.chain(self.domains.iter().map(String::as_str))
+    }
+}
+
+/// The result file, laid out for people as well.
+pub(super) fn render(plan: &Plan, done: &Outcome) -> Vec<u8> {
+    let mut bytes =
+        serde_json::to_vec_pretty(&of(plan, done)).expect("our own types have a JSON form");
+    bytes.push(b'\n');
+    bytes
+}
+
+/// The result of a run. Paths are relative to the folder, which can then be moved.
+pub(super) fn of(plan: &Plan, done: &Outcome) -> Data {
+    let relative =
+        |path: &Path| path.strip_prefix(&plan.target).unwrap_or(path).display().to_string();
+    let output = |output: &Output| OutputData {
+        machine: output.machine.clone(),
+        path: relative(&output.path),
+        member: output.member.as_ref().map(ToString::to_string),
+        member_digest: output
+            .member_digest
+            .as_ref()
+            .map(|digest| format!("{}:{digest}", digest.algorithm().as_str())),
+        capacity_bytes: output.capacity_bytes,
+        data_bytes: output.data_bytes,
+        file_bytes: output.file_bytes,
+    };
+    let machines = plan.machines.iter().map(|machine| MachineData {
+        id: machine.id.clone(),
+        name: machine.machine.name.clone(),
+        uuid: machine.machine.uuid.map(|uuid| uuid.to_string()),
+        rows: document::rows(machine),
+    });
+    Data {
+        schema: SCHEMA,
+        source: document::source(plan, done.source_digest.as_deref()),
+        configuration: plan.configuration.clone(),
+        manifest_matches: done.manifest_matches,
+        machines: machines.collect(),
+        outputs: done.outputs.iter().map(output).collect(),
+        domains: done.domains.iter().map(|path| relative(path)).collect(),
+        findings: plan.findings.iter().chain(&done.findings).map(Message::from).collect(),
+    }
+}

@@ -1,0 +1,142 @@
+//! `disk …`: single disk images.
+
+pub(super) mod check;
+pub(super) mod compare;
+pub(super) mod convert;
+pub(super) mod info;
+
+use std::{fs::File, path::Path, sync::Arc};
+
+use code::Code;
+use disk::{Declared, FileBytes, Format, Image};
+use serde::Serialize;
+
+use crate::{
+    failure::{Failure, Result},
+    json::Message,
+};
+
+/// An image as every command on it describes it.
+#[derive(Debug, Serialize)]
+struct ImageData {
+    format: &'static str,
+    variant: String,
+    capacity_bytes: u64,
+    file_bytes: u64,
+}
+
+impl ImageData {
+    fn of(image: &dyn Image) -> Self {
+        let info = image.info();
+        Self {
+            format: info.format.as_str(),
+            variant: info.variant.clone(),
+            capacity_bytes: info.capacity_bytes,
+            file_bytes: info.file_bytes,
+        }
+    }
+
+    /// `VMDK streamOptimized`.
+    fn name(&self) -> String {
+        format_name(self.format, Some(&self.variant))
+    }
+}
+
+/// A format as people write it, with its sub-format where that says more.
+pub(super) fn format_name(format: &str, variant: Option<&str>) -> String {
+    let shown = match format {
+        "vmdk" | "vhd" | "vhdx" | "vdi" => format.to_ascii_uppercase(),
+        _ => format.to_owned(),
+    };
+    match variant {
+        Some(variant) if variant.to_ascii_lowercase().starts_with(format) => variant.to_owned(),
+        Some(variant) if !variant.is_empty() => format!("{shown} {variant}"),
+        _ => shown,
+    }
+}
+
+/// Opens an image: its format is what was said, else what the magic says, else raw where the name
+/// says so. A name in `.raw` claims that there is no magic.
+pub(super) fn open(path: &Path, stated: Option<Format>) -> Result<Box<dyn Image>> {
+    let shown = path.display().to_string();
+    let cannot = |error: std::io::Error| {
+        Failure::new(Code::E0508, format!("cannot read {shown}")).cause(error.to_string())
+    };
+    let file = File::open(path).map_err(cannot)?;
+    if file.metadata().map_err(cannot)?.is_dir() {
+        return Err(Failure::usage(format!("{shown} is a folder, not a disk image")));
+    }
+    let bytes = Arc::new(FileBytes::new(file).map_err(cannot)?);
+    let refused = |error: disk::Error| Box::<Failure>::from(error).detail("image", &shown);
+    let declared = match stated {
+        Some(format) => Declared::Stated(format),
+        None if has_ending(path, "raw") => Declared::Claimed(Format::Raw),
+        None if has_ending(path, "img") && disk::detect(&*bytes).map_err(refused)?.is_none() => {
+            Declared::Claimed(Format::Raw)
+        }
+        None => Declared::Unknown,
+    };
+    disk::open(bytes, declared).map_err(|error| {
+        let failure = refused(error);
+        if failure.code == Some(Code::E0401) {
+            return failure.fix("say which format it is, if you know: -f vmdk, -f raw, …");
+        }
+        failure
+    })
+}
+
+fn has_ending(path: &Path, ending: &str) -> bool {
+    path.extension().is_some_and(|there| there.eq_ignore_ascii_case(ending))
+}
+
+/// What was tolerated about an image.
+pub(super) fn warnings(image: &dyn Image, path: &Path) -> Vec<Message> {
+    let shown = path.display().to_string();
+    image.warnings().iter().map(|warning| Message::of_image(warning, &shown)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_format_is_named_once() {
+        for (format, variant, want) in [
+            ("vmdk", Some("streamOptimized"), "VMDK streamOptimized"),
+            ("qcow2", Some("qcow2 v3"), "qcow2 v3"),
+            ("raw", Some("raw"), "raw"),
+            ("vhd", None, "VHD"),
+        ] {
+            assert_eq!(format_name(format, variant), want);
+        }
+    }
+
+    #[test]
+    fn the_format_is_said_or_has_a_magic_or_is_in_the_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let vmdk = testkit::stream_optimized(&testkit::content(1 << 20), "a.vmdk");
+        let zeros = vec![0; 1 << 20];
+        let try_open = |name: &str, bytes: &[u8], stated| {
+            let path = folder.path().join(name);
+            fs::write(&path, bytes).unwrap();
+            open(&path, stated).map(|image| image.format()).map_err(|failure| failure.code)
+        };
+        let mismatch = Err(Some(Code::E0401));
+        for (name, bytes, stated, want) in [
+            ("a.vmdk", &vmdk, None, Ok(Format::Vmdk)),
+            ("b", &vmdk, None, Ok(Format::Vmdk)),
+            ("c.img", &vmdk, None, Ok(Format::Vmdk)),
+            ("d.raw", &vmdk, None, mismatch),
+            ("e.raw", &vmdk, Some(Format::Raw), Ok(Format::Raw)),
+            ("f.raw", &vmdk, Some(Format::Vmdk), Ok(Format::Vmdk)),
+            ("g.raw", &zeros, None, Ok(Format::Raw)),
+            ("h.IMG", &zeros, None, Ok(Format::Raw)),
+            ("i.bin", &zeros, None, mismatch),
+            ("j.bin", &zeros, Some(Format::Qcow2), mismatch),
+        ] {
+            assert_eq!(try_open(name, bytes, stated), want, "{name}");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! `relift.inspect/1`: the contract of `inspect --json`.
+
+use ovf::selection::{SelectedDisk, SelectedProperty, SelectedSystem};
+use serde::Serialize;
+
+use super::look::Look;
+
+/// What stands for a value that must not be printed.
+const SECRET: &str = "***";
+
+#[derive(Debug, Serialize)]
+pub(super) struct Data {
+    pub(super) kind: &'static str,
+    pub(super) ovf_version: Option<&'static str>,
+    pub(super) producer: Option<String>,
+    pub(super) configurations: Vec<ConfigurationData>,
+    pub(super) systems: Vec<SystemData>,
+    pub(super) networks: Vec<String>,
+    pub(super) manifest: Option<ManifestData>,
+    pub(super) signature: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct ConfigurationData {
+    id: String,
+    label: Option<String>,
+    default: bool,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub(super) struct SystemData {
+    pub(super) id: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) os: OsData,
+    pub(super) vcpus: Option<u32>,
+    pub(super) memory_bytes: Option<u64>,
+    pub(super) cores_per_socket: Option<u32>,
+    pub(super) firmware: Option<&'static str>,
+    pub(super) secure_boot: bool,
+    pub(super) tpm: bool,
+    pub(super) disks: Vec<DiskData>,
+    pub(super) nics: Vec<NicData>,
+    pub(super) cdroms: usize,
+    pub(super) floppies: usize,
+    pub(super) properties: Vec<PropertyData>,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub(super) struct OsData {
+    osinfo: Option<String>,
+    vmware: Option<String>,
+    cim_id: Option<u32>,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub(super) struct DiskData {
+    pub(super) id: Option<String>,
+    pub(super) file: Option<String>,
+    pub(super) format: Option<&'static str>,
+    pub(super) capacity_bytes: Option<u64>,
+    pub(super) packed_bytes: Option<u64>,
+    pub(super) bus: Option<&'static str>,
+    pub(super) controller: Option<String>,
+    pub(super) unit: Option<u32>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct NicData {
+    network: Option<String>,
+    model: Option<String>,
+    mac: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct PropertyData {
+    key: String,
+    #[serde(rename = "type")]
+    kind: String,
+    default: Option<String>,
+    label: Option<String>,
+    user_configurable: bool,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct ManifestData {
+    digest: Option<&'static str>,
+    files: usize,
+}
+
+/// The document of a package.
+pub(super) fn of(look: &Look<'_>) -> Data {
+    let envelope = &look.facts.envelope;
+    let manifest = look.facts.manifest.as_ref().map(|(_, manifest)| ManifestData {
+        digest: manifest.strongest().map(ovf::manifest::Algorithm::as_str),
+        files: manifest.entries.len(),
+    });
+    let configurations = envelope.configurations.iter().map(|one| ConfigurationData {
+        id: one.id.clone(),
+        label: one.label.clone(),
+        default: look.selection.configuration.as_ref() == Some(&one.id),
+    });
+    let osinfo = look.converted.iter().map(|converted| converted.guest.osinfo.clone());
+    Data {
+        kind: look.facts.kind.as_str(),
+        ovf_version: Some(envelope.version.as_str()),
+        producer: envelope.producer.clone(),
+        configurations: configurations.collect(),
+        systems: look
+            .selection
+            .systems
+            .iter()
+            .zip(osinfo)
+            .map(|(system, osinfo)| self::system(look, system, osinfo))
+            .collect(),
+        networks: look.selection.networks.clone(),
+        manifest,
+        signature: look.facts.signature.as_str(),
+    }
+}
+
+fn system(look: &Look<'_>, system: &SelectedSystem, osinfo: Option<String>) -> SystemData {
+    let os = system.os.clone().unwrap_or_default();
+    let nics = system.nics.iter().map(|nic| NicData {
+        network: nic.network.clone(),
+        model: nic.model.clone(),
+        mac: nic.mac.clone(),
+    });
+    SystemData {
+        id: system.id.clone(),
+        name: system.name.clone(),
+        os: OsData { osinfo, vmware: os.vmware, cim_id: os.cim_id },
+        vcpus: system.vcpus,
+        memory_bytes: system.memory_bytes,
+        cores_per_socket: system.cores_per_socket,
+        firmware: system.firmware.map(ovf::selection::Firmware::as_str),
+        secure_boot: system.secure_boot == Some(true),
+        tpm: system.tpm,
+        disks: system.disks.iter().map(|disk| self::disk(look, disk)).collect(),
+        nics: nics.collect(),
+        cdroms: system.cdroms.len(),
+        floppies: system.floppies.len(),
+        properties: system.properties.iter().map(property).collect(),
+    }
+}
+
+fn disk(look: &Look<'_>, disk: &SelectedDisk) -> DiskData {
+    let found = disk.file.as_ref().map(|file| look.file(file)).unwrap_or_default();
+    let stated = disk.format.map(ovf::descriptor::ImageFormat::as_str);
+    DiskData {
+        id: disk.id.clone(),
+        file: disk.file.as_ref().map(|file| file.href.clone()),
+        format: found.image.map(|image| image.format.as_str()).or(stated),
+        capacity_bytes: disk.capacity_bytes,
+        packed_bytes: found.packed_bytes,
+        bus: disk.controller.as_ref().map(|controller| controller.bus.as_str()),
+        controller: disk.controller.as_ref().and_then(|controller| controller.subtype.clone()),
+        unit: disk.unit,
+    }
+}
+
+fn property(property: &SelectedProperty) -> PropertyData {
+    let default = property.default.clone();
+    PropertyData {
+        key: property.key.clone(),
+        kind: property.kind.clone(),
+        default: if property.password { default.map(|_| SECRET.to_owned()) } else { default },
+        label: property.label.clone(),
+        user_configurable: property.user_configurable,
+    }
+}

@@ -1,0 +1,85 @@
+//! `plan`: what a conversion would do with each item and why; changes nothing.
+
+mod again;
+pub(super) mod document;
+mod table;
+
+use std::path::Path;
+
+use code::{Code, ExitStatus};
+use host::dir;
+use restore::{Choices, Plan, Source, plan::TargetFacts};
+
+use crate::{
+    args::PlanArgs,
+    choices,
+    failure::{Failure, Result},
+    json::Message,
+    report::Report,
+    session::Session,
+};
+
+/// Plans a package.
+pub(super) fn run(args: &PlanArgs, session: &Session) -> Result<Report> {
+    let chosen = choices::of(&args.hardware, &args.policy)?;
+    let target = match &args.to {
+        Some(target) => facts(&choices::target(target)?)?,
+        // No folder was named: its room is that of this one, and no name in it is taken.
+        None => TargetFacts { taken: Default::default(), ..facts(Path::new("."))? },
+    };
+    let mut source = super::source::open(&args.source, chosen.manifest, session)?;
+    super::source::pass(&mut *source)?;
+    let plan = make(&*source, &target, &chosen)?;
+    let shown = Shown { target: args.to.as_deref().unwrap_or("a folder"), out: "OUT" };
+    Ok(report(&plan, &shown, session))
+}
+
+/// What the table cannot know from the plan.
+pub(super) struct Shown<'a> {
+    /// The target as the user typed it.
+    pub(super) target: &'a str,
+    /// The folder of the command that carries the plan out.
+    pub(super) out: &'a str,
+}
+
+/// The plan as the result of a run: blockers make it exit 6.
+pub(super) fn report(plan: &Plan, shown: &Shown<'_>, session: &Session) -> Report {
+    let next = again::command(&session.typed(), shown.out, plan);
+    let text = table::of(plan, shown, &next, &session.show);
+    Report::new(text, &document::of(plan))
+        .warnings(plan.findings.iter().map(Message::from))
+        .told(messages(plan))
+        .failed(blocked(plan))
+}
+
+/// Decides, from what the headers of the disks say.
+pub(super) fn make(source: &dyn Source, target: &TargetFacts, chosen: &Choices) -> Result<Plan> {
+    let wanted = restore::plan::images(source.facts(), chosen)?;
+    let images = restore::source::look_at_images(source, &wanted)?;
+    Ok(restore::plan(source.facts(), &images, target, chosen)?)
+}
+
+/// What is known of a folder.
+pub(super) fn facts(folder: &Path) -> Result<TargetFacts> {
+    Ok(TargetFacts { folder: dir::facts(folder)?, taken: dir::taken(folder)? })
+}
+
+/// What the rows say, and what belongs to none.
+pub(super) fn messages(plan: &Plan) -> Vec<Message> {
+    let rows = plan.rows();
+    let of_rows = rows.flat_map(|(_, row)| row.notes.iter().map(|note| Message::of_row(row, note)));
+    of_rows.chain(plan.blockers.iter().map(Message::of_note)).collect()
+}
+
+fn blocked(plan: &Plan) -> Option<Box<Failure>> {
+    let blockers = plan.blockers();
+    let text = match blockers.len() {
+        0 => return None,
+        1 => "the plan has a blocker".to_owned(),
+        count => format!("the plan has {count} blockers"),
+    };
+    let failure = Failure::new(Code::E0801, text)
+        .exit(ExitStatus::Blocked)
+        .others(blockers.into_iter().map(Message::of_note).collect());
+    Some(failure)
+}

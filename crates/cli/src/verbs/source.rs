@@ -1,0 +1,33 @@
+//! Opening what the user typed as SRC.
+
+use std::path::Path;
+
+use restore::{ManifestPolicy, Source};
+
+use crate::{failure::Result, session::Session, stdin::Stdin};
+
+/// Opens a package: `-` is an archive on standard input, everything else a path.
+pub(super) fn open<'a>(
+    path: &Path,
+    manifest: ManifestPolicy,
+    session: &'a Session,
+) -> Result<Box<dyn Source + 'a>> {
+    if is_stdin(path) {
+        let reader = Box::new(Stdin::open(&session.stop)?);
+        return Ok(restore::open_stream(reader, manifest)?);
+    }
+    Ok(restore::open(path, manifest)?)
+}
+
+/// Lets a pipe pass to its end, so that every member is known; nothing is read of the others.
+pub(super) fn pass(source: &mut dyn Source) -> Result<()> {
+    if source.facts().is_complete {
+        return Ok(());
+    }
+    Ok(source.deliver(&|_| false, &mut |_, _| Ok(()))?)
+}
+
+/// Whether the path stands for standard input.
+fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}

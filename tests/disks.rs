@@ -1,0 +1,85 @@
+//! Single disk images.
+
+use testkit::MIB;
+
+use crate::bench::Bench;
+
+#[test]
+fn every_way_of_converting_gives_the_same_guest_bytes() {
+    let bench = Bench::new();
+    for line in [
+        "relift disk convert disk.vmdk -O qcow2 -o a.qcow2",
+        "relift disk convert a.qcow2 -O raw -o a.raw",
+        "relift disk convert disk.vmdk -O raw -o - > b.raw",
+        "relift disk compare disk.vmdk a.raw",
+        "relift disk compare a.qcow2 b.raw",
+        "relift disk check a.qcow2",
+    ] {
+        let run = bench.shell(line);
+        assert_eq!(run.code, Some(0), "{line}: {run:?}");
+    }
+    let content = testkit::content(MIB);
+    assert!(bench.read("a.raw") == content && bench.read("b.raw") == content);
+}
+
+#[test]
+fn a_difference_is_exit_5_and_its_place_is_named() {
+    let bench = Bench::new();
+    let mut content = testkit::content(MIB);
+    content[70_000] ^= 1;
+    bench.write("other.raw", &content);
+    let run = bench.run(["disk", "compare", "disk.vmdk", "other.raw"]);
+    assert_eq!(run.code, Some(5), "{run:?}");
+    assert!(run.stderr.starts_with("error: the disks differ, first at byte 70000\n"), "{run:?}");
+    let run = bench.run(["disk", "compare", "disk.vmdk", "other.raw", "--json"]);
+    assert_eq!(run.json()["data"]["first_difference_bytes"], 70_000);
+}
+
+#[test]
+fn damage_is_exit_5_from_check_and_4_from_convert() {
+    let bench = Bench::new();
+    let mut disk = bench.read("disk.vmdk");
+    let middle = disk.len() / 2;
+    disk[middle..middle + 512].fill(0xff);
+    bench.write("disk.vmdk", &disk);
+    let run = bench.run(["disk", "check", "disk.vmdk"]);
+    assert_eq!(run.code, Some(5), "{run:?}");
+    assert!(run.stderr.starts_with("error[E0404]: "), "{run:?}");
+    let run = bench.run(["disk", "convert", "disk.vmdk", "-o", "x.qcow2"]);
+    assert_eq!(run.code, Some(4), "{run:?}");
+    assert!(run.stderr.starts_with("error[E0404]: "), "{run:?}");
+    assert_eq!(bench.files(""), ["disk.vmdk", "fixtures/demo.ova"]);
+}
+
+#[test]
+fn a_format_that_is_not_what_was_said_is_refused() {
+    let bench = Bench::new();
+    let run = bench.run(["disk", "info", "-f", "qcow2", "disk.vmdk"]);
+    assert_eq!(run.code, Some(4), "{run:?}");
+    assert!(run.stderr.starts_with("error[E0401]: the image is vmdk, qcow2 was said\n"), "{run:?}");
+    bench.write("disk.bin", &[0; 4096]);
+    assert_eq!(bench.run(["disk", "info", "disk.bin"]).code, Some(4));
+    assert_eq!(bench.run(["disk", "info", "-f", "raw", "disk.bin"]).code, Some(0));
+}
+
+#[test]
+fn stdout_takes_raw_bytes_and_nothing_beside_them() {
+    let bench = Bench::new();
+    for words in [
+        vec!["disk", "convert", "disk.vmdk", "-o", "-"],
+        vec!["disk", "convert", "disk.vmdk", "-O", "raw", "-o", "-", "--json"],
+        vec!["disk", "convert", "disk.vmdk", "-O", "raw", "-o", "-", "--events", "-"],
+    ] {
+        assert_eq!(bench.run(&words).code, Some(2), "{words:?}");
+    }
+}
+
+#[test]
+fn a_file_that_is_there_stays() {
+    let bench = Bench::new();
+    bench.write("a.qcow2", b"mine");
+    let run = bench.run(["disk", "convert", "disk.vmdk", "-o", "a.qcow2"]);
+    assert_eq!(run.code, Some(8), "{run:?}");
+    assert!(run.stderr.starts_with("error[E0509]: a.qcow2 exists already\n"), "{run:?}");
+    assert_eq!(bench.read("a.qcow2"), b"mine");
+}

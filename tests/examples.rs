@@ -1,0 +1,44 @@
+//! Every example of every help text runs.
+
+use crate::bench::Bench;
+
+const COMMANDS: [&str; 12] = [
+    "inspect",
+    "plan",
+    "convert",
+    "verify",
+    "disk",
+    "disk info",
+    "disk convert",
+    "disk check",
+    "disk compare",
+    "sample create",
+    "explain",
+    "completions",
+];
+
+#[test]
+fn every_command_has_two_examples_and_each_of_them_runs() {
+    let bench = Bench::new();
+    for command in COMMANDS {
+        let help = bench.shell(&format!("relift {command} --help")).stdout;
+        let (_, examples) = help.split_once("EXAMPLES\n").expect(command);
+        let lines: Vec<&str> = examples.lines().map(str::trim).collect();
+        assert!(lines.len() >= 2, "{command}: {help}");
+        for line in lines {
+            let fresh = Bench::new();
+            let run = fresh.shell(line);
+            assert_eq!(run.code, Some(0), "{line}: {run:?}");
+            assert!(!run.stdout.is_empty(), "{line}");
+        }
+    }
+}
+
+#[test]
+fn the_short_help_fits_on_a_screen() {
+    let help = Bench::empty().run(["-h"]);
+    assert!(help.stdout.lines().count() <= 24, "{}", help.stdout);
+    assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
+    let bare = Bench::empty().run([""; 0]);
+    assert_eq!((bare.code, bare.stdout.as_str()), (Some(2), ""));
+}

@@ -1,0 +1,15 @@
+//! The built program, driven as a person or a script drives it.
+//!
+//! They are a target of the package `cli`, since only there cargo promises that the program is built
+//! and where it is. They check that the wire is plugged in: stdout, stderr, exit code, and what lies on
+//! the disk afterwards. Rules are tested in the crates that hold them.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod bench;
+mod disks;
+mod examples;
+mod failures;
+mod machines;
+mod oracles;
+mod signals;
+mod snapshots;

@@ -1,0 +1,70 @@
+//! What people see, word for word: stdout, stderr and exit code.
+
+use crate::bench::{Bench, Run};
+
+/// A run as one text; what differs from run to run has a word of its own.
+fn seen(run: &Run) -> String {
+    let stream = |name: &str, stream: &str| match stream {
+        "" => String::new(),
+        stream => format!("--- {name}\n{stream}"),
+    };
+    let (out, err) = (stream("stdout", &run.stdout), stream("stderr", &run.stderr));
+    let text = format!("exit {}\n{out}{err}", run.code.unwrap());
+    let words = text.lines().map(|line| {
+        let line = replaced(line, " when full; ", " free.", "FREE");
+        replaced(&line, "Converted demo in ", "", "TIME")
+    });
+    words.collect::<Vec<_>>().join("\n")
+}
+
+/// Puts a word in the place of what stands between two texts.
+fn replaced(line: &str, before: &str, behind: &str, word: &str) -> String {
+    match line.split_once(before) {
+        Some((head, tail)) if tail.ends_with(behind) => format!("{head}{before}{word}{behind}"),
+        _ => line.to_owned(),
+    }
+}
+
+macro_rules! snapshots {
+    ($($name:ident: [$($word:literal),*];)*) => {
+        $(
+            #[test]
+            fn $name() {
+                let bench = Bench::new();
+                insta::assert_snapshot!(seen(&bench.run([$($word),*])));
+            }
+        )*
+    };
+}
+
+snapshots! {
+    inspect: ["inspect", "fixtures/demo.ova"];
+    inspect_full: ["inspect", "--full", "fixtures/demo.ova"];
+    inspect_digests: ["inspect", "--check-digests", "fixtures/demo.ova"];
+    inspect_json: ["inspect", "--json", "fixtures/demo.ova"];
+    inspect_disk: ["inspect", "disk.vmdk"];
+    plan: ["plan", "fixtures/demo.ova"];
+    plan_virtio: [
+        "plan", "fixtures/demo.ova", "--profile", "virtio", "--configuration", "large",
+        "--net", "VM Network=br0", "--net", "DMZ=none", "--prop", "hostname=web"
+    ];
+    plan_strict: ["plan", "fixtures/demo.ova", "--strict"];
+    convert: ["convert", "fixtures/demo.ova", "-o", "out"];
+    verify: ["verify", "fixtures/demo.ova"];
+    verify_quick: ["verify", "--level", "quick", "fixtures/demo.ova"];
+    disk_info: ["disk", "info", "disk.vmdk"];
+    disk_check: ["disk", "check", "disk.vmdk"];
+    disk_compare: ["disk", "compare", "disk.vmdk", "disk.vmdk"];
+    disk_convert: ["disk", "convert", "disk.vmdk", "-o", "disk.qcow2"];
+    sample_create: ["sample", "create"];
+    explain: ["explain", "e0203"];
+    help: ["-h"];
+    help_of_convert: ["convert", "--help"];
+    unknown_command: ["improt", "demo.ova"];
+    unknown_option: ["inspect", "--fill", "demo.ova"];
+    unknown_value: ["plan", "fixtures/demo.ova", "--profile", "best"];
+    missing_argument: ["convert", "fixtures/demo.ova"];
+    wrong_destination: ["convert", "fixtures/demo.ova", "-o", "x.qcow2"];
+    unknown_configuration: ["plan", "fixtures/demo.ova", "--configuration", "huge"];
+    no_such_file: ["inspect", "absent.ova"];
+}
