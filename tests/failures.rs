@@ -166,3 +166,15 @@ fn a_package_cannot_speak_to_the_terminal() {
         assert!(run.stdout.contains("A\\u{202e}B"), "{run:?}");
     }
 }
+
+#[test]
+fn what_a_pipe_cannot_do_is_said_before_it_is_read() {
+    let bench = Bench::empty();
+    bench.package("vm.ova");
+    let run = bench.shell("cat vm.ova | relift convert - -o out --verify full");
+    assert_eq!(run.code, Some(2), "{run:?}");
+    assert!(run.stderr.contains("a pipe passes once"), "{run:?}");
+    assert!(!bench.path("out").exists());
+    let run = bench.run(["convert", "vm.ova", "-o", "out", "--verify", "full"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+}

@@ -12,7 +12,7 @@ use crate::{
     args::{self, ConvertArgs},
     choices,
     events::Event,
-    failure::Result,
+    failure::{Failure, Result},
     json::Message,
     progress::Gauge,
     report::Report,
@@ -32,6 +32,10 @@ pub(super) fn run(args: &ConvertArgs, session: &Session, gauge: &Gauge<'_>) -> R
     let mut source = super::source::open(&args.source, chosen.manifest, session)?;
     if args.dry_run {
         super::source::pass(&mut *source)?;
+    }
+    if args.verify == args::VerifyOutput::Full && !source.facts().is_complete {
+        return Err(Failure::usage("--verify full reads the source again, and a pipe passes once")
+            .tip("save the package to a file, or leave --verify full out"));
     }
     let plan = super::plan::make(&*source, &target, &chosen)?;
     if args.dry_run {
