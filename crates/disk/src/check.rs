@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::{
     Codec, Error, Extent, ExtentKind, Image, Kind, Progress, Result, Warning, Workbench,
-    fields::buffer_len,
+    error::shown, fields::buffer_len,
 };
 
 /// What a check found.
@@ -32,7 +32,7 @@ pub struct Fault {
     pub code: Code,
     /// What is wrong, with the numbers; it ends with the byte.
     pub message: String,
-    /// The byte of the image that it is about.
+    /// The byte of the file that it is about.
     pub offset_bytes: Option<u64>,
 }
 
@@ -56,10 +56,11 @@ const SECTOR_BYTES: u64 = 512;
 pub fn check(image: &dyn Image, progress: &dyn Progress) -> Result<Report> {
     let mut checker = Checker {
         report: Report { warnings: image.warnings().to_vec(), ..Report::default() },
-        used: Ranges::default(),
+        used: BTreeMap::new(),
+        image,
     };
-    for range in image.metadata() {
-        checker.claim(range);
+    for (file, range) in image.metadata() {
+        checker.claim(file, range);
     }
     let mut extents = image.extents();
     loop {
@@ -101,6 +102,11 @@ impl Bench {
             ExtentKind::Data { offset_bytes } => {
                 Some(offset_bytes..offset_bytes.saturating_add(extent.len_bytes))
             }
+            ExtentKind::StoredPart { .. } => {
+                self.out.resize(buffer_len(extent.len_bytes), 0);
+                image.read_extent(&extent, &mut self.bench, &mut self.out)?;
+                None
+            }
             ExtentKind::Stored { codec, offset_bytes, .. } => {
                 self.out.resize(buffer_len(extent.len_bytes), 0);
                 image.read_extent(&extent, &mut self.bench, &mut self.out)?;
@@ -116,12 +122,14 @@ impl Bench {
 }
 
 /// A report that is being made.
-struct Checker {
+struct Checker<'a> {
+    image: &'a dyn Image,
     report: Report,
-    used: Ranges,
+    /// What is in use of each file.
+    used: BTreeMap<u32, Ranges>,
 }
 
-impl Checker {
+impl Checker<'_> {
     /// Takes the verdict about one extent and gives the number of guest bytes that are done.
     fn take(&mut self, verified: Result<Verified>) -> Result<u64> {
         match verified {
@@ -134,7 +142,7 @@ impl Checker {
                     self.report.stored_units = self.report.stored_units.saturating_add(1);
                 }
                 if let Some(range) = range {
-                    self.claim(range);
+                    self.claim(extent.file, range);
                 }
                 Ok(extent.len_bytes)
             }
@@ -146,10 +154,14 @@ impl Checker {
         }
     }
 
-    fn claim(&mut self, range: Range<u64>) {
+    fn claim(&mut self, file: u32, range: Range<u64>) {
         let (start, end) = (range.start, range.end);
-        if let Some(at) = self.used.claim(range) {
-            let message = format!("bytes {start}..{end} are used twice, at byte {at}");
+        if let Some(at) = self.used.entry(file).or_default().claim(range) {
+            let names = self.image.files();
+            let name = usize::try_from(file).ok().and_then(|file| names.get(file));
+            let name = name.filter(|name| !name.is_empty());
+            let name = name.map(|name| format!(" of {}", shown(name))).unwrap_or_default();
+            let message = format!("bytes {start}..{end} are used twice, at byte {at}{name}");
             self.fault(Code::E0404, message, Some(at));
         }
     }

@@ -17,6 +17,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub struct Error {
     kind: Kind,
     at: Option<u64>,
+    file: Option<String>,
     leaf: Box<dyn StdError + Send + Sync>,
 }
 
@@ -34,6 +35,10 @@ pub enum Kind {
     Denied,
     /// A number of the image is over a named limit.
     Limit,
+    /// A file that the image names is not there.
+    Missing,
+    /// A name of another file leads out of where the files of an image may lie.
+    Unsafe,
     /// The content is of another format than was said.
     Mismatch,
     /// [`Progress::stopped`](crate::Progress::stopped) said so.
@@ -43,7 +48,7 @@ pub enum Kind {
 impl Error {
     /// Builds an error of the given kind from its leaf.
     pub(crate) fn new(kind: Kind, leaf: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self { kind, at: None, leaf: leaf.into() }
+        Self { kind, at: None, file: None, leaf: leaf.into() }
     }
 
     pub(crate) fn malformed(leaf: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
@@ -62,6 +67,13 @@ impl Error {
     #[must_use]
     pub(crate) fn at(mut self, offset_bytes: u64) -> Self {
         self.at = Some(offset_bytes);
+        self
+    }
+
+    /// Names the file that the error is about, where that is not the image itself.
+    #[must_use]
+    pub(crate) fn in_file(mut self, name: &str) -> Self {
+        self.file.get_or_insert_with(|| shown(name));
         self
     }
 
@@ -87,6 +99,8 @@ impl Error {
             Kind::Malformed => Code::E0404,
             Kind::Unsupported | Kind::Limit => Code::E0405,
             Kind::Denied => Code::E0402,
+            Kind::Missing => Code::E0104,
+            Kind::Unsafe => Code::E0105,
             Kind::Mismatch => Code::E0401,
         }
     }
@@ -95,7 +109,14 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.leaf)?;
-        self.at.map_or(Ok(()), |at| write!(f, ", at byte {at}"))
+        if let Some(at) = self.at {
+            write!(f, ", at byte {at}")?;
+        }
+        match (&self.file, self.at) {
+            (Some(file), Some(_)) => write!(f, " of {file}"),
+            (Some(file), None) => write!(f, ", in {file}"),
+            (None, _) => Ok(()),
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! A disk image: its capacity, its extents in guest order, and its bytes.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
-use crate::{Error, Format, Result, Warning, Workbench, error::Failure};
+use crate::{
+    Error, Format, ReadAt, Result, Warning, Workbench, error::Failure, fields::buffer_len,
+};
 
 /// A run of guest bytes and where its content is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +15,8 @@ pub struct Extent {
     pub len_bytes: u64,
     /// Where its content is.
     pub kind: ExtentKind,
+    /// The file that has it: an index into [`Image::files`], 0 for the image itself.
+    pub file: u32,
 }
 
 /// Where the content of an [`Extent`] is.
@@ -36,6 +40,21 @@ pub enum ExtentKind {
         /// How many bytes its record has at most. Never more than the format's limit for one grain.
         len_bytes: u64,
     },
+    /// A part of one compressed grain or cluster of a parent; the rest of it is hidden by a child.
+    ///
+    /// It is decoded whole, then cut; a workbench remembers the last one.
+    StoredPart {
+        /// How the grain is compressed.
+        codec: Codec,
+        /// The byte of the file that the grain's record starts at.
+        offset_bytes: u64,
+        /// How many bytes its record has at most.
+        len_bytes: u64,
+        /// Where the whole grain starts in the guest's disk.
+        whole_start_bytes: u64,
+        /// How many guest bytes the whole grain has.
+        whole_len_bytes: u64,
+    },
 }
 
 /// How a grain or cluster is compressed.
@@ -46,9 +65,17 @@ pub enum Codec {
     Zlib,
     /// RFC 1951: a deflate stream without header and checksum (qcow2).
     Deflate,
+    /// RFC 8878: one zstd frame (qcow2).
+    Zstd,
 }
 
 impl Extent {
+    /// An extent of the image itself.
+    #[must_use]
+    pub fn new(start_bytes: u64, len_bytes: u64, kind: ExtentKind) -> Self {
+        Self { start_bytes, len_bytes, kind, file: 0 }
+    }
+
     /// The guest byte behind the last one.
     #[must_use]
     pub fn end_bytes(&self) -> u64 {
@@ -73,13 +100,70 @@ impl Extent {
         let start_bytes = self.start_bytes.saturating_add(max_bytes);
         (
             Self { len_bytes: max_bytes, ..self },
-            Some(Self { start_bytes, len_bytes: rest_bytes, kind }),
+            Some(Self { start_bytes, len_bytes: rest_bytes, kind, file: self.file }),
         )
+    }
+
+    /// The part of the extent that lies in `range` of the disk; `None` when nothing does.
+    pub(crate) fn clip(self, range: &Range<u64>) -> Option<Self> {
+        let start = self.start_bytes.max(range.start);
+        let end = self.end_bytes().min(range.end);
+        let len_bytes = end.checked_sub(start).filter(|len| *len > 0)?;
+        let skip = start.saturating_sub(self.start_bytes);
+        let kind = match self.kind {
+            ExtentKind::Data { offset_bytes } => {
+                ExtentKind::Data { offset_bytes: offset_bytes.saturating_add(skip) }
+            }
+            ExtentKind::Stored { codec, offset_bytes, len_bytes: stored }
+                if len_bytes < self.len_bytes =>
+            {
+                ExtentKind::StoredPart {
+                    codec,
+                    offset_bytes,
+                    len_bytes: stored,
+                    whole_start_bytes: self.start_bytes,
+                    whole_len_bytes: self.len_bytes,
+                }
+            }
+            other => other,
+        };
+        Some(Self { start_bytes: start, len_bytes, kind, file: self.file })
+    }
+
+    /// The extent as it lies in a disk that has `by_bytes` more bytes in front.
+    pub(crate) fn moved(self, by_bytes: u64) -> Self {
+        self.with_starts(|start| start.saturating_add(by_bytes))
+    }
+
+    /// The extent as it lies in a disk that has `by_bytes` fewer bytes in front.
+    pub(crate) fn moved_back(self, by_bytes: u64) -> Self {
+        self.with_starts(|start| start.saturating_sub(by_bytes))
+    }
+
+    fn with_starts(self, there: impl Fn(u64) -> u64) -> Self {
+        let kind = match self.kind {
+            ExtentKind::StoredPart {
+                codec,
+                offset_bytes,
+                len_bytes,
+                whole_start_bytes,
+                whole_len_bytes,
+            } => ExtentKind::StoredPart {
+                codec,
+                offset_bytes,
+                len_bytes,
+                whole_start_bytes: there(whole_start_bytes),
+                whole_len_bytes,
+            },
+            other => other,
+        };
+        Self { start_bytes: there(self.start_bytes), kind, ..self }
     }
 
     /// Appends `next` when it continues this extent both in the guest and in the image.
     pub(crate) fn join(&mut self, next: &Self) -> bool {
         let joins = self.end_bytes() == next.start_bytes
+            && self.file == next.file
             && match (self.kind, next.kind) {
                 (ExtentKind::Zero, ExtentKind::Zero) | (ExtentKind::Hole, ExtentKind::Hole) => true,
                 (ExtentKind::Data { offset_bytes }, ExtentKind::Data { offset_bytes: other }) => {
@@ -139,6 +223,23 @@ pub trait Image: Send + Sync {
     /// The content of the disk, in guest order.
     fn extents(&self) -> Extents<'_>;
 
+    /// The extent around a byte inside the capacity: one grain or cluster, or more.
+    ///
+    /// # Errors
+    ///
+    /// When a table is damaged there, or cannot be read.
+    fn extent_at(&self, offset_bytes: u64) -> Result<Extent>;
+
+    /// The names of the files that the image consists of. The first is the image itself and has no
+    /// name; the others were opened through the [`Gate`](crate::Gate).
+    fn files(&self) -> &[String] {
+        const ITSELF: &[String] = &[String::new()];
+        ITSELF
+    }
+
+    /// The bytes of the image itself, for a copy that takes them as they are.
+    fn bytes(&self) -> &Arc<dyn ReadAt>;
+
     /// Decodes one extent that [`extents`](Self::extents) gave, or a part of it cut off by
     /// [`Extent::split`], into `out`, which has the extent's length.
     ///
@@ -165,10 +266,12 @@ pub trait Image: Send + Sync {
     /// # Errors
     ///
     /// When the range is not inside the capacity, or the image is damaged there.
-    fn read_at(&self, buf: &mut [u8], offset_bytes: u64) -> Result<()>;
+    fn read_at(&self, buf: &mut [u8], offset_bytes: u64) -> Result<()> {
+        read_through(self, buf, offset_bytes)
+    }
 
-    /// The byte ranges of the image that hold headers and tables, in any order.
-    fn metadata(&self) -> Box<dyn Iterator<Item = Range<u64>> + '_>;
+    /// The byte ranges that hold headers and tables, in any order, each with the index of its file.
+    fn metadata(&self) -> Box<dyn Iterator<Item = (u32, Range<u64>)> + '_>;
 
     /// The format.
     fn format(&self) -> Format {
@@ -199,13 +302,8 @@ pub(crate) fn check_buffer(extent: &Extent, out: &[u8]) -> Result<()> {
     Err(Error::malformed(Failure::Buffer(out.len(), extent.len_bytes)))
 }
 
-/// Reads guest bytes through a lookup that gives the extent around a byte.
-pub(crate) fn read_through(
-    image: &dyn Image,
-    lookup: &dyn Fn(u64) -> Result<Extent>,
-    buf: &mut [u8],
-    offset_bytes: u64,
-) -> Result<()> {
+/// Reads guest bytes extent by extent.
+fn read_through<I: Image + ?Sized>(image: &I, buf: &mut [u8], offset_bytes: u64) -> Result<()> {
     let capacity_bytes = image.capacity_bytes();
     let end = offset_bytes.checked_add(buf.len() as u64);
     if end.is_none_or(|end| end > capacity_bytes) {
@@ -218,7 +316,7 @@ pub(crate) fn read_through(
     let mut at = offset_bytes;
     let mut rest = buf;
     while !rest.is_empty() {
-        let extent = lookup(at)?;
+        let extent = image.extent_at(at)?;
         let skip = at.saturating_sub(extent.start_bytes);
         let here = extent.len_bytes.saturating_sub(skip).min(rest.len() as u64);
         let (part, behind) = rest.split_at_mut(usize::try_from(here).unwrap_or(usize::MAX));
@@ -240,6 +338,45 @@ pub(crate) fn read_through(
         at = at.saturating_add(here);
     }
     Ok(())
+}
+
+/// Decodes the grain that a [`ExtentKind::StoredPart`] is a part of, unless it was the last one, and
+/// cuts the part out.
+pub(crate) fn read_part(
+    image: &dyn Image,
+    extent: &Extent,
+    bench: &mut Workbench,
+    out: &mut [u8],
+) -> Result<()> {
+    let ExtentKind::StoredPart {
+        codec,
+        offset_bytes,
+        len_bytes,
+        whole_start_bytes,
+        whole_len_bytes,
+    } = extent.kind
+    else {
+        return Err(Error::malformed(Failure::NotStored(extent.start_bytes)));
+    };
+    let key = (extent.file, whole_start_bytes);
+    let mut whole = std::mem::take(&mut bench.whole);
+    if bench.whole_key != Some(key) {
+        bench.whole_key = None;
+        whole.resize(buffer_len(whole_len_bytes), 0);
+        let stored = Extent {
+            start_bytes: whole_start_bytes,
+            len_bytes: whole_len_bytes,
+            kind: ExtentKind::Stored { codec, offset_bytes, len_bytes },
+            file: extent.file,
+        };
+        image.read_extent(&stored, bench, &mut whole)?;
+        bench.whole_key = Some(key);
+    }
+    let skip = buffer_len(extent.start_bytes.saturating_sub(whole_start_bytes));
+    let part = whole.get(skip..).and_then(|rest| rest.get(..out.len()));
+    let cut = part.map(|part| out.copy_from_slice(part));
+    bench.whole = whole;
+    cut.ok_or_else(|| Error::malformed(Failure::Buffer(out.len(), whole_len_bytes)))
 }
 
 /// Joins neighbours that continue each other, so that long runs come as one extent.
@@ -286,7 +423,7 @@ mod tests {
     use super::*;
 
     fn extent(start_bytes: u64, len_bytes: u64, kind: ExtentKind) -> Extent {
-        Extent { start_bytes, len_bytes, kind }
+        Extent::new(start_bytes, len_bytes, kind)
     }
 
     #[test]

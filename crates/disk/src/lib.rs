@@ -9,7 +9,8 @@
 //! Image ----> check (every fault)     Image + Image ----> compare (the first difference)
 //! ```
 //!
-//! Nothing here follows a name that is found inside an image: such an image is refused by name.
+//! Nothing here follows a name that is found inside an image unless the caller's [`Gate`] allows it;
+//! the default allows nothing.
 //! Reading is done by `pread` alone, so an image can lie inside an archive ([`Slice`]). Every number
 //! of an image is checked before it is used, and bounded before memory is taken for it.
 #![cfg_attr(
@@ -25,11 +26,14 @@
 
 mod check;
 mod compare;
+mod concat;
 mod error;
 mod fields;
 mod format;
+mod gate;
 mod image;
 mod open;
+mod overlay;
 mod progress;
 mod read_at;
 mod sequential;
@@ -41,14 +45,18 @@ mod zero;
 
 pub mod qcow2;
 pub mod raw;
+mod vdi;
+mod vhd;
+mod vhdx;
 pub mod vmdk;
 
 pub use check::{Fault, MAX_FAULTS, Report, check};
 pub use compare::{Comparison, compare};
 pub use error::{Error, Kind, MAX_CAPACITY_BYTES, Result};
 pub use format::{Declared, Format, UnknownFormat, detect};
+pub use gate::{Closed, FileName, Folder, Gate, Opened, Place, Role};
 pub use image::{Codec, Extent, ExtentKind, Extents, Image, Info, Reference};
-pub use open::{open, open_stream};
+pub use open::{open, open_behind, open_stream};
 pub use progress::{Progress, Unheard};
 pub use read_at::{FileBytes, ReadAt, Slice};
 pub use sequential::{Piece, Sequential};

@@ -6,8 +6,8 @@ use std::{
 };
 
 use crate::{
-    Declared, Error, Format, Image, ReadAt, Result, Sequential, error::Failure, format, qcow2, raw,
-    sequential::Forward, vmdk,
+    Closed, Declared, Error, Format, Gate, Image, ReadAt, Result, Sequential, error::Failure,
+    format, gate::Opening, qcow2, raw, sequential::Forward, vdi, vhd, vhdx, vmdk,
 };
 
 /// Opens an image that can be read at any place.
@@ -16,14 +16,38 @@ use crate::{
 ///
 /// Of kind [`Mismatch`](crate::Kind::Mismatch) when the magic does not agree with what was said; of
 /// another kind when the image is damaged, over a limit, or uses what is not read.
+///
+/// Only an image that stands alone is opened: no name in it is followed.
 pub fn open(bytes: Arc<dyn ReadAt>, declared: Declared) -> Result<Box<dyn Image>> {
+    open_behind(&Closed, bytes, declared)
+}
+
+/// Opens an image and, as far as the gate allows it, the files that it names.
+///
+/// # Errors
+///
+/// As [`open`], and those of the [`Gate`].
+pub fn open_behind(
+    gate: &dyn Gate,
+    bytes: Arc<dyn ReadAt>,
+    declared: Declared,
+) -> Result<Box<dyn Image>> {
+    open_in(&Opening::new(gate), bytes, declared)
+}
+
+/// Opens an image of a chain.
+pub(crate) fn open_in(
+    opening: &Opening<'_>,
+    bytes: Arc<dyn ReadAt>,
+    declared: Declared,
+) -> Result<Box<dyn Image>> {
     match format::settle(declared, || format::detect(&*bytes))? {
         Format::Raw => Ok(Box::new(raw::Reader::open(bytes)?)),
-        Format::Vmdk => Ok(Box::new(vmdk::Reader::open(bytes)?)),
-        Format::Qcow2 => Ok(Box::new(qcow2::Reader::open(bytes)?)),
-        Format::Vhd => not_yet("a VHD disk"),
-        Format::Vhdx => not_yet("a VHDX disk"),
-        Format::Vdi => not_yet("a VDI disk"),
+        Format::Vmdk => vmdk::open(bytes, opening),
+        Format::Qcow2 => qcow2::open(bytes, opening),
+        Format::Vhd => vhd::open(bytes, opening),
+        Format::Vhdx => vhdx::open(bytes, opening),
+        Format::Vdi => vdi::open(bytes, opening),
     }
 }
 
@@ -50,8 +74,4 @@ pub fn open_stream<'a>(
         Format::Vmdk => vmdk::open_stream(input),
         other => Err(Error::unsupported(Failure::NeedsFile(other))),
     }
-}
-
-fn not_yet<T>(what: &'static str) -> Result<T> {
-    Err(Error::unsupported(Failure::NotYet(what)))
 }

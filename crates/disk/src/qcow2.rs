@@ -7,6 +7,10 @@
 //! Read: versions 2 and 3 with plain, zero and zlib clusters, without a backing file. Written:
 //! version 3, plain. Numbers are big-endian; sections are those of QEMU's `docs/interop/qcow2.txt`.
 
+use std::sync::Arc;
+
+use crate::{Image, ReadAt, Result, gate::Opening};
+
 mod header;
 mod l1;
 mod reader;
@@ -15,3 +19,8 @@ mod writer;
 
 pub(crate) use reader::Reader;
 pub use writer::Writer;
+
+/// Opens an image and, where it has one, its backing file.
+pub(crate) fn open(bytes: Arc<dyn ReadAt>, _opening: &Opening<'_>) -> Result<Box<dyn Image>> {
+    Ok(Box::new(Reader::open(bytes)?))
+}

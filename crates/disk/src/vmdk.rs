@@ -9,6 +9,10 @@
 //! Read: hosted sparse extents (`monolithicSparse`) and `streamOptimized`. Written:
 //! `streamOptimized`.
 
+use std::sync::Arc;
+
+use crate::{Image, ReadAt, Result, gate::Opening};
+
 mod descriptor;
 mod extents;
 pub(crate) mod grain;
@@ -24,3 +28,8 @@ mod writer;
 pub(crate) use reader::Reader;
 pub(crate) use stream::open_stream;
 pub use writer::{Adapter, StreamOptions, StreamWriter};
+
+/// Opens a disk of any sub-format: a file that has everything, or a descriptor that names others.
+pub(crate) fn open(bytes: Arc<dyn ReadAt>, _opening: &Opening<'_>) -> Result<Box<dyn Image>> {
+    Ok(Box::new(Reader::open(bytes)?))
+}

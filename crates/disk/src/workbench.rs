@@ -2,20 +2,30 @@
 
 use libdeflater::{DecompressionError, Decompressor};
 
-/// The decompressor and the buffers of one worker, used again for each grain.
+/// The decompressor and the buffers of one worker, used again for each grain of one image.
 pub struct Workbench {
     pub(crate) inflater: Inflater,
     /// The compressed record of a grain.
     pub(crate) record: Vec<u8>,
     /// A whole grain, where only its front is wanted.
     pub(crate) grain: Vec<u8>,
+    /// The last grain of which only a part was wanted, decoded.
+    pub(crate) whole: Vec<u8>,
+    /// Which one it is: its file, and where it starts in the disk.
+    pub(crate) whole_key: Option<(u32, u64)>,
 }
 
 impl Workbench {
     /// Sets up a workbench; its buffers grow to the size of one grain when they are first used.
     #[must_use]
     pub fn new() -> Self {
-        Self { inflater: Inflater(Decompressor::new()), record: Vec::new(), grain: Vec::new() }
+        Self {
+            inflater: Inflater(Decompressor::new()),
+            record: Vec::new(),
+            grain: Vec::new(),
+            whole: Vec::new(),
+            whole_key: None,
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     Workbench,
     error::Failure,
     fields::{be64, buffer_len},
-    image::{Joined, check_buffer, read_through},
+    image::{Joined, check_buffer},
     qcow2::{
         header::{COPIED, Header},
         l1::{L1, L2Place, OFFSET_MASK},
@@ -109,21 +109,11 @@ impl Reader {
         Ok(table)
     }
 
-    /// The cluster around a byte of the disk.
-    fn lookup(&self, at: u64) -> Result<Extent> {
-        let index = at >> self.header.cluster_bits();
-        let number = index.checked_div(self.header.l2_entries()).unwrap_or_default();
-        match self.l1.table(number) {
-            Some(place) => self.cluster(&self.cached_table(place)?, place, index),
-            None => Ok(self.range(index, ExtentKind::Hole)),
-        }
-    }
-
     /// The guest bytes of cluster `index`; the last one ends at the capacity.
     fn range(&self, index: u64, kind: ExtentKind) -> Extent {
         let start_bytes = index.saturating_mul(self.header.cluster_bytes());
         let rest = self.info.capacity_bytes.saturating_sub(start_bytes);
-        Extent { start_bytes, len_bytes: rest.min(self.header.cluster_bytes()), kind }
+        Extent::new(start_bytes, rest.min(self.header.cluster_bytes()), kind)
     }
 
     /// The extent of cluster `index`, which the L2 table at `place` describes.
@@ -177,7 +167,7 @@ impl Reader {
     ) -> Result<()> {
         let index = extent.start_bytes >> self.header.cluster_bits();
         let fail = |leaf| Error::malformed(ClusterError::Inflate(index, leaf)).at(offset_bytes);
-        let Workbench { inflater, record, grain } = bench;
+        let Workbench { inflater, record, grain, .. } = bench;
         record.resize(buffer_len(len_bytes.min(self.max_record_bytes())), 0);
         self.bytes.fill(record, offset_bytes)?;
         let cluster_bytes = buffer_len(self.header.cluster_bytes());
@@ -227,6 +217,9 @@ impl Image for Reader {
                 missing.fill(0);
                 self.bytes.fill(data, offset_bytes)?;
             }
+            ExtentKind::StoredPart { .. } => {
+                return Err(Error::malformed(Failure::NotStored(extent.start_bytes)));
+            }
             ExtentKind::Stored { offset_bytes, len_bytes, .. } => {
                 self.inflate(extent, (offset_bytes, len_bytes), bench, out)?;
             }
@@ -242,11 +235,20 @@ impl Image for Reader {
         self.bytes.fill(buf, offset_bytes)
     }
 
-    fn read_at(&self, buf: &mut [u8], offset_bytes: u64) -> Result<()> {
-        read_through(self, &|at| self.lookup(at), buf, offset_bytes)
+    fn extent_at(&self, offset_bytes: u64) -> Result<Extent> {
+        let index = offset_bytes >> self.header.cluster_bits();
+        let number = index.checked_div(self.header.l2_entries()).unwrap_or_default();
+        match self.l1.table(number) {
+            Some(place) => self.cluster(&self.cached_table(place)?, place, index),
+            None => Ok(self.range(index, ExtentKind::Hole)),
+        }
     }
 
-    fn metadata(&self) -> Box<dyn Iterator<Item = Range<u64>> + '_> {
+    fn bytes(&self) -> &Arc<dyn ReadAt> {
+        &self.bytes
+    }
+
+    fn metadata(&self) -> Box<dyn Iterator<Item = (u32, Range<u64>)> + '_> {
         let cluster_bytes = self.header.cluster_bytes();
         let span = |start: u64, len: u64| start..start.saturating_add(len);
         let l1_bytes = self.header.needed_l1_entries().saturating_mul(8);
@@ -258,7 +260,7 @@ impl Image for Reader {
         ];
         let tables =
             self.l1.places().iter().map(move |place| span(place.offset_bytes, cluster_bytes));
-        Box::new(fixed.into_iter().chain(tables))
+        Box::new(fixed.into_iter().chain(tables).map(|range| (0, range)))
     }
 }
 
@@ -286,7 +288,7 @@ impl Clusters<'_> {
             let end = first.saturating_mul(header.cluster_bytes()).min(info.capacity_bytes);
             self.index = first;
             let len_bytes = end.saturating_sub(start);
-            return Some(Ok(Extent { start_bytes: start, len_bytes, kind: ExtentKind::Hole }));
+            return Some(Ok(Extent::new(start, len_bytes, ExtentKind::Hole)));
         }
         let place = next?;
         match self.reader.read_table(place) {
@@ -308,7 +310,9 @@ impl Clusters<'_> {
     /// table: that bounds what a small file can pretend to hold, and takes little memory.
     fn claim(&mut self, extent: Extent, index: u64) -> Result<Extent> {
         let (offset, free) = match extent.kind {
-            ExtentKind::Hole | ExtentKind::Zero => return Ok(extent),
+            ExtentKind::Hole | ExtentKind::Zero | ExtentKind::StoredPart { .. } => {
+                return Ok(extent);
+            }
             ExtentKind::Data { offset_bytes } => {
                 (offset_bytes, self.used.claim(offset_bytes >> self.reader.header.cluster_bits()))
             }

@@ -5,7 +5,7 @@ use std::{ops::Range, sync::Arc};
 use crate::{
     Error, Extent, ExtentKind, Extents, Format, Image, Info, ReadAt, Result, Warning, Workbench,
     error::{Failure, Kind, MAX_CAPACITY_BYTES},
-    image::{check_buffer, read_through},
+    image::check_buffer,
 };
 
 /// The unit of every disk.
@@ -35,7 +35,7 @@ impl Reader {
     }
 
     /// The extent that starts at `at`: data, or the zeros up to the next data.
-    fn extent_at(&self, at: u64) -> Result<Option<Extent>> {
+    fn next_extent(&self, at: u64) -> Result<Option<Extent>> {
         let capacity_bytes = self.info.capacity_bytes;
         if at >= capacity_bytes {
             return Ok(None);
@@ -50,7 +50,7 @@ impl Reader {
             None => (capacity_bytes, ExtentKind::Zero),
         };
         let end = end.next_multiple_of(SECTOR_BYTES).min(capacity_bytes);
-        Ok(Some(Extent { start_bytes: at, len_bytes: end.saturating_sub(at), kind }))
+        Ok(Some(Extent::new(at, end.saturating_sub(at), kind)))
     }
 }
 
@@ -77,7 +77,7 @@ impl Image for Reader {
     fn extents(&self) -> Extents<'_> {
         let mut at = 0;
         Box::new(std::iter::from_fn(move || {
-            let extent = self.extent_at(at).transpose()?;
+            let extent = self.next_extent(at).transpose()?;
             at = extent.as_ref().map_or(u64::MAX, Extent::end_bytes);
             Some(extent)
         }))
@@ -99,16 +99,17 @@ impl Image for Reader {
         Err(Error::malformed(Failure::NotStored(extent.start_bytes)))
     }
 
-    fn read_at(&self, buf: &mut [u8], offset_bytes: u64) -> Result<()> {
-        let whole = Extent {
-            start_bytes: 0,
-            len_bytes: self.info.capacity_bytes,
-            kind: ExtentKind::Data { offset_bytes: 0 },
-        };
-        read_through(self, &|_| Ok(whole), buf, offset_bytes)
+    /// All of it: holes are only looked for by [`extents`](Image::extents).
+    fn extent_at(&self, _offset_bytes: u64) -> Result<Extent> {
+        let kind = ExtentKind::Data { offset_bytes: 0 };
+        Ok(Extent::new(0, self.info.capacity_bytes, kind))
     }
 
-    fn metadata(&self) -> Box<dyn Iterator<Item = Range<u64>> + '_> {
+    fn bytes(&self) -> &Arc<dyn ReadAt> {
+        &self.bytes
+    }
+
+    fn metadata(&self) -> Box<dyn Iterator<Item = (u32, Range<u64>)> + '_> {
         Box::new(std::iter::empty())
     }
 }

@@ -53,7 +53,7 @@ impl<'a> GrainExtents<'a> {
         let start = next.map_or(capacity, |number| number.saturating_mul(span)).min(capacity);
         if start > self.at {
             let len_bytes = start.saturating_sub(self.at);
-            let hole = Extent { start_bytes: self.at, len_bytes, kind: ExtentKind::Hole };
+            let hole = Extent::new(self.at, len_bytes, ExtentKind::Hole);
             self.queue.push_back(Ok(hole));
         }
         self.at = start;
@@ -147,7 +147,7 @@ impl Header {
     pub(super) fn grain_range(&self, index: u64, kind: ExtentKind) -> Extent {
         let start_bytes = index.saturating_mul(self.grain_bytes());
         let len_bytes = self.capacity_bytes().saturating_sub(start_bytes).min(self.grain_bytes());
-        Extent { start_bytes, len_bytes, kind }
+        Extent::new(start_bytes, len_bytes, kind)
     }
 
     /// The longest record of one compressed grain, with its header.

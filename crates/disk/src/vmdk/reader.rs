@@ -10,7 +10,7 @@ use crate::{
     Error, Extent, ExtentKind, Extents, Format, Image, Info, ReadAt, Result, Warning, Workbench,
     error::{Failure, shown},
     fields::buffer_len,
-    image::{Joined, check_buffer, read_through},
+    image::{Joined, check_buffer},
     vmdk::{
         descriptor::Descriptor,
         extents::{GrainExtents, grain_extent},
@@ -101,9 +101,12 @@ impl Image for Reader {
         match extent.kind {
             ExtentKind::Hole | ExtentKind::Zero => out.fill(0),
             ExtentKind::Data { offset_bytes } => self.bytes.fill(out, offset_bytes)?,
+            ExtentKind::StoredPart { .. } => {
+                return Err(Error::malformed(Failure::NotStored(extent.start_bytes)));
+            }
             ExtentKind::Stored { offset_bytes, len_bytes, .. } => {
                 let place = self.place(extent, offset_bytes);
-                let Workbench { inflater, record, grain } = bench;
+                let Workbench { inflater, record, grain, .. } = bench;
                 record.resize(buffer_len(len_bytes.min(self.header.max_record_bytes())), 0);
                 self.bytes.fill(record, offset_bytes)?;
                 place.inflate(place.stream(record)?, inflater, grain, out)?;
@@ -124,11 +127,15 @@ impl Image for Reader {
         Ok(())
     }
 
-    fn read_at(&self, buf: &mut [u8], offset_bytes: u64) -> Result<()> {
-        read_through(self, &|at| self.lookup(at), buf, offset_bytes)
+    fn extent_at(&self, offset_bytes: u64) -> Result<Extent> {
+        self.lookup(offset_bytes)
     }
 
-    fn metadata(&self) -> Box<dyn Iterator<Item = Range<u64>> + '_> {
+    fn bytes(&self) -> &Arc<dyn ReadAt> {
+        &self.bytes
+    }
+
+    fn metadata(&self) -> Box<dyn Iterator<Item = (u32, Range<u64>)> + '_> {
         let span = |sector: u64, sectors: u64| {
             let start = sector.saturating_mul(SECTOR_BYTES);
             start..start.saturating_add(sectors.saturating_mul(SECTOR_BYTES))
@@ -143,7 +150,7 @@ impl Image for Reader {
             .places()
             .iter()
             .map(move |place| span(u64::from(place.sector), TABLE_BYTES / SECTOR_BYTES));
-        Box::new(fixed.into_iter().flatten().chain(tables))
+        Box::new(fixed.into_iter().flatten().chain(tables).map(|range| (0, range)))
     }
 }
 

@@ -1,0 +1,240 @@
+//! Whether a name that stands inside an image may be followed, and what it leads to.
+//!
+//! ```text
+//! image names a file --> Opening (depth, loops) --> Gate: the caller's rules --> bytes, and their place
+//! ```
+//!
+//! An image can name anything: a host's device, its password file, itself. So a format never opens a
+//! file; it asks the [`Gate`] that the caller gave, and the gate that says no is the default.
+
+use std::{fmt, sync::Arc};
+
+use crate::{
+    Error, ReadAt, Result,
+    error::{Kind, shown},
+};
+
+mod folder;
+pub use folder::Folder;
+
+/// Opens the files that an image names, or refuses to.
+pub trait Gate {
+    /// Opens the file `name`, which the image at `from` names in the role `role`.
+    ///
+    /// The format of what is opened is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied`](Kind::Denied) when the rules of the caller do not allow it,
+    /// [`Unsafe`](Kind::Unsafe) when the name leads out of where files may lie,
+    /// [`Missing`](Kind::Missing) when there is no such file; [`Io`](Kind::Io) else.
+    fn open(&self, role: Role, name: &FileName, from: &Place) -> Result<Opened>;
+
+    /// Where the image lies that is opened first.
+    fn root(&self) -> Place;
+
+    /// The most images that may stand above one another, with the first one.
+    fn max_depth(&self) -> usize;
+}
+
+/// What a named file is to the image that names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// A part of the disk: an extent of a VMDK.
+    Extent,
+    /// The disk that a delta of VMware, Microsoft or VirtualBox is about.
+    Parent,
+    /// The backing file of a qcow2 image.
+    BackingFile,
+    /// The file that a qcow2 image keeps its clusters in.
+    DataFile,
+}
+
+impl Role {
+    /// The word for messages.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Extent => "extent",
+            Self::Parent => "parent",
+            Self::BackingFile => "backing file",
+            Self::DataFile => "data file",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A name as it stands in an image. It names nothing on this host by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileName {
+    text: String,
+    bytes: Vec<u8>,
+}
+
+impl FileName {
+    /// Takes a name whose bytes are its text.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self { text: text.to_owned(), bytes: text.as_bytes().to_vec() }
+    }
+
+    /// Takes a name that was decoded from `bytes`, which may be what the file is called, too.
+    #[must_use]
+    pub fn decoded(text: &str, bytes: &[u8]) -> Self {
+        Self { text: text.to_owned(), bytes: bytes.to_vec() }
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The bytes that the image has, where they are something else than the text.
+    #[must_use]
+    pub fn raw(&self) -> Option<&[u8]> {
+        (self.bytes != self.text.as_bytes()).then_some(&self.bytes)
+    }
+
+    /// The last part of the name, whichever slash divides it.
+    #[must_use]
+    pub fn base(&self) -> Self {
+        let text = self.text.rsplit(['/', '\\']).next().unwrap_or_default();
+        let bytes = self.bytes.rsplit(|byte| matches!(byte, b'/' | b'\\')).next();
+        Self { text: text.to_owned(), bytes: bytes.unwrap_or_default().to_vec() }
+    }
+}
+
+impl fmt::Display for FileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&shown(&self.text))
+    }
+}
+
+/// Where an opened file lies, in the words of its gate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// What a later name is relative to: a path, or the name of a member. Never opened by a format.
+    pub name: String,
+    /// Device and inode, where the file has them: two names can lead to one file.
+    pub file: Option<(u64, u64)>,
+}
+
+impl Place {
+    /// Whether this is the same file.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        match (self.file, other.file) {
+            (Some(a), Some(b)) => a == b,
+            _ => self.name == other.name,
+        }
+    }
+}
+
+/// A file that a gate has opened.
+pub struct Opened {
+    /// Its bytes.
+    pub bytes: Arc<dyn ReadAt>,
+    /// Where it lies.
+    pub place: Place,
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Opened({})", self.place.name)
+    }
+}
+
+/// The gate that follows no name: only images that stand alone are read.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Closed;
+
+impl Gate for Closed {
+    fn open(&self, role: Role, name: &FileName, _from: &Place) -> Result<Opened> {
+        Err(Error::new(Kind::Denied, GateError::Closed { role, name: name.to_string() }))
+    }
+
+    fn root(&self) -> Place {
+        Place { name: String::new(), file: None }
+    }
+
+    fn max_depth(&self) -> usize {
+        1
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum GateError {
+    #[error("the image needs its {role} '{name}', and only images that stand alone are read here")]
+    Closed { role: Role, name: String },
+    #[error("the {role} '{name}' is an image of its own chain, which so has no end")]
+    Loop { role: Role, name: String },
+    #[error("the {role} '{name}' would be image {depth} of the chain, {max} are allowed")]
+    Depth { role: Role, name: String, depth: usize, max: usize },
+}
+
+/// An image that is being opened: where it lies, and on which images it stands.
+#[derive(Clone)]
+pub(crate) struct Opening<'g> {
+    gate: &'g dyn Gate,
+    /// The chain from the first image down to this one, which is the last.
+    chain: Vec<Place>,
+}
+
+impl<'g> Opening<'g> {
+    pub(crate) fn new(gate: &'g dyn Gate) -> Self {
+        Self { gate, chain: vec![gate.root()] }
+    }
+
+    /// Opens a part of this image: an extent, or a data file.
+    pub(crate) fn part(&self, role: Role, name: &FileName) -> Result<Opened> {
+        let opened = self.gate.open(role, name, self.place())?;
+        self.refuse_loop(role, name, &opened.place)?;
+        Ok(opened)
+    }
+
+    /// Opens the image that this one stands on; the first of the names that there is.
+    pub(crate) fn below(&self, role: Role, names: &[FileName]) -> Result<(Arc<dyn ReadAt>, Self)> {
+        let mut missing = None;
+        for name in names {
+            match self.gate.open(role, name, self.place()) {
+                Ok(opened) => return self.step(role, name, opened),
+                Err(error) if error.kind() == Kind::Missing => missing = missing.or(Some(error)),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(missing
+            .unwrap_or_else(|| Error::new(Kind::Missing, "the image has a parent without a name")))
+    }
+
+    fn step(&self, role: Role, name: &FileName, opened: Opened) -> Result<(Arc<dyn ReadAt>, Self)> {
+        self.refuse_loop(role, name, &opened.place)?;
+        let (depth, max) = (self.chain.len().saturating_add(1), self.gate.max_depth());
+        if depth > max {
+            let leaf = GateError::Depth { role, name: name.to_string(), depth, max };
+            return Err(Error::new(Kind::Limit, leaf));
+        }
+        let mut chain = self.chain.clone();
+        chain.push(opened.place);
+        Ok((opened.bytes, Self { gate: self.gate, chain }))
+    }
+
+    fn refuse_loop(&self, role: Role, name: &FileName, place: &Place) -> Result<()> {
+        if self.chain.iter().any(|above| above.is(place)) {
+            return Err(Error::malformed(GateError::Loop { role, name: name.to_string() }));
+        }
+        Ok(())
+    }
+
+    /// Where this image lies.
+    pub(crate) fn place(&self) -> &Place {
+        // The chain always has the image itself.
+        const NOWHERE: &Place = &Place { name: String::new(), file: None };
+        self.chain.last().unwrap_or(NOWHERE)
+    }
+}

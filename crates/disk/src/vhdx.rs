@@ -1,0 +1,10 @@
+//! VHDX.
+
+use std::sync::Arc;
+
+use crate::{Error, Image, ReadAt, Result, error::Failure, gate::Opening};
+
+/// Opens a disk and, where it is a delta, its parent.
+pub(crate) fn open(_bytes: Arc<dyn ReadAt>, _opening: &Opening<'_>) -> Result<Box<dyn Image>> {
+    Err(Error::unsupported(Failure::NotYet("a VHDX disk")))
+}
