@@ -42,8 +42,8 @@ pub struct SourceDisk {
     pub stated: Option<ImageFormat>,
     /// The capacity that the descriptor states.
     pub capacity_bytes: Option<u64>,
-    /// Whether the file holds only the difference to another disk of the package.
-    pub has_parent: bool,
+    /// The files of the disks that this one is only the difference to, the nearest first.
+    pub parents: Vec<PackageFile>,
 }
 
 /// Which image lies in which drive.

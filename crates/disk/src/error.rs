@@ -46,8 +46,8 @@ pub enum Kind {
 }
 
 impl Error {
-    /// Builds an error of the given kind from its leaf.
-    pub(crate) fn new(kind: Kind, leaf: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+    /// Builds an error of the given kind from its leaf. A [`Gate`](crate::Gate) of a caller needs it.
+    pub fn new(kind: Kind, leaf: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self { kind, at: None, file: None, leaf: leaf.into() }
     }
 
@@ -127,8 +127,12 @@ impl StdError for Error {
 }
 
 impl From<io::Error> for Error {
+    /// An error of this crate that came through a reader is taken out again.
     fn from(source: io::Error) -> Self {
-        Self::new(Kind::Io, Failure::Io(source))
+        match source.downcast::<Self>() {
+            Ok(own) => own,
+            Err(source) => Self::new(Kind::Io, Failure::Io(source)),
+        }
     }
 }
 
@@ -143,6 +147,8 @@ pub(crate) enum Failure {
     NotYet(&'static str),
     #[error("{0} cannot be read from a pipe, save it to a file first")]
     NeedsFile(Format),
+    #[error("the length of a raw image must be known before it is read")]
+    NeedsLength,
     #[error("the image is {found}, {said} was said")]
     OtherFormat { found: Format, said: Format },
     #[error("no magic number of {0} is found in the image")]

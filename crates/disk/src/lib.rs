@@ -25,12 +25,15 @@
 )]
 
 mod check;
+mod chunked;
 mod compare;
 mod concat;
 mod error;
 mod fields;
 mod format;
+mod forward;
 mod gate;
+mod gzip;
 mod image;
 mod open;
 mod overlay;
@@ -51,10 +54,13 @@ mod vhdx;
 pub mod vmdk;
 
 pub use check::{Fault, MAX_FAULTS, Report, check};
+pub use chunked::Chunked;
 pub use compare::{Comparison, compare};
 pub use error::{Error, Kind, MAX_CAPACITY_BYTES, Result};
 pub use format::{Declared, Format, UnknownFormat, detect};
+pub use forward::Length;
 pub use gate::{Closed, FileName, Folder, Gate, Opened, Place, Role};
+pub use gzip::{gzip_len_bytes, open_gzip};
 pub use image::{Codec, Extent, ExtentKind, Extents, Image, Info, Reference};
 pub use open::{open, open_behind, open_stream};
 pub use progress::{Progress, Unheard};

@@ -6,8 +6,8 @@ use std::{
 };
 
 use crate::{
-    Closed, Declared, Error, Format, Gate, Image, ReadAt, Result, Sequential, error::Failure,
-    format, gate::Opening, qcow2, raw, sequential::Forward, vdi, vhd, vhdx, vmdk,
+    Closed, Declared, Error, Format, Gate, Image, Length, ReadAt, Result, Sequential,
+    error::Failure, format, forward::Forward, gate::Opening, qcow2, raw, vdi, vhd, vhdx, vmdk,
 };
 
 /// Opens an image that can be read at any place.
@@ -51,7 +51,7 @@ pub(crate) fn open_in(
     }
 }
 
-/// Opens an image of `len_bytes` bytes that comes from a pipe and is read once, front to end.
+/// Opens an image that comes from a pipe and is read once, front to end.
 ///
 /// Only VMDK (streamOptimized, monolithicSparse) and raw can be read so. The magic is looked for in
 /// the first 512 bytes: a footer, which only a VHD has, is not seen.
@@ -62,14 +62,19 @@ pub(crate) fn open_in(
 /// then says to save it to a file first.
 pub fn open_stream<'a>(
     mut reader: Box<dyn Read + Send + 'a>,
-    len_bytes: u64,
+    length: Length,
     declared: Declared,
 ) -> Result<Box<dyn Sequential + 'a>> {
     let mut head = Vec::new();
-    reader.by_ref().take(len_bytes.min(format::HEAD_BYTES as u64)).read_to_end(&mut head)?;
+    let most = match length {
+        Length::Known(bytes) => bytes.min(format::HEAD_BYTES as u64),
+        Length::Unknown => format::HEAD_BYTES as u64,
+    };
+    reader.by_ref().take(most).read_to_end(&mut head)?;
     let format = format::settle(declared, || Ok(format::front_magic(&head)))?;
-    let input = Forward::new(Box::new(Cursor::new(head).chain(reader)), len_bytes);
+    let input = Forward::new(Box::new(Cursor::new(head).chain(reader)), length);
     match format {
+        Format::Raw if length == Length::Unknown => Err(Error::unsupported(Failure::NeedsLength)),
         Format::Raw => Ok(Box::new(raw::Stream::open(input)?)),
         Format::Vmdk => vmdk::open_stream(input),
         other => Err(Error::unsupported(Failure::NeedsFile(other))),

@@ -1,11 +1,6 @@
 //! An image that is read once, front to end.
 
-use std::io::{self, Read};
-
-use crate::{
-    Error, Format, Result, Warning, Workbench, error::Failure, fields::buffer_len,
-    vmdk::grain::GrainPlace, zero::is_zero,
-};
+use crate::{Error, Format, Result, Warning, Workbench, error::Failure, vmdk::grain::GrainPlace};
 
 /// An image that comes from a pipe: pieces in the order in which they arrive.
 ///
@@ -81,100 +76,9 @@ impl Piece {
     }
 }
 
-/// An input of known length that is only read forwards.
-pub(crate) struct Forward<'a> {
-    reader: Box<dyn Read + Send + 'a>,
-    at: u64,
-    len_bytes: u64,
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("the image has {found} bytes, {wanted} were announced")]
-struct EndsEarly {
-    found: u64,
-    wanted: u64,
-}
-
-impl<'a> Forward<'a> {
-    pub(crate) fn new(reader: Box<dyn Read + Send + 'a>, len_bytes: u64) -> Self {
-        Self { reader, at: 0, len_bytes }
-    }
-
-    /// The number of bytes that were read.
-    pub(crate) fn at(&self) -> u64 {
-        self.at
-    }
-
-    pub(crate) fn len_bytes(&self) -> u64 {
-        self.len_bytes
-    }
-
-    /// The number of bytes that are still to come.
-    pub(crate) fn rest(&self) -> u64 {
-        self.len_bytes.saturating_sub(self.at)
-    }
-
-    pub(crate) fn read_exact(&mut self, buf: &mut [u8]) -> Result<()> {
-        let mut done = 0;
-        while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            match self.reader.read(rest) {
-                Ok(0) => return Err(self.ends_early()),
-                Ok(read) => {
-                    done = done.saturating_add(read);
-                    self.at = self.at.saturating_add(read as u64);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Error::from(error).at(self.at)),
-            }
-        }
-        Ok(())
-    }
-
-    /// Appends `len_bytes` bytes, which a named limit bounds, to `buf`.
-    pub(crate) fn append(&mut self, buf: &mut Vec<u8>, len_bytes: u64) -> Result<()> {
-        let start = buf.len();
-        buf.resize(start.saturating_add(buffer_len(len_bytes)), 0);
-        self.read_exact(buf.get_mut(start..).unwrap_or_default())
-    }
-
-    /// Passes over `len_bytes` bytes.
-    pub(crate) fn skip(&mut self, len_bytes: u64) -> Result<()> {
-        let skipped = io::copy(&mut (&mut self.reader).take(len_bytes), &mut io::sink())?;
-        self.at = self.at.saturating_add(skipped);
-        if skipped == len_bytes { Ok(()) } else { Err(self.ends_early()) }
-    }
-
-    /// Reads to the last byte and says whether only zeros were left.
-    pub(crate) fn drain(&mut self) -> Result<bool> {
-        let mut zeros = true;
-        let mut buf = vec![0; 64 << 10];
-        while self.rest() > 0 {
-            let len = buffer_len(self.rest()).min(buf.len());
-            let part = buf.get_mut(..len).unwrap_or_default();
-            self.read_exact(part)?;
-            zeros &= is_zero(part);
-        }
-        Ok(zeros)
-    }
-
-    fn ends_early(&self) -> Error {
-        Error::malformed(EndsEarly { found: self.at, wanted: self.len_bytes }).at(self.at)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn says_how_much_is_missing() {
-        let mut forward = Forward::new(Box::new(io::Cursor::new(vec![1; 10])), 100);
-        forward.skip(4).unwrap();
-        let mut buf = Vec::new();
-        let error = forward.append(&mut buf, 7).unwrap_err();
-        assert_eq!(error.to_string(), "the image has 10 bytes, 100 were announced, at byte 10");
-        assert!(forward.skip(1).is_err());
-    }
 
     #[test]
     fn a_plain_piece_is_there_without_decoding() {

@@ -12,6 +12,7 @@
 
 mod error;
 pub mod execute;
+mod packed;
 pub mod plan;
 mod policy;
 pub mod source;
@@ -22,6 +23,7 @@ use sources::digest_of;
 
 pub use error::{Detail, Error};
 pub use execute::{Execution, Outcome, Output, Step, Watch, execute};
+pub use packed::PackedImage;
 pub use plan::{Choices, FilePlan, MachinePlan, Plan, plan};
 pub use policy::{ManifestPolicy, VerifyOutput};
 pub use source::{Delivery, Facts, ImageFacts, Source, SourceKind};

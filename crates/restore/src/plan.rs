@@ -15,12 +15,11 @@ use std::{
 
 use code::{Code, Severity};
 use convert::{Note, Row};
-use disk::Declared;
 use host::FolderFacts;
 use ovf::{EntryName, Finding, Selection};
 use vm::{DiskFormat, DiskId, Machine};
 
-use crate::{Error, Facts, ImageFacts, ManifestPolicy};
+use crate::{Error, Facts, ImageFacts, ManifestPolicy, PackedImage};
 
 pub(crate) use machines::capacity;
 pub use space::Space;
@@ -108,8 +107,8 @@ pub struct MachinePlan {
 /// One image that is written.
 #[derive(Debug, Clone)]
 pub struct FilePlan {
-    /// The member it comes from; an empty disk has none.
-    pub member: Option<EntryName>,
+    /// What it is made of; an empty disk is made of nothing.
+    pub image: Option<PackedImage>,
     /// What the descriptor calls it, where the members have not passed yet.
     pub href: Option<Href>,
     /// Where it will be.
@@ -128,11 +127,17 @@ pub struct Href {
 }
 
 impl FilePlan {
-    /// Whether this member is what the image is made of.
+    /// The member that the image begins in; an empty disk has none.
+    #[must_use]
+    pub fn member(&self) -> Option<&EntryName> {
+        self.image.as_ref().map(|image| &image.name)
+    }
+
+    /// Whether this member is what the image is made of, or the first of its chunks.
     #[must_use]
     pub fn is_made_of(&self, name: &EntryName) -> bool {
         match &self.href {
-            None => self.member.as_ref() == Some(name),
+            None => self.member() == Some(name),
             // Only what the text itself means: guesses need the names of all members.
             Some(Href { text, descriptor }) => {
                 ovf::resolve_href(text, descriptor, std::slice::from_ref(name))
@@ -149,8 +154,6 @@ pub enum FileRole {
     Disk {
         /// Its number.
         disk: DiskId,
-        /// What is known of the member's format.
-        declared: Declared,
         /// The capacity that the descriptor states.
         stated_bytes: Option<u64>,
         /// The format that is written.
@@ -268,18 +271,19 @@ pub fn select(facts: &Facts, choices: &Choices) -> Result<Selection, Error> {
 ///
 /// # Errors
 /// As [`plan`].
-pub fn images(facts: &Facts, choices: &Choices) -> Result<Vec<(EntryName, Declared)>, Error> {
+pub fn images(facts: &Facts, choices: &Choices) -> Result<Vec<PackedImage>, Error> {
     let selection = select(facts, choices)?;
-    let mut wanted: Vec<(EntryName, Declared)> = Vec::new();
+    let mut wanted: Vec<PackedImage> = Vec::new();
     for system in machines::choose(&selection, &choices.systems)? {
         for disk in &system.disks {
             let Some(file) = &disk.file else { continue };
-            if files::refusal(file, !disk.parents.is_empty()).is_some() {
+            let parents: Vec<_> =
+                disk.parents.iter().filter_map(|parent| parent.file.clone()).collect();
+            let Ok(Ok(found)) = files::resolve(facts, file, &parents, disk.format) else {
                 continue;
-            }
-            let Ok(found) = files::resolve(facts, file) else { continue };
-            if wanted.iter().all(|(name, _)| *name != found.name) {
-                wanted.push((found.name.clone(), files::declared(disk.format, &found.name)));
+            };
+            if wanted.iter().all(|image| image.name != found.image.name) {
+                wanted.push(found.image);
             }
         }
     }
@@ -359,7 +363,7 @@ fn target_blockers(plan: &Plan, target: &TargetFacts) -> Vec<Note> {
 
 fn members(machines: &[MachinePlan]) -> Vec<EntryName> {
     let files = machines.iter().flat_map(|machine| &machine.files);
-    files.filter_map(|file| file.member.clone()).collect()
+    files.filter_map(|file| file.image.as_ref()).flat_map(PackedImage::used).cloned().collect()
 }
 
 /// Every path that the plan gives.

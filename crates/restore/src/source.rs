@@ -8,7 +8,7 @@ use ovf::{
     manifest::{Algorithm, Hasher, Signature},
 };
 
-use crate::Error;
+use crate::{Error, PackedImage};
 
 /// Kinds of sources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,8 +133,8 @@ pub struct ImageRefusal {
 
 /// How the bytes of a member are handed over.
 pub enum Delivery<'a> {
-    /// They can be read at any place.
-    Whole(Arc<dyn ReadAt>),
+    /// They can be read at any place, and so can the other members of their package.
+    Whole(Arc<dyn ReadAt>, &'a dyn Source),
     /// They pass once.
     Stream {
         /// The member's bytes, and nothing behind them.
@@ -147,7 +147,7 @@ pub enum Delivery<'a> {
 impl std::fmt::Debug for Delivery<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Whole(_) => "Delivery::Whole",
+            Self::Whole(..) => "Delivery::Whole",
             Self::Stream { .. } => "Delivery::Stream",
         })
     }
@@ -186,18 +186,19 @@ pub trait Source {
 /// What cannot be read becomes a refusal, not an error: the planner says it in its row.
 ///
 /// # Errors
-/// A file cannot be opened.
+/// None yet: what cannot be opened is a refusal, too.
 pub fn look_at_images(
     source: &dyn Source,
-    images: &[(EntryName, disk::Declared)],
+    images: &[PackedImage],
 ) -> Result<Vec<ImageFacts>, Error> {
     let mut facts = Vec::new();
-    for (name, declared) in images {
-        let Some(bytes) = source.bytes(name)? else { continue };
-        let info = disk::open(bytes, *declared)
-            .map(|image| image.info().clone())
-            .map_err(|error| ImageRefusal { code: error.code(), message: error.to_string() });
-        facts.push(ImageFacts { name: name.clone(), info });
+    for image in images {
+        let info = match image.info(source) {
+            Ok(None) => continue,
+            Ok(Some(info)) => Ok(info),
+            Err(error) => Err(ImageRefusal { code: error.code(), message: error.to_string() }),
+        };
+        facts.push(ImageFacts { name: image.name.clone(), info });
     }
     Ok(facts)
 }

@@ -174,7 +174,7 @@ fn deliver_whole(
 ) -> Result<(), Error> {
     for name in source.facts().names().iter().filter(|name| wanted(name)) {
         if let Some(bytes) = source.bytes(name)? {
-            take(name, Delivery::Whole(bytes))?;
+            take(name, Delivery::Whole(bytes, source))?;
         }
     }
     Ok(())

@@ -8,7 +8,7 @@ use ovf::{
 };
 
 use crate::{
-    Delivery, Error, Facts, Source, SourceKind,
+    Delivery, Error, Facts, PackedImage, Source, SourceKind,
     plan::{self, Choices},
     source::Text,
 };
@@ -95,21 +95,19 @@ pub fn verify(
         None if may_come => ANY.to_vec(),
         None => Vec::new(),
     };
-    let declared = |name: &EntryName| {
-        let image = images.iter().find(|(image, _)| image == name && level == Level::Deep);
-        image.map(|(_, declared)| *declared)
-    };
+    let image =
+        |name: &EntryName| images.iter().find(|image| image.name == *name && level == Level::Deep);
     let wanted = |name: &EntryName| {
-        level >= Level::Digests && !algorithms(name).is_empty() || declared(name).is_some()
+        level >= Level::Digests && !algorithms(name).is_empty() || image(name).is_some()
     };
     let mut read: Vec<Read> = Vec::new();
     source.deliver(&wanted, &mut |name, delivery| {
         let algorithms = algorithms(name);
         let (digests, damage) = match delivery {
-            Delivery::Whole(bytes) => {
+            Delivery::Whole(bytes, package) => {
                 let digests = hash(&*bytes, &algorithms, progress)?;
-                let damage = match declared(name) {
-                    Some(declared) => damage(bytes, declared, progress)?,
+                let damage = match image(name) {
+                    Some(image) => damage(image, package, progress)?,
                     None => None,
                 };
                 (digests, damage)
@@ -166,12 +164,13 @@ fn hash_stream(
 
 /// The first fault of a disk.
 fn damage(
-    bytes: std::sync::Arc<dyn ReadAt>,
-    declared: disk::Declared,
+    image: &PackedImage,
+    package: &dyn Source,
     progress: &dyn Progress,
 ) -> Result<Option<String>, Error> {
-    let image = match disk::open(bytes, declared) {
-        Ok(image) => image,
+    let image = match image.open(package) {
+        Ok(Some(image)) => image,
+        Ok(None) => return Ok(None),
         Err(error) => return Ok(Some(error.to_string())),
     };
     let report = disk::check(&*image, progress)?;

@@ -112,7 +112,7 @@ fn disk(storage: &mut Storage, built: &Built<'_>, identity: &Identity) {
         file: source.file.clone(),
         stated: source.format,
         capacity_bytes: source.capacity_bytes,
-        has_parent: !source.parents.is_empty(),
+        parents: source.parents.iter().filter_map(|parent| parent.file.clone()).collect(),
     });
     storage.disks.push(Disk {
         id,

@@ -1,9 +1,8 @@
 //! A raw image that comes from a pipe.
 
 use crate::{
-    Format, Piece, Result, Sequential, Warning,
-    raw::reader::padded,
-    sequential::{Coding, Forward},
+    Format, Piece, Result, Sequential, Warning, forward::Forward, raw::reader::padded,
+    sequential::Coding,
 };
 
 /// The guest bytes of a piece.
@@ -38,7 +37,7 @@ impl Sequential for Stream<'_> {
 
     fn next(&mut self, piece: &mut Piece) -> Result<bool> {
         let start_bytes = self.input.at();
-        let here = self.input.rest().min(PIECE_BYTES);
+        let here = self.input.rest()?.min(PIECE_BYTES);
         piece.bytes.clear();
         self.input.append(&mut piece.bytes, here)?;
         piece.bytes.resize(piece.bytes.len().next_multiple_of(512), 0);
@@ -58,11 +57,13 @@ mod tests {
     use std::io::Cursor;
 
     use super::*;
+    use crate::Length;
 
     #[test]
     fn gives_pieces_and_pads_the_last_sector() {
         let data: Vec<u8> = (0..(1 << 20) + 700).map(|n| n as u8).collect();
-        let input = Forward::new(Box::new(Cursor::new(data.clone())), data.len() as u64);
+        let input =
+            Forward::new(Box::new(Cursor::new(data.clone())), Length::Known(data.len() as u64));
         let mut stream = Stream::open(input).unwrap();
         assert_eq!(stream.capacity_bytes(), (1 << 20) + 1024);
         let mut piece = Piece::default();

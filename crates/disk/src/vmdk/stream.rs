@@ -12,7 +12,8 @@ use crate::{
     CLUSTER_BYTES, Error, Extent, ExtentKind, Format, Kind, Piece, ReadAt, Result, Sequential,
     Warning,
     fields::buffer_len,
-    sequential::{Coding, Forward},
+    forward::Forward,
+    sequential::Coding,
     usage::Usage,
     vmdk::{
         descriptor::Descriptor,
@@ -186,7 +187,7 @@ impl<'a> Grains<'a> {
         let place = GrainPlace { index, offset_bytes, grain_bytes: self.header.grain_bytes() };
         let record_bytes = stream_bytes.saturating_add(RECORD_HEADER_BYTES);
         let behind = record_bytes.saturating_sub(SECTOR_BYTES);
-        if behind > self.input.rest() {
+        if behind > self.input.rest()? {
             return Err(place.error(GrainError::Cut(index)));
         }
         if !self.arrived.claim(index) {
@@ -196,7 +197,7 @@ impl<'a> Grains<'a> {
         piece.bytes.clear();
         piece.bytes.extend_from_slice(first.get(buffer_len(RECORD_HEADER_BYTES)..).unwrap_or(&[]));
         // The padding of the last record may be missing.
-        let padded = behind.next_multiple_of(SECTOR_BYTES).min(self.input.rest());
+        let padded = behind.next_multiple_of(SECTOR_BYTES).min(self.input.rest()?);
         self.input.append(&mut piece.bytes, padded)?;
         piece.bytes.truncate(buffer_len(stream_bytes));
         let range = self.header.grain_range(index, ExtentKind::Hole);
@@ -250,8 +251,8 @@ impl<'a> Grains<'a> {
     /// Verifies the whole and reads to the last byte.
     fn conclude(&mut self, marker: Option<Marker>) -> Result<()> {
         self.done = true;
-        let (at, extra) = (self.input.at(), self.input.rest());
-        let zeros = self.input.drain()?;
+        let at = self.input.at();
+        let (extra, zeros) = self.input.drain()?;
         let tables_in_front = self.header.directory_sector().is_some();
         let proven = self.proof.conclude(at)?;
         // A sector of zeros among the grains looks like the end of the stream.
@@ -295,7 +296,7 @@ impl Sequential for Grains<'_> {
     fn next(&mut self, piece: &mut Piece) -> Result<bool> {
         while !self.done {
             let at = self.input.at();
-            if self.input.rest() < SECTOR_BYTES {
+            if self.input.rest()? < SECTOR_BYTES {
                 self.conclude(None)?;
                 break;
             }
@@ -396,7 +397,7 @@ impl Sequential for Sparse<'_> {
 
     fn next(&mut self, piece: &mut Piece) -> Result<bool> {
         let Some(first) = self.grains.pop() else {
-            self.input.skip(self.input.rest())?;
+            self.input.drain()?;
             return Ok(false);
         };
         let mut run = self.range(first);

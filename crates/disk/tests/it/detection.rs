@@ -42,7 +42,12 @@ fn a_disk_that_is_stated_to_be_raw_is_never_probed() {
 fn a_pipe_is_told_by_its_first_bytes_and_only_some_formats_can_be_read_so() {
     let bytes = sample::qcow2(&content(1 << 20, &[1]));
     let open = |declared| {
-        open_stream(Box::new(Cursor::new(bytes.clone())), bytes.len() as u64, declared).err()
+        open_stream(
+            Box::new(Cursor::new(bytes.clone())),
+            disk::Length::Known(bytes.len() as u64),
+            declared,
+        )
+        .err()
     };
     let error = open(Declared::Unknown).unwrap();
     assert_eq!(error.to_string(), "qcow2 cannot be read from a pipe, save it to a file first");

@@ -236,7 +236,9 @@ fn a_piece_that_starts_inside_a_cluster_ends_with_it() {
     sparse.put(FIRST_GRAIN * SECTOR, &disk[SMALL..]);
     let reader = Box::new(std::io::Cursor::new(sparse.bytes.clone()));
     let len = sparse.bytes.len() as u64;
-    let mut stream = disk::open_stream(reader, len, disk::Declared::Stated(Format::Vmdk)).unwrap();
+    let mut stream =
+        disk::open_stream(reader, disk::Length::Known(len), disk::Declared::Stated(Format::Vmdk))
+            .unwrap();
     let mut piece = disk::Piece::default();
     let mut pieces = Vec::new();
     while stream.next(&mut piece).unwrap() {

@@ -106,7 +106,8 @@ pub(crate) fn read_all(image: &dyn Image) -> Result<Vec<u8>> {
 /// The guest bytes as they come from a pipe, and the warnings.
 pub(crate) fn read_pipe(bytes: &[u8], format: Format) -> Result<(Vec<u8>, Vec<String>)> {
     let pipe = Box::new(Cursor::new(bytes.to_vec()));
-    let mut stream = open_stream(pipe, bytes.len() as u64, Declared::Stated(format))?;
+    let mut stream =
+        open_stream(pipe, disk::Length::Known(bytes.len() as u64), Declared::Stated(format))?;
     let mut disk = vec![0; stream.capacity_bytes() as usize];
     let (mut piece, mut bench) = (Piece::default(), Workbench::new());
     while stream.next(&mut piece)? {

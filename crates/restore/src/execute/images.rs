@@ -4,7 +4,7 @@ use std::{io::Read, sync::Arc, thread};
 
 use code::Code;
 use convert::{copy, digest};
-use disk::{Declared, ReadAt, Target};
+use disk::{Declared, Length, ReadAt, Target};
 use ovf::{
     EntryName, Finding, Manifest,
     manifest::{Algorithm, Digest},
@@ -14,6 +14,7 @@ use vm::DiskFormat;
 use super::{Execution, Output, Step, Written, copy_settings, files, is_disk, undo::Undo};
 use crate::{
     Delivery, Error, Facts, ManifestPolicy, Plan, Source, VerifyOutput,
+    packed::FrontToEnd,
     plan::{FilePlan, FileRole, MachinePlan, capacity},
     verify,
 };
@@ -94,7 +95,7 @@ impl<'a, 'u> Images<'a, 'u> {
 
     /// Writes the empty disks, and puts everything into the order of the plan.
     pub(super) fn finish(mut self) -> Result<Converted, Error> {
-        let jobs: Vec<Job<'_>> = self.jobs(|file| file.member.is_none());
+        let jobs: Vec<Job<'_>> = self.jobs(|file| file.image.is_none());
         for job in jobs {
             let FileRole::Disk { stated_bytes, .. } = job.file.role else { continue };
             let capacity_bytes = stated_bytes.unwrap_or_default();
@@ -120,7 +121,9 @@ impl<'a, 'u> Images<'a, 'u> {
             self.with.watch.begin(Step::Digest { name });
         }
         let digests = match delivery {
-            Delivery::Whole(bytes) => self.whole(name, &bytes, algorithms, &jobs)?,
+            Delivery::Whole(bytes, package) => {
+                self.whole(name, (&bytes, package), algorithms, &jobs)?
+            }
             Delivery::Stream { reader, length_bytes } => {
                 let ([] | [_]) = jobs.as_slice() else {
                     let text =
@@ -142,7 +145,7 @@ impl<'a, 'u> Images<'a, 'u> {
     fn whole(
         &mut self,
         name: &EntryName,
-        bytes: &Arc<dyn ReadAt>,
+        (bytes, package): (&Arc<dyn ReadAt>, &dyn Source),
         algorithms: &[Algorithm],
         jobs: &[Job<'_>],
     ) -> Result<Vec<Digest>, Error> {
@@ -150,7 +153,7 @@ impl<'a, 'u> Images<'a, 'u> {
         let (converted, digests) = thread::scope(|scope| {
             let hashing = (!algorithms.is_empty())
                 .then(|| scope.spawn(|| digest::digest(&**bytes, algorithms, watch)));
-            let converted = jobs.iter().try_for_each(|job| self.image(*job, Arc::clone(bytes)));
+            let converted = jobs.iter().try_for_each(|job| self.image(*job, package));
             let digests = hashing.map_or(Ok(Vec::new()), |thread| {
                 thread
                     .join()
@@ -171,8 +174,15 @@ impl<'a, 'u> Images<'a, 'u> {
         }
     }
 
-    fn image(&mut self, job: Job<'_>, bytes: Arc<dyn ReadAt>) -> Result<(), Error> {
-        let image = disk::open(bytes, declared(job.file))?;
+    fn image(&mut self, job: Job<'_>, package: &dyn Source) -> Result<(), Error> {
+        let Some(packed) = &job.file.image else { return Ok(()) };
+        if packed.is_gzip {
+            let Some(bytes) = packed.bytes(package)? else { return Ok(()) };
+            let length = packed.unpacked_length(&*bytes)?;
+            let mut reader = FrontToEnd::new(&*bytes);
+            return self.streamed_image(&packed.name, job, &mut reader, length);
+        }
+        let Some(image) = packed.open(package)? else { return Ok(()) };
         let capacity_bytes = self.capacity(job, image.format(), image.capacity_bytes())?;
         self.begin(job, Some(capacity_bytes));
         self.warn(job, image.warnings());
@@ -192,10 +202,12 @@ impl<'a, 'u> Images<'a, 'u> {
         algorithms: &[Algorithm],
         job: Option<Job<'_>>,
     ) -> Result<Vec<Digest>, Error> {
+        let gzip = job.is_some_and(|job| job.file.image.as_ref().is_some_and(|one| one.is_gzip));
+        let length = if gzip { Length::Unknown } else { Length::Known(length_bytes) };
         thread::scope(|scope| {
             let mut tee = digest::Tee::new(reader, algorithms, scope);
             let converted =
-                job.map_or(Ok(()), |job| self.streamed_image(name, job, &mut tee, length_bytes));
+                job.map_or(Ok(()), |job| self.streamed_image(name, job, &mut tee, length));
             match converted {
                 Ok(()) => Ok(tee.finish().map_err(convert::Error::reading)?),
                 // A wrong digest is the root of damage, so the rest is hashed as well.
@@ -214,10 +226,11 @@ impl<'a, 'u> Images<'a, 'u> {
         &mut self,
         name: &EntryName,
         job: Job<'_>,
-        tee: &mut (dyn Read + Send),
-        length_bytes: u64,
+        reader: &mut (dyn Read + Send),
+        length: Length,
     ) -> Result<(), Error> {
-        let mut image = disk::open_stream(Box::new(tee), length_bytes, declared(job.file))?;
+        let Some(packed) = &job.file.image else { return Ok(()) };
+        let mut image = packed.stream(Box::new(reader), length)?;
         let capacity_bytes = self.capacity(job, image.format(), image.capacity_bytes())?;
         self.begin(job, Some(capacity_bytes));
         let (mut target, partial) = self.target(job, capacity_bytes)?;
@@ -288,7 +301,7 @@ impl<'a, 'u> Images<'a, 'u> {
         let output = Output {
             machine: job.machine.id.clone(),
             path: job.file.to.clone(),
-            member: job.file.member.clone(),
+            member: job.file.member().cloned(),
             member_digest: None,
             capacity_bytes,
             data_bytes: done.data_bytes,
@@ -329,7 +342,7 @@ impl<'a, 'u> Images<'a, 'u> {
     /// A member that the plan wants and that never came.
     fn missing(&self, facts: &Facts) -> Result<(), Error> {
         let written = |number: usize| self.written.iter().any(|(there, _)| *there == number);
-        let missing = self.jobs(|file| file.member.is_some());
+        let missing = self.jobs(|file| file.image.is_some());
         match missing.into_iter().find(|job| !written(job.number)) {
             None => Ok(()),
             Some(job) => {
@@ -343,7 +356,7 @@ impl<'a, 'u> Images<'a, 'u> {
 }
 
 fn file_name(file: &FilePlan) -> String {
-    file.member.as_ref().map_or_else(|| file.to.display().to_string(), ToString::to_string)
+    file.member().map_or_else(|| file.to.display().to_string(), ToString::to_string)
 }
 
 /// An error of a copy, with the file that is at fault.
@@ -354,14 +367,6 @@ fn about(error: convert::Error, file: &FilePlan) -> Error {
     };
     let error = Error::from(error);
     if error.is_stop() { error } else { error.detail("file", name) }
-}
-
-/// A medium is copied as it is, whatever its first bytes are.
-const fn declared(file: &FilePlan) -> Declared {
-    match file.role {
-        FileRole::Disk { declared, .. } => declared,
-        FileRole::Medium => Declared::Stated(disk::Format::Raw),
-    }
 }
 
 /// What the manifest says before the members pass.
@@ -430,10 +435,9 @@ pub(super) fn look_back(
     for extent in image.extents() {
         extent?;
     }
-    let member = written.output.member.as_ref().filter(|_| with.verify == VerifyOutput::Full);
-    let Some(member) = member else { return Ok(()) };
-    let Some(bytes) = source.bytes(member)? else { return Ok(()) };
-    let original = disk::open(bytes, declared(file))?;
+    let packed = file.image.as_ref().filter(|_| with.verify == VerifyOutput::Full);
+    let original = packed.map(|packed| packed.open(source)).transpose()?.flatten();
+    let Some(original) = original else { return Ok(()) };
     let compared = disk::compare(&*original, &*image, with.watch)?;
     match compared.first_difference_bytes {
         None => Ok(()),

@@ -1,4 +1,4 @@
-//! From a file of the descriptor to a member of the package.
+//! From a file of the descriptor to the members of the package.
 
 use code::Code;
 use convert::Note;
@@ -10,66 +10,92 @@ use ovf::{
 };
 
 use super::Href;
-use crate::{Error, Facts};
+use crate::{Error, Facts, PackedImage};
 
-/// A member that was found, or that is to come.
+/// An image that was found, or that is to come.
 #[derive(Debug)]
 pub(super) struct Found {
-    pub(super) name: EntryName,
+    pub(super) image: PackedImage,
     pub(super) href: Option<Href>,
-    pub(super) finding: Option<Finding>,
+    pub(super) findings: Vec<Finding>,
 }
 
-/// Finds the member that a file means.
+/// Finds the members that a file means, and those of the disks that it is a difference to; a note
+/// says why they cannot be read.
 ///
 /// A pipe has not shown its members yet: there the member is known when it passes, and missed at the
 /// end.
-pub(super) fn resolve(facts: &Facts, file: &PackageFile) -> Result<Found, Error> {
+pub(super) fn resolve(
+    facts: &Facts,
+    file: &PackageFile,
+    parents: &[PackageFile],
+    stated: Option<ImageFormat>,
+) -> Result<Result<Found, Note>, Error> {
+    let is_gzip = match is_gzip(file) {
+        Ok(is_gzip) => is_gzip,
+        Err(note) => return Ok(Err(note)),
+    };
     if !facts.is_complete {
+        if !parents.is_empty() {
+            let text = format!("{} is a delta, and its parent may pass behind it", file.href);
+            let note = Note::blocker(Code::E0402, text).hint("save the package to a file first");
+            return Ok(Err(note));
+        }
         ovf::check_href(&file.href)?;
         let href = Href { text: file.href.clone(), descriptor: facts.descriptor.name.clone() };
         let name = EntryName::parse(&file.href)?;
-        return Ok(Found { name, href: Some(href), finding: None });
+        let declared = declared(stated, &name);
+        let image = PackedImage { is_gzip, ..PackedImage::plain(name, declared) };
+        return Ok(Ok(Found { image, href: Some(href), findings: Vec::new() }));
     }
-    let names = facts.names();
-    match ovf::resolve_href(&file.href, &facts.descriptor.name, &names) {
-        Ok(resolved) => {
-            Ok(Found { name: resolved.name.clone(), href: None, finding: resolved.finding })
-        }
-        Err(error) => {
-            Err(Error::from(error).detail("package", &facts.name).detail("file", &file.href))
-        }
+    let (mut members, mut findings) = members(facts, file)?;
+    let further = members.split_off(members.len().min(1));
+    let name = match members.pop() {
+        Some(name) => name,
+        None => EntryName::parse(&file.href)?,
+    };
+    let mut below = Vec::new();
+    for parent in parents {
+        let (members, noted) = self::members(facts, parent)?;
+        below.extend(members.into_iter().take(1));
+        findings.extend(noted);
     }
+    let declared = declared(stated, &name);
+    let image = PackedImage { name, further, is_gzip, parents: below, declared };
+    Ok(Ok(Found { image, href: None, findings }))
 }
 
-/// Why a file cannot be converted whatever its bytes are.
-pub(super) fn refusal(file: &PackageFile, has_parent: bool) -> Option<Note> {
-    if has_parent {
-        let text = "the disk is a delta: its parent must be merged with it";
-        return Some(
-            Note::blocker(Code::E0402, text)
-                .hint("consolidate the snapshots of the machine and export it again"),
-        );
-    }
+/// The members that hold a file, in order, and what had to be tolerated to find them.
+fn members(facts: &Facts, file: &PackageFile) -> Result<(Vec<EntryName>, Vec<Finding>), Error> {
+    let names = facts.names();
+    let parts = ovf::resolve_parts(file, &facts.descriptor.name, &names).map_err(|error| {
+        Error::from(error).detail("package", &facts.name).detail("file", &file.href)
+    })?;
+    Ok(parts.into_iter().map(|part| (part.name.clone(), part.finding)).fold(
+        (Vec::new(), Vec::new()),
+        |(mut names, mut findings), (name, finding)| {
+            names.push(name);
+            findings.extend(finding);
+            (names, findings)
+        },
+    ))
+}
+
+/// Whether a file is gzip'd, or why it cannot be read whatever its bytes are.
+fn is_gzip(file: &PackageFile) -> Result<bool, Note> {
     match &file.compression {
-        Compression::Identity => None,
-        Compression::Gzip => Some(
-            Note::blocker(
-                Code::E0405,
-                format!("{} is a gzip'd disk, which is not read yet", file.href),
-            )
-            .hint("unpack it with gunzip beside the .ovf and take the compression attribute out"),
-        ),
+        Compression::Identity => Ok(false),
+        Compression::Gzip => Ok(true),
         other => {
             let text = format!("{} is stored as {other:?}, which is not known", file.href);
-            Some(Note::blocker(Code::E0303, text))
+            Err(Note::blocker(Code::E0303, text))
         }
     }
 }
 
 /// What is known of an image's format before it is opened: what the descriptor states, else what
 /// the name says of a raw image.
-pub(super) fn declared(stated: Option<ImageFormat>, name: &EntryName) -> Declared {
+fn declared(stated: Option<ImageFormat>, name: &EntryName) -> Declared {
     match stated {
         Some(ImageFormat::Vmdk) => Declared::Claimed(Format::Vmdk),
         Some(ImageFormat::Vhd) => Declared::Claimed(Format::Vhd),

@@ -4,17 +4,11 @@ use std::path::PathBuf;
 
 use code::Code;
 use convert::{Converted, Identity, Note, Row, SourceDisk, SourceMedium};
-use ovf::{
-    Finding, Selection,
-    selection::{PackageFile, SelectedSystem},
-};
+use ovf::{Finding, Selection, selection::SelectedSystem};
 use vm::{ByteSize, DiskId, RemovableKind};
 
-use super::{
-    Choices, FilePlan, FileRole, MachinePlan, RESULT_NAME,
-    files::{self, Found},
-};
-use crate::{Error, Facts, ImageFacts};
+use super::{Choices, FilePlan, FileRole, MachinePlan, RESULT_NAME, files};
+use crate::{Error, Facts, ImageFacts, PackedImage};
 
 /// Disks are counted in sectors.
 const SECTOR_BYTES: u64 = 512;
@@ -193,24 +187,22 @@ fn disk_file(
     let to = place.folder.join(format!("{}-disk{number}.{}", place.name.slug, format.as_str()));
     let mut notes = Vec::new();
     let mut stated_bytes = source.capacity_bytes;
-    let mut member = None;
+    let mut image = None;
     let mut href = None;
-    let mut declared = disk::Declared::Unknown;
     match &source.file {
         None if source.capacity_bytes.is_none() => {
             notes.push(Note::blocker(Code::E0304, "an empty disk without a capacity"));
         }
         None => {}
-        Some(file) => match member_of(facts, file, source)? {
+        Some(file) => match files::resolve(facts, file, &source.parents, source.stated)? {
             Err(note) => notes.push(note),
             Ok(found) => {
-                findings.extend(found.finding);
-                declared = files::declared(source.stated, &found.name);
-                let image = images.iter().find(|image| image.name == found.name);
-                let (bytes, seen) = look(image, source.capacity_bytes);
+                findings.extend(found.findings);
+                let seen = images.iter().find(|image| image.name == found.image.name);
+                let (bytes, seen) = look(seen, source.capacity_bytes);
                 stated_bytes = bytes.or(stated_bytes);
                 notes.extend(seen);
-                member = Some(found.name);
+                image = Some(found.image);
                 href = found.href;
             }
         },
@@ -219,28 +211,8 @@ fn disk_file(
         let noted = std::mem::replace(row, Row::kept("", "", "", ""));
         *row = notes.into_iter().fold(noted, Row::note);
     }
-    let role = FileRole::Disk { disk: source.disk, declared, stated_bytes, format };
-    Ok(FilePlan { member, href, to, role })
-}
-
-/// The member that a disk's file means, or why it cannot be read.
-fn member_of(
-    facts: &Facts,
-    file: &PackageFile,
-    source: &SourceDisk,
-) -> Result<Result<Found, Note>, Error> {
-    if let Some(note) = files::refusal(file, source.has_parent) {
-        return Ok(Err(note));
-    }
-    match files::resolve(facts, file) {
-        // A writer that states a chunk size for a file smaller than it writes the plain name.
-        Err(error) if file.chunk_bytes.is_some() && error.code() == Code::E0104 => {
-            let text = format!("{} is cut into chunks, which are not read yet", file.href);
-            let hint = "join the chunks with cat beside the .ovf and take chunkSize out";
-            Ok(Err(Note::blocker(Code::E0405, text).hint(hint)))
-        }
-        other => other.map(Ok),
-    }
+    let role = FileRole::Disk { disk: source.disk, stated_bytes, format };
+    Ok(FilePlan { image, href, to, role })
 }
 
 /// What the header of an image says beside the descriptor: the capacity to build, and notes.
@@ -295,11 +267,11 @@ fn medium_file(
     to: PathBuf,
     findings: &mut Vec<Finding>,
 ) -> Result<FilePlan, Error> {
-    if let Some(note) = files::refusal(&medium.file, false) {
-        return Err(Error::new(note.code, note.text));
-    }
-    let mut found = files::resolve(facts, &medium.file)?;
-    findings.extend(found.finding.take());
-    let Found { name, href, .. } = found;
-    Ok(FilePlan { member: Some(name), href, to, role: FileRole::Medium })
+    let found = files::resolve(facts, &medium.file, &[], None)?
+        .map_err(|note| Error::new(note.code, note.text))?;
+    findings.extend(found.findings);
+    // A medium is copied as it is, whatever its first bytes are.
+    let declared = disk::Declared::Stated(disk::Format::Raw);
+    let image = Some(PackedImage { declared, ..found.image });
+    Ok(FilePlan { image, href: found.href, to, role: FileRole::Medium })
 }

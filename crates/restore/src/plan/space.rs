@@ -3,7 +3,7 @@
 use vm::ByteSize;
 
 use super::{FileRole, MachinePlan, TargetFacts};
-use crate::{Facts, ImageFacts};
+use crate::{Facts, ImageFacts, PackedImage};
 
 /// What a streamOptimized image is guessed to grow by, in tenths (measured on appliances: 2.5).
 const GROWTH_TENTHS: u64 = 25;
@@ -46,9 +46,11 @@ pub(super) fn of(
 ) -> Space {
     let mut space = Space { free_bytes: target.folder.free_bytes, ..Space::default() };
     for file in machines.iter().flat_map(|machine| &machine.files) {
-        let member = file.member.as_ref();
+        let member = file.member();
+        let members = file.image.iter().flat_map(PackedImage::members);
         let packed =
-            member.and_then(|name| facts.member(name)).map_or(0, |member| member.length_bytes);
+            members.filter_map(|name| facts.member(name)).map(|member| member.length_bytes);
+        let packed: u64 = packed.sum();
         let info = images
             .iter()
             .find(|image| Some(&image.name) == member)

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     Error, Facts, ManifestPolicy, Source, SourceKind,
+    packed::FrontToEnd,
     source::{Member, Take},
 };
 
@@ -33,7 +34,7 @@ impl Ova {
         let text = |entry: &Entry| {
             let slice = Slice::new(Arc::clone(&bytes), entry.offset_bytes, entry.length_bytes)
                 .map_err(wrap)?;
-            read_text(entry.name.clone(), &mut Reader { bytes: &slice, at: 0 }, entry.length_bytes)
+            read_text(entry.name.clone(), &mut FrontToEnd::new(&slice), entry.length_bytes)
         };
         let descriptor = text(index.descriptor()?)?;
         let mut findings = index.findings.clone();
@@ -86,22 +87,5 @@ impl Source for Ova {
         take: &mut Take<'_>,
     ) -> Result<(), Error> {
         deliver_whole(self, wanted, take)
-    }
-}
-
-/// Bytes at a place, read front to end.
-pub(super) struct Reader<'a> {
-    pub(super) bytes: &'a dyn ReadAt,
-    pub(super) at: u64,
-}
-
-impl std::io::Read for Reader<'_> {
-    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
-        let rest = self.bytes.len_bytes().saturating_sub(self.at);
-        let count = usize::try_from(rest).unwrap_or(out.len()).min(out.len());
-        let out = out.get_mut(..count).unwrap_or_default();
-        self.bytes.read_exact_at(out, self.at)?;
-        self.at += count as u64;
-        Ok(count)
     }
 }

@@ -42,7 +42,8 @@ impl<'a> Look<'a> {
         let selection = restore::plan::select(facts, &choices)?;
         let wanted = restore::plan::images(facts, &choices)?;
         let images = restore::source::look_at_images(source, &wanted)?;
-        let used: Vec<EntryName> = wanted.into_iter().map(|(name, _)| name).collect();
+        let used: Vec<EntryName> =
+            wanted.iter().flat_map(restore::PackedImage::used).cloned().collect();
         let converted = convert(facts, &selection);
         let findings = facts.envelope.findings.iter().chain(&facts.findings);
         let mut look = Self {

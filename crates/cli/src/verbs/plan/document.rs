@@ -111,7 +111,7 @@ fn machine(planned: &MachinePlan) -> MachineData {
             .files
             .iter()
             .find(|file| file.to == disk.image)
-            .and_then(|file| file.member.as_ref().map(ToString::to_string)),
+            .and_then(|file| file.member().map(ToString::to_string)),
         to: disk.image.display().to_string(),
         format: disk.format.as_str(),
         bus: bus(disk.bus),

@@ -1,0 +1,116 @@
+//! A disk that is gzip'd as a whole: a package may hold its files so (DSP0243 7.1).
+
+use std::io::{self, Read};
+
+use flate2::read::MultiGzDecoder;
+
+use crate::{Declared, Error, Length, Result, Sequential, error::Kind, open_stream};
+
+/// Opens an image that `reader` has gzip'd, in one member or several.
+///
+/// It passes once, so what [`open_stream`] cannot read has to be unpacked first. `length` is that of
+/// the image, where something says it; a raw image has nothing that says it but its descriptor.
+///
+/// # Errors
+///
+/// As [`open_stream`]; of kind [`Malformed`](Kind::Malformed) when the gzip stream is damaged.
+pub fn open_gzip<'a>(
+    reader: Box<dyn Read + Send + 'a>,
+    length: Length,
+    declared: Declared,
+) -> Result<Box<dyn Sequential + 'a>> {
+    open_stream(Box::new(Unpacked(MultiGzDecoder::new(reader))), length, declared)
+}
+
+/// Unpacks what `reader` has gzip'd, only to know how long it is.
+///
+/// # Errors
+///
+/// Of kind [`Malformed`](Kind::Malformed) when the gzip stream is damaged.
+pub fn gzip_len_bytes(reader: Box<dyn Read + Send + '_>) -> Result<u64> {
+    Ok(io::copy(&mut Unpacked(MultiGzDecoder::new(reader)), &mut io::sink())?)
+}
+
+/// What is unpacked; damage is told as damage.
+struct Unpacked<'a>(MultiGzDecoder<Box<dyn Read + Send + 'a>>);
+
+#[derive(Debug, thiserror::Error)]
+#[error("the gzip stream around the image is damaged or cut")]
+struct Damaged(#[source] io::Error);
+
+impl Read for Unpacked<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buf).map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidInput
+            | io::ErrorKind::InvalidData
+            | io::ErrorKind::UnexpectedEof => {
+                io::Error::other(Error::new(Kind::Malformed, Damaged(error)))
+            }
+            _ => error,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use flate2::{Compression, write::GzEncoder};
+
+    use super::*;
+    use crate::{Format, Piece, Workbench};
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn read(packed: &[u8], length: Length, declared: Declared) -> Result<Vec<u8>> {
+        let mut image = open_gzip(Box::new(packed), length, declared)?;
+        let mut out = vec![0; usize::try_from(image.capacity_bytes()).unwrap()];
+        let (mut piece, mut bench) = (Piece::default(), Workbench::new());
+        while image.next(&mut piece)? {
+            let start = usize::try_from(piece.start_bytes).unwrap();
+            let len = usize::try_from(piece.len_bytes).unwrap();
+            piece.decode(&mut bench, &mut out[start..start + len])?;
+        }
+        Ok(out)
+    }
+
+    #[test]
+    fn reads_a_vmdk_whose_length_nobody_said() {
+        let content = testkit::content(3 << 20);
+        let vmdk = testkit::stream_optimized(&content, "a.vmdk");
+        let declared = Declared::Claimed(Format::Vmdk);
+        assert_eq!(read(&gzip(&vmdk), Length::Unknown, declared).unwrap(), content);
+        let (front, back) = vmdk.split_at(100_000);
+        let members = [gzip(front), gzip(back)].concat();
+        assert_eq!(read(&members, Length::Unknown, declared).unwrap(), content);
+    }
+
+    #[test]
+    fn a_cut_or_damaged_stream_is_damage() {
+        let packed = gzip(&testkit::stream_optimized(&testkit::content(1 << 20), "a.vmdk"));
+        let declared = Declared::Claimed(Format::Vmdk);
+        for len in [1, 9, 20, packed.len() / 2, packed.len() - 1] {
+            let error = read(&packed[..len], Length::Unknown, declared).unwrap_err();
+            assert_eq!(error.kind(), Kind::Malformed, "{len}: {error}");
+        }
+        let mut spoiled = packed.clone();
+        let middle = spoiled.len() - 6;
+        spoiled[middle] ^= 1;
+        let error = read(&spoiled, Length::Unknown, declared).unwrap_err();
+        assert!(error.to_string().starts_with("the gzip stream around the image"), "{error}");
+    }
+
+    #[test]
+    fn a_raw_image_needs_a_length() {
+        let content = testkit::content(1 << 20);
+        let declared = Declared::Claimed(Format::Raw);
+        let known = Length::Known(1 << 20);
+        assert_eq!(read(&gzip(&content), known, declared).unwrap(), content);
+        let error = read(&gzip(&content), Length::Unknown, declared).unwrap_err();
+        assert!(error.to_string().contains("length"), "{error}");
+    }
+}
