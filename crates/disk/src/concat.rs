@@ -101,12 +101,19 @@ impl Part {
     fn extents(&self) -> Extents<'_> {
         match &self.content {
             None => Box::new(std::iter::once(Ok(self.zeros()))),
-            Some((name, image)) => Box::new(
-                image
-                    .extents()
-                    .map(move |extent| extent.map_err(|error| error.in_file(name)))
-                    .filter_map(|extent| extent.map(|extent| self.lift(extent)).transpose()),
-            ),
+            Some((name, image)) => {
+                let mut extents = image.extents();
+                let mut at = 0;
+                // What the image has behind the part is not looked at.
+                Box::new(std::iter::from_fn(move || {
+                    let extent = (at < self.len_bytes).then(|| extents.next()).flatten()?;
+                    at = extent.as_ref().map_or(at, Extent::end_bytes);
+                    match extent.map_err(|error| error.in_file(name)) {
+                        Ok(extent) => self.lift(extent).map(Ok),
+                        Err(error) => Some(Err(error)),
+                    }
+                }))
+            }
         }
     }
 
@@ -180,5 +187,105 @@ impl Image for Concat {
             ranges.map(|(file, range)| (file.saturating_add(part.first_file), range))
         });
         Box::new(std::iter::once(text).chain(inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Format,
+        overlay::tests::{Part, fake, filled, read_all, stream},
+    };
+
+    /// A disk of so many grains that has no parts yet.
+    fn empty(grains: u64) -> Concat {
+        let info = Info {
+            format: Format::Vmdk,
+            variant: "custom".to_owned(),
+            capacity_bytes: grains * 65536,
+            file_bytes: 10,
+            unit_bytes: None,
+            references: Vec::new(),
+            warnings: Vec::new(),
+        };
+        Concat::new(Arc::new(vec![0; 10]), info)
+    }
+
+    #[test]
+    fn parts_follow_one_another_and_name_their_files() {
+        use Part::{Bytes, Hole};
+        let mut disk = empty(6);
+        disk.push("a", fake(&[Bytes(1), Hole]), 2 * 65536).unwrap();
+        disk.push_zeros(65536);
+        disk.push_zeros(0);
+        disk.push("b", stream(&filled(&[5, 6, 7])), 3 * 65536).unwrap();
+        assert_eq!(read_all(&disk), filled(&[1, 0, 0, 5, 6, 7]));
+        assert_eq!(disk.files(), ["", "a", "b"]);
+        assert_eq!(disk.warnings()[0].to_string(), "odd, at byte 9 of a");
+        let metadata: Vec<_> = disk.metadata().collect();
+        assert_eq!(metadata[..3], [(0, 0..10), (1, 0..1), (2, 0..512)]);
+        let last = disk.extents().last().unwrap().unwrap();
+        assert_eq!((last.start_bytes, last.file), (5 * 65536, 2));
+        let mut raw = Vec::new();
+        disk.stored(&last, &mut raw).unwrap();
+        assert!(raw.starts_with(&[0x78]));
+        let hole = disk.extent_at(65536).unwrap();
+        assert_eq!((hole.kind, hole.len_bytes), (ExtentKind::Hole, 65536));
+        assert!(disk.stored(&hole, &mut raw).is_err());
+    }
+
+    #[test]
+    fn a_part_ends_inside_its_image() {
+        use Part::{Bytes, Damaged};
+        let mut disk = empty(3);
+        let behind = Damaged("nobody looks here");
+        disk.push("a", fake(&[Bytes(1), Bytes(2), behind]), 98_304).unwrap();
+        disk.push("b", stream(&filled(&[5, 6])), 98_304).unwrap();
+        let mut want = vec![1; 65536];
+        for (byte, len) in [(2, 32768), (5, 65536), (6, 32768)] {
+            want.resize(want.len() + len, byte);
+        }
+        assert_eq!(read_all(&disk), want);
+        let last = disk.extents().last().unwrap().unwrap();
+        assert!(matches!(last.kind, ExtentKind::StoredPart { whole_start_bytes: 163_840, .. }));
+    }
+
+    #[test]
+    fn a_disk_of_parts_can_be_a_part() {
+        use Part::Bytes;
+        let mut inner = empty(2);
+        inner.push("a", fake(&[Bytes(1)]), 65536).unwrap();
+        inner.push("b", stream(&filled(&[2, 3])), 65536 + 512).unwrap();
+        inner.info.capacity_bytes = 131_584;
+        let mut outer = empty(4);
+        outer.push_zeros(65536);
+        outer.push("inner", Box::new(inner), 131_072 + 256).unwrap();
+        outer.push("c", fake(&[Bytes(4)]), 65536 - 256).unwrap();
+        assert_eq!(outer.files(), ["", "inner", "a", "b", "c"]);
+        let mut want = filled(&[0, 1, 2]);
+        want.resize(want.len() + 256, 3);
+        want.resize(4 * 65536, 4);
+        assert_eq!(read_all(&outer), want);
+    }
+
+    #[test]
+    fn damage_and_shortness_are_told_with_the_name() {
+        use Part::{Bytes, Damaged};
+        let mut disk = empty(2);
+        let error = disk.push("a\n", fake(&[Bytes(1)]), 65537).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the extent 'a\\n' has 65536 bytes, its descriptor says 65537"
+        );
+        disk.push("b", fake(&[Damaged("grain 0 is gone"), Bytes(2)]), 131_072).unwrap();
+        let told: Vec<_> = disk
+            .extents()
+            .map(|extent| extent.map_err(|error| error.to_string()).is_ok())
+            .collect();
+        assert_eq!(told, [false, true]);
+        let error = disk.extents().next().unwrap().unwrap_err();
+        assert_eq!(error.to_string(), "grain 0 is gone, in b");
+        assert_eq!(disk.extent_at(3).unwrap_err().to_string(), "damaged, in b");
     }
 }

@@ -238,3 +238,97 @@ impl<'g> Opening<'g> {
         self.chain.last().unwrap_or(NOWHERE)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A gate of files in memory: their name, and whether there is such a file.
+    struct Memory(&'static [&'static str]);
+
+    impl Gate for Memory {
+        fn open(&self, role: Role, name: &FileName, _: &Place) -> Result<Opened> {
+            let named = self.0.iter().find(|there| **there == name.text());
+            let named =
+                named.ok_or_else(|| Error::new(Kind::Missing, format!("no {role} {name}")))?;
+            let place = Place { name: (*named).to_owned(), file: None };
+            Ok(Opened { bytes: Arc::new(named.as_bytes().to_vec()), place })
+        }
+
+        fn root(&self) -> Place {
+            Place { name: "top".to_owned(), file: None }
+        }
+
+        fn max_depth(&self) -> usize {
+            3
+        }
+    }
+
+    fn names(names: &[&str]) -> Vec<FileName> {
+        names.iter().map(|name| FileName::new(name)).collect()
+    }
+
+    #[test]
+    fn the_closed_gate_follows_no_name() {
+        let opening = Opening::new(&Closed);
+        let error = opening.part(Role::Extent, &FileName::new("a\u{1b}")).unwrap_err();
+        let want =
+            "the image needs its extent 'a\\u{1b}', and only images that stand alone are read here";
+        assert_eq!((error.to_string().as_str(), error.kind()), (want, Kind::Denied));
+        let error = opening.below(Role::BackingFile, &names(&["b"])).err().unwrap();
+        assert_eq!(error.kind(), Kind::Denied);
+        assert!(error.to_string().starts_with("the image needs its backing file 'b'"));
+    }
+
+    #[test]
+    fn the_first_name_that_is_there_is_taken() {
+        let gate = Memory(&["b", "c"]);
+        let (bytes, below) =
+            Opening::new(&gate).below(Role::Parent, &names(&["a", "b", "c"])).unwrap();
+        assert_eq!((bytes.len_bytes(), below.place().name.as_str()), (1, "b"));
+        let error = Opening::new(&gate).below(Role::Parent, &names(&["x", "y"])).err().unwrap();
+        assert_eq!((error.to_string().as_str(), error.kind()), ("no parent x", Kind::Missing));
+        let error = Opening::new(&gate).below(Role::Parent, &[]).err().unwrap();
+        assert_eq!(error.to_string(), "the image has a parent without a name");
+    }
+
+    #[test]
+    fn a_chain_has_an_end() {
+        let gate = Memory(&["top", "a", "b", "c"]);
+        fn step<'g>(opening: &Opening<'g>, name: &str) -> Result<Opening<'g>> {
+            opening.below(Role::Parent, &names(&[name])).map(|(_, below)| below)
+        }
+        let top = Opening::new(&gate);
+        let error = step(&top, "top").err().unwrap();
+        let want = "the parent 'top' is an image of its own chain, which so has no end";
+        assert_eq!((error.to_string().as_str(), error.kind()), (want, Kind::Malformed));
+        let below = step(&step(&top, "a").unwrap(), "b").unwrap();
+        assert!(step(&below, "a").err().unwrap().to_string().contains("has no end"));
+        let error = below.part(Role::Extent, &FileName::new("top")).unwrap_err();
+        assert!(error.to_string().starts_with("the extent 'top' is an image of its own chain"));
+        let error = step(&below, "c").err().unwrap();
+        let want = "the parent 'c' would be image 4 of the chain, 3 are allowed";
+        assert_eq!((error.to_string().as_str(), error.kind()), (want, Kind::Limit));
+        below.part(Role::Extent, &FileName::new("c")).unwrap();
+    }
+
+    #[test]
+    fn a_name_has_a_last_part_whichever_slash_divides_it() {
+        for (name, want) in
+            [("a", "a"), ("/vmfs/volumes/x/a b", "a b"), ("C:\\vm\\a", "a"), ("a/", "")]
+        {
+            assert_eq!(FileName::new(name).base(), FileName::new(want));
+        }
+        let decoded = FileName::decoded("x/\u{e9}", b"x/\xe9").base();
+        assert_eq!((decoded.text(), decoded.raw()), ("\u{e9}", Some(&b"\xe9"[..])));
+        assert_eq!(FileName::new("a").raw(), None);
+    }
+
+    #[test]
+    fn two_names_of_one_file_are_one_place() {
+        let place = |name: &str, file| Place { name: name.to_owned(), file };
+        assert!(place("a", Some((1, 2))).is(&place("b", Some((1, 2)))));
+        assert!(!place("a", Some((1, 2))).is(&place("a", Some((1, 3)))));
+        assert!(place("a", None).is(&place("a", Some((1, 2)))));
+    }
+}

@@ -175,3 +175,217 @@ impl Iterator for Merged<'_> {
         Some(front)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::{
+        Format, Warning,
+        vmdk::{self, StreamOptions, StreamWriter},
+    };
+
+    /// An image whose extents are said one by one; those that are `Err` are damaged places.
+    struct Fake {
+        info: Info,
+        bytes: Arc<dyn ReadAt>,
+        extents: Vec<std::result::Result<Extent, &'static str>>,
+    }
+
+    /// An image of 64 KiB for each part: the byte that fills it, a hole, zeros, or damage.
+    pub(crate) fn fake(parts: &[Part]) -> Box<dyn Image> {
+        let mut bytes = Vec::new();
+        let mut extents = Vec::new();
+        for (start, part) in (0..).step_by(65536).zip(parts) {
+            let offset_bytes = bytes.len() as u64;
+            let kind = match part {
+                Part::Bytes(byte) => {
+                    bytes.resize(bytes.len() + 65536, *byte);
+                    ExtentKind::Data { offset_bytes }
+                }
+                Part::Hole => ExtentKind::Hole,
+                Part::Zero => ExtentKind::Zero,
+                Part::Damaged(why) => {
+                    extents.push(Err(*why));
+                    continue;
+                }
+            };
+            extents.push(Ok(Extent::new(start, 65536, kind)));
+        }
+        let info = Info {
+            format: Format::Vmdk,
+            variant: "fake".to_owned(),
+            capacity_bytes: parts.len() as u64 * 65536,
+            file_bytes: bytes.len() as u64,
+            unit_bytes: None,
+            references: Vec::new(),
+            warnings: vec![Warning::defect(9, "odd")],
+        };
+        Box::new(Fake { info, bytes: Arc::new(bytes), extents })
+    }
+
+    /// One grain of a [`Fake`].
+    #[derive(Clone, Copy)]
+    pub(crate) enum Part {
+        Bytes(u8),
+        Hole,
+        Zero,
+        Damaged(&'static str),
+    }
+
+    impl Image for Fake {
+        fn info(&self) -> &Info {
+            &self.info
+        }
+
+        fn extents(&self) -> Extents<'_> {
+            Box::new(self.extents.iter().map(|extent| extent.map_err(Error::malformed)))
+        }
+
+        fn extent_at(&self, offset_bytes: u64) -> Result<Extent> {
+            let mut sound = self.extents.iter().flatten();
+            let found =
+                sound.find(|extent| extent.clip(&(offset_bytes..offset_bytes + 1)).is_some());
+            found.copied().ok_or_else(|| Error::malformed("damaged"))
+        }
+
+        fn bytes(&self) -> &Arc<dyn ReadAt> {
+            &self.bytes
+        }
+
+        fn read_extent(&self, extent: &Extent, _: &mut Workbench, out: &mut [u8]) -> Result<()> {
+            match extent.kind {
+                _ if extent.file > 0 => Err(Error::malformed("an extent of another file")),
+                ExtentKind::Data { offset_bytes } => self.bytes.fill(out, offset_bytes),
+                _ => {
+                    out.fill(0);
+                    Ok(())
+                }
+            }
+        }
+
+        fn stored(&self, extent: &Extent, _: &mut Vec<u8>) -> Result<()> {
+            Err(Error::malformed(Failure::NotStored(extent.start_bytes)))
+        }
+
+        fn metadata(&self) -> Box<dyn Iterator<Item = (u32, Range<u64>)> + '_> {
+            Box::new(std::iter::once((0, 0..1)))
+        }
+    }
+
+    /// A streamOptimized disk.
+    pub(crate) fn stream(disk: &[u8]) -> Box<dyn Image> {
+        let options = StreamOptions::new(disk.len() as u64, "s.vmdk", 1);
+        let mut writer = StreamWriter::create(Vec::new(), &options).unwrap();
+        for (index, grain) in (0..).zip(disk.chunks(65536)) {
+            writer.write_grain(index, grain).unwrap();
+        }
+        Box::new(vmdk::Reader::open(Arc::new(writer.finish().unwrap())).unwrap())
+    }
+
+    /// The guest bytes, extent by extent and once more by `read_at`; the promises of both are checked.
+    pub(crate) fn read_all(image: &dyn Image) -> Vec<u8> {
+        let mut bench = Workbench::new();
+        let mut disk = Vec::new();
+        for extent in image.extents() {
+            let extent = extent.unwrap();
+            assert_eq!(extent.start_bytes, disk.len() as u64, "no gaps, no overlaps");
+            assert!(extent.len_bytes > 0 && (extent.file as usize) < image.files().len());
+            let start = disk.len();
+            disk.resize(start + extent.len_bytes as usize, 0xee);
+            image.read_extent(&extent, &mut bench, &mut disk[start..]).unwrap();
+        }
+        assert_eq!(disk.len() as u64, image.capacity_bytes());
+        let mut again = vec![0xee; disk.len()];
+        for (at, part) in (0..).step_by(10_007).zip(again.chunks_mut(10_007)) {
+            image.read_at(part, at).unwrap();
+        }
+        assert_eq!(disk, again);
+        disk
+    }
+
+    /// A disk of grains that are each filled with a byte.
+    pub(crate) fn filled(bytes: &[u8]) -> Vec<u8> {
+        bytes.iter().flat_map(|byte| vec![*byte; 65536]).collect()
+    }
+
+    #[test]
+    fn holes_show_the_parent_and_zeros_hide_it() {
+        use Part::{Bytes, Hole, Zero};
+        let parent = fake(&[Bytes(1), Bytes(2), Zero, Hole]);
+        let child = fake(&[Bytes(7), Hole, Hole, Hole, Hole, Zero]);
+        let overlay = Overlay::new(child, parent, "base.vmdk");
+        assert_eq!(read_all(&overlay), filled(&[7, 2, 0, 0, 0, 0]));
+        assert_eq!(overlay.files(), ["", "base.vmdk"]);
+        assert_eq!(overlay.metadata().collect::<Vec<_>>(), [(0, 0..1), (1, 0..1)]);
+        assert_eq!(overlay.warnings()[1].to_string(), "odd, at byte 9 of base.vmdk");
+        let kinds: Vec<_> = overlay.extents().map(|extent| extent.unwrap().kind).collect();
+        // Behind the parent there is nothing to ask.
+        assert_eq!(kinds[3..], [ExtentKind::Hole, ExtentKind::Zero, ExtentKind::Zero]);
+    }
+
+    #[test]
+    fn a_longer_parent_is_cut_at_the_child() {
+        use Part::{Bytes, Hole};
+        let overlay = Overlay::new(fake(&[Hole]), fake(&[Bytes(3), Bytes(4)]), "base");
+        assert_eq!(read_all(&overlay), filled(&[3]));
+    }
+
+    #[test]
+    fn parts_of_a_stored_grain_of_the_parent_are_shown() {
+        let mut base = filled(&[1, 2, 0, 4]);
+        for (at, byte) in base.iter_mut().enumerate() {
+            *byte = byte.wrapping_mul((at / 512) as u8 | 1);
+        }
+        // The child hides 100 sectors from sector 100 on: it ends inside two grains.
+        let mut info = stream(&base).info().clone();
+        info.warnings.clear();
+        let hidden = 100 * 512..200 * 512;
+        let extents = [
+            (0..hidden.start, ExtentKind::Hole),
+            (hidden.clone(), ExtentKind::Zero),
+            (hidden.end..base.len() as u64, ExtentKind::Hole),
+        ];
+        let extents = extents
+            .map(|(range, kind)| Ok(Extent::new(range.start, range.end - range.start, kind)));
+        let child = || -> Box<dyn Image> {
+            let bytes: Arc<dyn ReadAt> = Arc::new(Vec::new());
+            Box::new(Fake { info: info.clone(), bytes, extents: extents.to_vec() })
+        };
+        let overlay = Overlay::new(child(), stream(&base), "base.vmdk");
+        let mut want = base.clone();
+        want[hidden.start as usize..hidden.end as usize].fill(0);
+        assert_eq!(read_all(&overlay), want);
+        // The same behind one more delta, whose file numbers are others.
+        let twice = Overlay::new(child(), Box::new(overlay), "middle.vmdk");
+        assert_eq!(twice.files(), ["", "middle.vmdk", "base.vmdk"]);
+        assert_eq!(read_all(&twice), want);
+        let stored: Vec<_> = twice.extents().map(Result::unwrap).collect();
+        let whole = stored.last().unwrap();
+        assert!(matches!(whole.kind, ExtentKind::Stored { .. }) && whole.file == 2);
+        let mut stream = Vec::new();
+        twice.stored(whole, &mut stream).unwrap();
+        assert!(stream.starts_with(&[0x78]));
+        assert!(twice.stored(&stored[0], &mut stream).is_err());
+    }
+
+    #[test]
+    fn damage_in_the_parent_is_told_once_and_with_its_name() {
+        use Part::{Bytes, Damaged, Hole};
+        let parent = fake(&[Bytes(1), Damaged("grain 1 is gone"), Bytes(3)]);
+        let overlay = Overlay::new(fake(&[Hole, Hole, Hole]), parent, "base.vmdk");
+        let told: Vec<_> = overlay
+            .extents()
+            .map(|extent| {
+                extent.map_err(|error| error.to_string()).map(|extent| extent.start_bytes)
+            })
+            .collect();
+        let gone = Err("grain 1 is gone, in base.vmdk".to_owned());
+        assert_eq!(told, [Ok(0), gone, Ok(65536), Ok(131_072)]);
+        let error = overlay.extent_at(70_000).unwrap_err();
+        assert_eq!(error.to_string(), "damaged, in base.vmdk");
+        let child = fake(&[Hole, Damaged("grain 1 is bad"), Hole]);
+        let overlay = Overlay::new(child, fake(&[Bytes(1); 3]), "base.vmdk");
+        let told: Vec<_> = overlay.extents().map(|extent| extent.is_ok()).collect();
+        assert_eq!(told, [true, false, true]);
+    }
+}

@@ -27,7 +27,8 @@ const MAX_DEPTH: usize = 256;
 ///
 /// Names are resolved by the kernel beneath the open folder: no link is followed, and nothing but a
 /// regular file is opened. A backing or data file of qcow2 is opened only when it is one of the
-/// `allowed` files, or lies in one of the `allowed` folders.
+/// `allowed` files, or lies in one of the `allowed` folders; so is a parent that does not lie beneath
+/// the image's own folder, which is looked for by its base name.
 #[derive(Debug)]
 pub struct Folder {
     folder: File,
@@ -38,9 +39,11 @@ pub struct Folder {
 /// A file or folder that the user named.
 #[derive(Debug)]
 struct Allowed {
+    /// Without links.
     path: PathBuf,
-    is_folder: bool,
-    file: (u64, u64),
+    /// The open folder, if it is one.
+    folder: Option<File>,
+    identity: (u64, u64),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -68,8 +71,7 @@ impl Folder {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let folder = File::from(open(parent, flags, Mode::empty())?);
+        let folder = open_folder(parent)?;
         let stat = rustix::fs::stat(image)?;
         let root = Place { name: String::new(), file: Some(identity(&stat)) };
         let allowed = allowed.iter().map(|path| Allowed::new(path)).collect::<io::Result<_>>()?;
@@ -79,16 +81,11 @@ impl Folder {
 
 impl Gate for Folder {
     fn open(&self, role: Role, name: &FileName, from: &Place) -> Result<Opened> {
-        let beneath = Path::new(&from.name).is_relative();
         let names = [Some(name.text().as_bytes()), name.raw()];
         let mut failed = None;
         for bytes in names.into_iter().flatten() {
             let path = Path::new(&from.name).with_file_name(OsStr::from_bytes(bytes));
-            let opened = match role {
-                Role::Extent | Role::Parent if beneath => self.beneath(role, name, &path),
-                _ => self.allowed(role, name, &path),
-            };
-            match opened {
+            match self.find(role, name, &path, from) {
                 Err(error) if error.kind() == Kind::Missing => failed = failed.or(Some(error)),
                 other => return other,
             }
@@ -106,26 +103,47 @@ impl Gate for Folder {
 }
 
 impl Folder {
+    /// Opens the file at `path`, which the image at `from` names.
+    fn find(&self, role: Role, name: &FileName, path: &Path, from: &Place) -> Result<Opened> {
+        // The place of a file that was opened as an allowed one is an absolute path.
+        let is_beneath = Path::new(&from.name).is_relative();
+        match role {
+            Role::Extent if is_beneath => self.beneath(role, name, path),
+            Role::Parent if is_beneath => match self.beneath(role, name, path) {
+                // The path to a parent is that of another host: what is allowed goes by its base.
+                Err(error) if matches!(error.kind(), Kind::Missing | Kind::Unsafe) => {
+                    self.allowed_base(role, name, path).unwrap_or(Err(error))
+                }
+                other => other,
+            },
+            _ => self.allowed(role, name, path),
+        }
+    }
+
     /// Opens a file of the image's own folder, or of a folder in it.
     fn beneath(&self, role: Role, name: &FileName, path: &Path) -> Result<Opened> {
-        let shown = name.to_string();
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-        let resolve =
-            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         if path.is_absolute() {
-            return Err(Error::new(Kind::Unsafe, FolderError::Outside { role, name: shown }));
+            let leaf = FolderError::Outside { role, name: shown(name.text()) };
+            return Err(Error::new(Kind::Unsafe, leaf));
         }
-        match openat2(&self.folder, path, flags, Mode::empty(), resolve) {
-            Ok(file) => opened(role, name, file.into(), path),
-            Err(Errno::NOENT | Errno::NOTDIR) => Err(missing(role, name)),
-            Err(Errno::XDEV) => {
-                Err(Error::new(Kind::Unsafe, FolderError::Outside { role, name: shown }))
+        open_beneath(&self.folder, role, name, path)
+    }
+
+    /// Opens a parent by its base name: an allowed file that is called so, or one of an allowed
+    /// folder. `None` when there is none.
+    fn allowed_base(&self, role: Role, name: &FileName, path: &Path) -> Option<Result<Opened>> {
+        let base = path.file_name()?;
+        self.allowed.iter().find_map(|allowed| {
+            let opened = match &allowed.folder {
+                Some(folder) => allowed.member(folder, role, name, base),
+                None if allowed.path.file_name() == Some(base) => allowed.file(role, name),
+                None => return None,
+            };
+            match opened {
+                Err(error) if error.kind() == Kind::Missing => None,
+                other => Some(other),
             }
-            Err(Errno::LOOP) => {
-                Err(Error::new(Kind::Unsafe, FolderError::Link { role, name: shown }))
-            }
-            Err(error) => Err(io::Error::from(error).into()),
-        }
+        })
     }
 
     /// Opens a file that the user named, or that lies in a folder that the user named.
@@ -142,18 +160,16 @@ impl Folder {
             }
             Err(_) => return Err(not_allowed(role, name)),
         };
-        let base = Path::new(path.file_name().unwrap_or_default());
         for allowed in &self.allowed {
-            let there =
-                if allowed.is_folder { allowed.path.join(base) } else { allowed.path.clone() };
-            let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-            let same = allowed.is_folder || allowed.file == found;
-            let Some(Ok(file)) = same.then(|| open(&there, flags, Mode::empty())) else { continue };
-            let file = File::from(file);
-            if fstat(&file).is_ok_and(|stat| identity(&stat) == found) {
-                // A path of its own: what this file names is relative to where it lies.
-                let there = there.canonicalize()?;
-                return opened(role, name, file, &there);
+            let opened = match (&allowed.folder, path.file_name()) {
+                (Some(folder), Some(base)) => allowed.member(folder, role, name, base),
+                (None, _) if allowed.identity == found => allowed.file(role, name),
+                _ => continue,
+            };
+            if let Ok(opened) = opened
+                && opened.place.file == Some(found)
+            {
+                return Ok(opened);
             }
         }
         Err(not_allowed(role, name))
@@ -162,16 +178,67 @@ impl Folder {
 
 impl Allowed {
     fn new(path: &Path) -> io::Result<Self> {
-        let stat = rustix::fs::stat(path)?;
+        // A path of its own: what a file here names is relative to where that file lies.
+        let path = path.canonicalize()?;
+        let stat = rustix::fs::stat(&path)?;
         let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-        Ok(Self { path: path.to_owned(), is_folder, file: identity(&stat) })
+        let folder = is_folder.then(|| open_folder(&path)).transpose()?;
+        Ok(Self { path, folder, identity: identity(&stat) })
+    }
+
+    /// Opens the file itself.
+    fn file(&self, role: Role, name: &FileName) -> Result<Opened> {
+        match open(&self.path, FILE_FLAGS, Mode::empty()) {
+            Ok(file) => opened(role, name, file.into(), &self.path),
+            Err(errno) => Err(refused(errno, role, name)),
+        }
+    }
+
+    /// Opens a file of the folder.
+    fn member(&self, folder: &File, role: Role, name: &FileName, base: &OsStr) -> Result<Opened> {
+        let mut opened = open_beneath(folder, role, name, Path::new(base))?;
+        opened.place.name = self.path.join(base).to_string_lossy().into_owned();
+        Ok(opened)
+    }
+}
+
+/// How a file is opened of which it is not known yet whether it is a regular one.
+const FILE_FLAGS: OFlags =
+    OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC).union(OFlags::NOCTTY);
+
+fn open_folder(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(open(path, flags, Mode::empty())?.into())
+}
+
+/// Opens a regular file beneath a folder; the kernel follows no link and leaves it nowhere.
+fn open_beneath(folder: &File, role: Role, name: &FileName, path: &Path) -> Result<Opened> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    match openat2(folder, path, FILE_FLAGS, Mode::empty(), resolve) {
+        Ok(file) => opened(role, name, file.into(), path),
+        Err(errno) => Err(refused(errno, role, name)),
+    }
+}
+
+/// What it means that the kernel did not open a file.
+fn refused(errno: Errno, role: Role, name: &FileName) -> Error {
+    let shown = shown(name.text());
+    match errno {
+        Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG => missing(role, name),
+        Errno::XDEV => Error::new(Kind::Unsafe, FolderError::Outside { role, name: shown }),
+        Errno::LOOP => Error::new(Kind::Unsafe, FolderError::Link { role, name: shown }),
+        // What a socket answers, or a device without a driver.
+        Errno::NXIO | Errno::NODEV => {
+            Error::new(Kind::Unsafe, FolderError::NotAFile { role, name: shown })
+        }
+        other => Error::from(io::Error::from(other)).in_file(name.text()),
     }
 }
 
 fn opened(role: Role, name: &FileName, file: File, path: &Path) -> Result<Opened> {
     let stat = fstat(&file).map_err(io::Error::from)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        let leaf = FolderError::NotAFile { role, name: name.to_string() };
+        let leaf = FolderError::NotAFile { role, name: shown(name.text()) };
         return Err(Error::new(Kind::Unsafe, leaf));
     }
     let place = Place { name: path.to_string_lossy().into_owned(), file: Some(identity(&stat)) };
@@ -189,4 +256,146 @@ fn not_allowed(role: Role, name: &FileName) -> Error {
 /// Device and inode.
 fn identity(stat: &Stat) -> (u64, u64) {
     (stat.st_dev, stat.st_ino)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+
+    /// A folder with an image, another file, a sub-folder, links, a fifo, and a folder beside it.
+    fn tree() -> tempfile::TempDir {
+        let tree = tempfile::tempdir().unwrap();
+        let at = |name: &str| tree.path().join(name);
+        fs::create_dir_all(at("vm/sub")).unwrap();
+        fs::create_dir(at("beside")).unwrap();
+        for name in ["vm/disk", "vm/part", "vm/sub/part", "beside/base", "beside/other", "secret"] {
+            fs::write(at(name), name).unwrap();
+        }
+        fs::write(at("vm").join(OsStr::from_bytes(b"caf\xe9")), "raw").unwrap();
+        symlink(at("secret"), at("vm/link")).unwrap();
+        symlink(at("beside"), at("vm/linked")).unwrap();
+        symlink(at("secret"), at("beside/link")).unwrap();
+        let cwd = rustix::fs::CWD;
+        let fifo = FileType::Fifo;
+        rustix::fs::mknodat(cwd, at("vm/fifo"), fifo, Mode::RUSR, 0).unwrap();
+        tree
+    }
+
+    /// What the gate of `vm/disk` says to a name: the content, or the message and its kind.
+    fn ask(
+        tree: &tempfile::TempDir,
+        allowed: &[&str],
+        role: Role,
+        name: &FileName,
+    ) -> std::result::Result<String, (String, Kind)> {
+        let allowed: Vec<_> = allowed.iter().map(|name| tree.path().join(name)).collect();
+        let folder = Folder::of(&tree.path().join("vm/disk"), &allowed).unwrap();
+        match folder.open(role, name, &folder.root()) {
+            Ok(opened) => {
+                let mut content = vec![0; opened.bytes.len_bytes() as usize];
+                opened.bytes.fill(&mut content, 0).unwrap();
+                Ok(String::from_utf8(content).unwrap())
+            }
+            Err(error) => Err((error.to_string(), error.kind())),
+        }
+    }
+
+    #[test]
+    fn extents_lie_beneath_the_folder_of_the_image() {
+        let tree = tree();
+        let name = |name: &str| ask(&tree, &["beside"], Role::Extent, &FileName::new(name));
+        assert_eq!(name("part"), Ok("vm/part".to_owned()));
+        assert_eq!(name("sub/part"), Ok("vm/sub/part".to_owned()));
+        assert_eq!(name("sub/../part"), Ok("vm/part".to_owned()));
+        let absolute = tree.path().join("vm/part").to_string_lossy().into_owned();
+        let long = "x".repeat(300);
+        for (file, want, kind) in [
+            ("../secret", "does not lie beneath the image's own folder", Kind::Unsafe),
+            ("sub/../../secret", "does not lie beneath the image's own folder", Kind::Unsafe),
+            (&absolute, "does not lie beneath the image's own folder", Kind::Unsafe),
+            ("/dev/zero", "does not lie beneath the image's own folder", Kind::Unsafe),
+            ("link", "is a link, or lies behind one", Kind::Unsafe),
+            ("linked/base", "is a link, or lies behind one", Kind::Unsafe),
+            ("fifo", "is no regular file", Kind::Unsafe),
+            ("sub", "is no regular file", Kind::Unsafe),
+            (".", "is no regular file", Kind::Unsafe),
+            ("gone", "is not there", Kind::Missing),
+            ("part/x", "is not there", Kind::Missing),
+            ("", "is not there", Kind::Missing),
+        ] {
+            assert_eq!(name(file), Err((format!("the extent '{file}' {want}"), kind)));
+        }
+        assert_eq!(name(&long).unwrap_err().1, Kind::Missing);
+    }
+
+    #[test]
+    fn a_name_may_be_the_bytes_that_the_image_has() {
+        let tree = tree();
+        let decoded = FileName::decoded("caf\u{e9}", b"caf\xe9");
+        assert_eq!(ask(&tree, &[], Role::Extent, &decoded), Ok("raw".to_owned()));
+        let climbing = FileName::decoded("gone", b"../secret");
+        assert_eq!(ask(&tree, &[], Role::Extent, &climbing).unwrap_err().1, Kind::Unsafe);
+    }
+
+    #[test]
+    fn a_backing_file_is_opened_only_when_it_is_allowed() {
+        let tree = tree();
+        let ask = |allowed: &[&str], name: &str| {
+            ask(&tree, allowed, Role::BackingFile, &FileName::new(name))
+        };
+        let base = tree.path().join("beside/base").to_string_lossy().into_owned();
+        for name in ["../beside/base", &base, "part", "gone"] {
+            let want =
+                format!("the backing file '{name}' is not opened unless it is allowed by name");
+            assert_eq!(ask(&[], name), Err((want, Kind::Denied)));
+        }
+        for allowed in ["beside/base", "beside"] {
+            for name in ["../beside/base", &base, "linked/base"] {
+                assert_eq!(ask(&[allowed], name), Ok("beside/base".to_owned()), "{allowed} {name}");
+            }
+            // What lies elsewhere under the same name, or behind a link, is not what was allowed.
+            for name in ["part", "sub/part", "../secret", "../beside/link", "link"] {
+                assert_eq!(ask(&[allowed], name).unwrap_err().1, Kind::Denied, "{allowed} {name}");
+            }
+        }
+        assert_eq!(ask(&["beside"], "gone").unwrap_err().1, Kind::Missing);
+        assert_eq!(ask(&["vm/link"], "link"), Ok("secret".to_owned()));
+        assert_eq!(ask(&["vm/fifo"], "fifo").unwrap_err().1, Kind::Denied);
+    }
+
+    #[test]
+    fn a_parent_elsewhere_is_looked_for_by_its_name_where_it_is_allowed() {
+        let tree = tree();
+        let ask = |allowed: &[&str], name: &str| {
+            ask(&tree, allowed, Role::Parent, &FileName::new(name)).map_err(|(_, kind)| kind)
+        };
+        assert_eq!(ask(&[], "part"), Ok("vm/part".to_owned()));
+        assert_eq!(ask(&[], "base"), Err(Kind::Missing));
+        assert_eq!(ask(&[], "../beside/base"), Err(Kind::Unsafe));
+        for allowed in ["beside/base", "beside"] {
+            assert_eq!(ask(&[allowed], "base"), Ok("beside/base".to_owned()));
+            assert_eq!(ask(&[allowed], "/vmfs/x/base"), Ok("beside/base".to_owned()));
+        }
+        assert_eq!(ask(&["beside"], "link"), Err(Kind::Unsafe));
+    }
+
+    #[test]
+    fn what_an_allowed_file_names_must_be_allowed_too() {
+        let tree = tree();
+        let image = tree.path().join("vm/disk");
+        let name = |name: &str| FileName::new(name);
+        for (allowed, want) in [("beside", None), ("beside/base", Some(Kind::Denied))] {
+            let folder = Folder::of(&image, &[tree.path().join(allowed)]).unwrap();
+            let base = folder.open(Role::Parent, &name("base"), &folder.root()).unwrap();
+            assert!(Path::new(&base.place.name).is_absolute());
+            let other = folder.open(Role::Extent, &name("other"), &base.place);
+            assert_eq!(other.err().map(|error| error.kind()), want);
+            let link = folder.open(Role::Extent, &name("link"), &base.place);
+            assert_eq!(link.unwrap_err().kind(), Kind::Denied);
+        }
+        assert!(Folder::of(&image, &[tree.path().join("gone")]).is_err());
+        assert!(Folder::of(&tree.path().join("gone"), &[]).is_err());
+    }
 }
