@@ -26,6 +26,7 @@
 
 mod check;
 mod compare;
+mod compress;
 mod concat;
 mod error;
 mod fields;
@@ -52,6 +53,7 @@ pub mod vmdk;
 
 pub use check::{Fault, MAX_FAULTS, Report, check};
 pub use compare::{Comparison, compare};
+pub use compress::{Compression, Encoder};
 pub use error::{Error, Kind, MAX_CAPACITY_BYTES, Result};
 pub use format::{Declared, Format, UnknownFormat, detect};
 pub use gate::{Closed, FileName, Folder, Gate, Opened, Place, Role};

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 use crate::{
-    Error, Format, Result, Warning, Workbench, error::Failure, fields::buffer_len,
+    Codec, Error, Format, Result, Warning, Workbench, error::Failure, fields::buffer_len,
     vmdk::grain::GrainPlace, zero::is_zero,
 };
 
@@ -60,6 +60,12 @@ impl Piece {
     #[must_use]
     pub fn plain(&self) -> Option<&[u8]> {
         (self.coding == Coding::Plain).then_some(&self.bytes)
+    }
+
+    /// How the piece is compressed, and its stream; `None` when it is not compressed.
+    #[must_use]
+    pub fn stored(&self) -> Option<(Codec, &[u8])> {
+        matches!(self.coding, Coding::Grain(_)).then_some((Codec::Zlib, &self.bytes))
     }
 
     /// Decodes the piece into `out`, which has its length.
