@@ -12,13 +12,22 @@
 //! Zeros are never placed.
 
 mod batch;
+mod clone;
 mod commit;
+mod measure;
+mod options;
+mod out;
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use disk::{CLUSTER_BYTES, Image, Piece, Progress, Sequential, Target};
 
 use crate::Error;
+pub use clone::clone_image;
+pub use measure::{Measured, measure};
+pub use options::{CloneFormat, TargetOptions, write_image};
+pub use out::copy_out;
+
 use batch::{Batch, Filler, MAX_BATCH_CLUSTERS};
 use commit::Committer;
 

@@ -77,6 +77,24 @@ impl Error {
         Self { kind: Kind::Source, code: Code::E0405, message, cause: Cause::None }
     }
 
+    /// What the bytes are written to takes no more.
+    #[must_use]
+    pub fn writing(error: io::Error) -> Self {
+        Self::target_image(error.into())
+    }
+
+    /// Whether the reader of a pipe that is written to has gone.
+    #[must_use]
+    pub fn is_broken_pipe(&self) -> bool {
+        let cause = self.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+        cause.is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// The image cannot be written in the layout that is asked for.
+    pub(crate) fn layout(message: String) -> Self {
+        Self { kind: Kind::Source, code: Code::E0405, message, cause: Cause::None }
+    }
+
     /// Somebody said stop.
     #[must_use]
     pub fn stopped() -> Self {

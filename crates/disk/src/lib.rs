@@ -27,6 +27,7 @@
 mod check;
 mod chunked;
 mod compare;
+mod compress;
 mod concat;
 mod error;
 mod fields;
@@ -56,6 +57,7 @@ pub mod vmdk;
 pub use check::{Fault, MAX_FAULTS, Report, check};
 pub use chunked::Chunked;
 pub use compare::{Comparison, compare};
+pub use compress::{Compression, Encoder};
 pub use error::{Error, Kind, MAX_CAPACITY_BYTES, Result};
 pub use format::{Declared, Format, UnknownFormat, detect};
 pub use forward::Length;

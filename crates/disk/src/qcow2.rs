@@ -18,7 +18,9 @@ mod snapshots;
 mod writer;
 
 pub(crate) use reader::Reader;
-pub use writer::Writer;
+pub use writer::{Options, Writer};
+
+pub use crate::compress::Compression;
 
 /// Opens an image and, where it has one, its backing file.
 pub(crate) fn open(bytes: Arc<dyn ReadAt>, _opening: &Opening<'_>) -> Result<Box<dyn Image>> {

@@ -35,6 +35,13 @@ pub trait ReadAt: Send + Sync {
         let rest = offset_bytes..self.len_bytes();
         Ok((!rest.is_empty()).then_some(rest))
     }
+
+    /// The file that the bytes lie in, and where in it they begin; `None` when there is no such file.
+    ///
+    /// The kernel can then copy them by itself.
+    fn file_range(&self) -> Option<(&File, u64)> {
+        None
+    }
 }
 
 impl dyn ReadAt + '_ {
@@ -88,6 +95,10 @@ impl ReadAt for FileBytes {
             Err(_) => Ok(Some(offset_bytes..self.len_bytes)),
         }
     }
+
+    fn file_range(&self) -> Option<(&File, u64)> {
+        Some((&self.file, 0))
+    }
 }
 
 /// A window of other bytes: a member of an archive is read where it lies.
@@ -140,6 +151,11 @@ impl ReadAt for Slice {
             inside(range.start)..inside(range.end)
         });
         Ok(here.filter(|range| !range.is_empty()))
+    }
+
+    fn file_range(&self) -> Option<(&File, u64)> {
+        let (file, start) = self.inner.file_range()?;
+        Some((file, start.checked_add(self.start_bytes)?))
     }
 }
 

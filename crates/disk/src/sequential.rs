@@ -1,6 +1,8 @@
 //! An image that is read once, front to end.
 
-use crate::{Error, Format, Result, Warning, Workbench, error::Failure, vmdk::grain::GrainPlace};
+use crate::{
+    Codec, Error, Format, Result, Warning, Workbench, error::Failure, vmdk::grain::GrainPlace,
+};
 
 /// An image that comes from a pipe: pieces in the order in which they arrive.
 ///
@@ -55,6 +57,12 @@ impl Piece {
     #[must_use]
     pub fn plain(&self) -> Option<&[u8]> {
         (self.coding == Coding::Plain).then_some(&self.bytes)
+    }
+
+    /// How the piece is compressed, and its stream; `None` when it is not compressed.
+    #[must_use]
+    pub fn stored(&self) -> Option<(Codec, &[u8])> {
+        matches!(self.coding, Coding::Grain(_)).then_some((Codec::Zlib, &self.bytes))
     }
 
     /// Decodes the piece into `out`, which has its length.

@@ -2,13 +2,18 @@
 
 use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc};
 
-use crate::Result;
+use crate::{Compression, Error, Result};
 
 /// The size of the units in which a target is filled: 64 KiB, the usual grain and cluster.
 pub const CLUSTER_BYTES: u64 = 64 << 10;
 
 /// [`CLUSTER_BYTES`] as the length of a buffer.
 pub(crate) const CLUSTER_LEN: usize = 64 << 10;
+
+/// A target without compressed clusters was given one.
+#[derive(Debug, thiserror::Error)]
+#[error("cluster {0} is compressed, the image that is written has no such clusters")]
+struct NoStreams(u64);
 
 /// Bytes that can be written, and read back, at any place, from many threads at once.
 pub trait WriteAt: Send + Sync {
@@ -32,6 +37,11 @@ pub trait WriteAt: Send + Sync {
     ///
     /// What the system reports.
     fn set_len_bytes(&self, len_bytes: u64) -> io::Result<()>;
+
+    /// The file behind it, where there is one: the kernel can then copy into it by itself.
+    fn as_file(&self) -> Option<&File> {
+        None
+    }
 }
 
 impl WriteAt for File {
@@ -45,6 +55,10 @@ impl WriteAt for File {
 
     fn set_len_bytes(&self, len_bytes: u64) -> io::Result<()> {
         self.set_len(len_bytes)
+    }
+
+    fn as_file(&self) -> Option<&File> {
+        Some(self)
     }
 }
 
@@ -63,6 +77,26 @@ pub trait Target: Send {
     ///
     /// When the cluster is behind the capacity, or a table cannot be written.
     fn place(&mut self, cluster: u64) -> Result<u64>;
+
+    /// How the workers are to encode clusters before they are placed.
+    fn compression(&self) -> Compression {
+        Compression::None
+    }
+
+    /// Says at which byte of the file the compressed stream of guest cluster `cluster` is to be
+    /// written; it has `len_bytes` bytes, and fewer than [`Encoder::MAX_STREAM_BYTES`].
+    ///
+    /// Streams that are placed one after the other lie back to back as far as the format allows it.
+    ///
+    /// [`Encoder::MAX_STREAM_BYTES`]: crate::Encoder::MAX_STREAM_BYTES
+    ///
+    /// # Errors
+    ///
+    /// As [`place`](Self::place); of kind [`Unsupported`](crate::Kind::Unsupported) when the target
+    /// has no compressed clusters.
+    fn place_stored(&mut self, cluster: u64, _len_bytes: usize) -> Result<u64> {
+        Err(Error::unsupported(NoStreams(cluster)))
+    }
 
     /// The file that the bytes are written to.
     fn file(&self) -> Arc<dyn WriteAt>;

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use crate::{
-    Error, Result,
+    Compression, Error, Result,
     error::{Failure, Kind, MAX_CAPACITY_BYTES},
     fields::be64,
     qcow2::header::{COPIED, MAGIC},
@@ -18,6 +18,13 @@ const BLOCK_ENTRIES: u64 = CLUSTER_BYTES / 2;
 
 /// The L2 tables that stay in memory: 4 MiB, which describe 32 GiB.
 const CACHED_TABLES: usize = 64;
+
+/// What a qcow2 image that is written is to be like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Options {
+    /// How its clusters are compressed.
+    pub compression: Compression,
+}
 
 /// A plain qcow2 image (version 3, 64 KiB clusters) that is being written.
 ///
@@ -52,6 +59,19 @@ impl Writer {
     ///
     /// When the capacity is over [`MAX_CAPACITY_BYTES`].
     pub fn create(file: Arc<dyn WriteAt>, capacity_bytes: u64) -> Result<Self> {
+        Self::create_with(file, capacity_bytes, Options::default())
+    }
+
+    /// Starts an image as [`create`](Self::create) does, with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Self::create); also when a level of zstd is none.
+    pub fn create_with(
+        file: Arc<dyn WriteAt>,
+        capacity_bytes: u64,
+        _options: Options,
+    ) -> Result<Self> {
         if capacity_bytes > MAX_CAPACITY_BYTES {
             return Err(Error::new(Kind::Limit, Failure::Capacity(capacity_bytes)));
         }

@@ -1,0 +1,52 @@
+//! How long a file would be, without writing it.
+
+use std::{io, sync::Arc};
+
+use disk::{Image, Progress, WriteAt};
+
+use super::{Settings, TargetOptions, write_image};
+use crate::Error;
+
+/// The length of a file that is not written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Measured {
+    /// What [`write_image`] would make of the image, to the byte.
+    pub required_bytes: u64,
+    /// The length when every cluster of the disk holds data that is not compressed.
+    pub fully_allocated_bytes: u64,
+}
+
+/// Finds out how long the file would be that [`write_image`] makes of an image.
+///
+/// The image is read, decoded and encoded as for writing: only then zeros and the lengths of
+/// compressed clusters are known. Nothing is written.
+///
+/// # Errors
+/// Those of [`write_image`], except that there is always room.
+pub fn measure(
+    image: &dyn Image,
+    options: TargetOptions,
+    settings: Settings,
+    progress: &dyn Progress,
+) -> Result<Measured, Error> {
+    let done = write_image(image, Arc::new(Nowhere), options, settings, progress)?;
+    Ok(Measured { required_bytes: done.file_bytes, fully_allocated_bytes: done.file_bytes })
+}
+
+/// A file that keeps nothing: it takes every write and reads as zeros.
+struct Nowhere;
+
+impl WriteAt for Nowhere {
+    fn write_all_at(&self, _: &[u8], _: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], _: u64) -> io::Result<()> {
+        buf.fill(0);
+        Ok(())
+    }
+
+    fn set_len_bytes(&self, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+}
