@@ -1,14 +1,19 @@
 //! What can be typed: the command tree, its flags and its help.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod hardware;
+mod images;
 
 pub(crate) use hardware::{
     BusChoice, FirmwareChoice, HardwareArgs, KeepOrNew, MachineChoice, NicChoice, ProfileChoice,
     VirtTypeChoice,
+};
+pub(crate) use images::{
+    DigestChoice, DiskCheckArgs, DiskCommand, DiskCompareArgs, DiskConvertArgs, DiskInfoArgs,
+    DiskMeasureArgs, ImageArgs, OutputArgs, PackingArgs,
 };
 
 /// The groups of the top-level help; the standard says which command is in which.
@@ -22,7 +27,7 @@ Move in:
   plan       What would happen, and why; changes nothing
   convert    Package to qcow2 disks and a libvirt domain XML
   verify     Check manifest, package and disk structure
-  disk       Look at, check, compare or convert single disk images
+  disk       Look at, check, compare, measure or convert single disk images
 
 Service and tools:
   sample     Make the demo appliance
@@ -105,10 +110,7 @@ impl Command {
             Self::Plan(_) => "plan",
             Self::Convert(_) => "convert",
             Self::Verify(_) => "verify",
-            Self::Disk(DiskCommand::Info(_)) => "disk.info",
-            Self::Disk(DiskCommand::Convert(_)) => "disk.convert",
-            Self::Disk(DiskCommand::Check(_)) => "disk.check",
-            Self::Disk(DiskCommand::Compare(_)) => "disk.compare",
+            Self::Disk(command) => command.verb(),
             Self::Sample(SampleCommand::Create(_)) => "sample.create",
             Self::Explain(_) => "explain",
             Self::Completions(_) => "completions",
@@ -132,7 +134,7 @@ pub(crate) enum Command {
     #[command(after_long_help = VERIFY_EXAMPLES)]
     Verify(VerifyArgs),
     /// Look at, check, compare or convert single disk images.
-    #[command(subcommand, after_long_help = DISK_EXAMPLES)]
+    #[command(subcommand, after_long_help = images::EXAMPLES)]
     Disk(DiskCommand),
     /// Make sample packages; needs no network.
     #[command(subcommand, after_long_help = SAMPLE_EXAMPLES)]
@@ -163,29 +165,6 @@ const VERIFY_EXAMPLES: &str = "\
 EXAMPLES
   relift verify fixtures/demo.ova
   relift verify --level deep fixtures/demo.ova";
-const DISK_EXAMPLES: &str = "\
-EXAMPLES
-  relift disk info disk.vmdk
-  relift disk convert disk.vmdk -O qcow2 -o disk.qcow2
-  relift disk check disk.vmdk
-  relift disk compare disk.vmdk disk.vmdk";
-const DISK_INFO_EXAMPLES: &str = "\
-EXAMPLES
-  relift disk info disk.vmdk
-  relift disk info -f vmdk --json disk.vmdk";
-const DISK_CONVERT_EXAMPLES: &str = "\
-EXAMPLES
-  relift disk convert disk.vmdk -o disk.qcow2
-  relift disk convert disk.vmdk -O raw -o disk.raw
-  relift disk convert disk.vmdk -O raw -o - | wc -c";
-const DISK_CHECK_EXAMPLES: &str = "\
-EXAMPLES
-  relift disk check disk.vmdk
-  relift disk check -f vmdk disk.vmdk";
-const DISK_COMPARE_EXAMPLES: &str = "\
-EXAMPLES
-  relift disk compare disk.vmdk disk.vmdk
-  relift disk compare -f vmdk -F vmdk disk.vmdk disk.vmdk";
 const SAMPLE_EXAMPLES: &str = "\
 EXAMPLES
   relift sample create
@@ -228,6 +207,8 @@ pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub(crate) hardware: HardwareArgs,
     #[command(flatten)]
+    pub(crate) packing: PackingArgs,
+    #[command(flatten)]
     pub(crate) policy: PolicyArgs,
 }
 
@@ -257,6 +238,8 @@ pub(crate) struct ConvertArgs {
     pub(crate) force: bool,
     #[command(flatten)]
     pub(crate) hardware: HardwareArgs,
+    #[command(flatten)]
+    pub(crate) packing: PackingArgs,
     #[command(flatten)]
     pub(crate) policy: PolicyArgs,
 }
@@ -318,82 +301,43 @@ pub(crate) enum VerifyLevel {
     Deep,
 }
 
-/// `disk …`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum DiskCommand {
-    /// Show format, variant, capacity and the names inside; opens no other file.
-    #[command(after_long_help = DISK_INFO_EXAMPLES)]
-    Info(DiskInfoArgs),
-    /// Convert an image: the same guest bytes, zero runs stay sparse.
-    #[command(after_long_help = DISK_CONVERT_EXAMPLES)]
-    Convert(DiskConvertArgs),
-    /// Check tables, bounds, overlaps and checksums; exit 0 clean, 5 damaged, 4 unreadable.
-    #[command(after_long_help = DISK_CHECK_EXAMPLES)]
-    Check(DiskInfoArgs),
-    /// Compare the guest bytes of two images; exit 0 identical, 5 different, 4 unreadable.
-    #[command(after_long_help = DISK_COMPARE_EXAMPLES)]
-    Compare(DiskCompareArgs),
-}
-
-/// `disk info`, `disk check`.
-#[derive(Debug, Args)]
-pub(crate) struct DiskInfoArgs {
-    /// The image.
-    #[arg(value_name = "IMG")]
-    pub(crate) image: PathBuf,
-    #[command(flatten)]
-    pub(crate) format: FormatArgs,
-}
-
-/// `disk compare`.
-#[derive(Debug, Args)]
-pub(crate) struct DiskCompareArgs {
-    /// One image.
-    #[arg(value_name = "A")]
-    pub(crate) a: PathBuf,
-    /// The other.
-    #[arg(value_name = "B")]
-    pub(crate) b: PathBuf,
-    /// Format of A: vmdk, qcow2, raw.
-    #[arg(short, long = "format", value_name = "FORMAT")]
-    pub(crate) format_a: Option<disk::Format>,
-    /// Format of B.
-    #[arg(short = 'F', long, value_name = "FORMAT")]
-    pub(crate) format_b: Option<disk::Format>,
-}
-
-/// `disk convert`.
-#[derive(Debug, Args)]
-pub(crate) struct DiskConvertArgs {
-    /// The image.
-    #[arg(value_name = "IMG")]
-    pub(crate) image: PathBuf,
-    #[command(flatten)]
-    pub(crate) format: FormatArgs,
-    /// Format of the output.
-    #[arg(short = 'O', long, value_enum, default_value_t = OutputFormat::Qcow2)]
-    pub(crate) output_format: OutputFormat,
-    /// The output file; - writes raw to stdout.
-    #[arg(short, long, value_name = "OUT")]
-    pub(crate) out: PathBuf,
-    /// Worker threads (default: the processors).
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub(crate) jobs: Option<u16>,
-}
-
-/// How the input's format is known.
-#[derive(Debug, Args)]
-pub(crate) struct FormatArgs {
-    /// Format of the input: vmdk, qcow2, raw (default: by its magic, else raw by the name).
-    #[arg(short, long, value_name = "FORMAT")]
-    pub(crate) format: Option<disk::Format>,
-}
-
 /// Formats that disks are written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OutputFormat {
     Qcow2,
     Raw,
+}
+
+/// How clusters are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CompressChoice(pub(crate) disk::Compression);
+
+impl FromStr for CompressChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        use disk::Compression;
+        let levels = 1..=Compression::MAX_ZSTD_LEVEL;
+        Ok(Self(match text {
+            "zlib" => Compression::Zlib,
+            "zlib-compat" => Compression::ZlibCompat,
+            "zstd" => Compression::ZSTD,
+            _ => match text.strip_prefix("zstd:").map(str::parse) {
+                Some(Ok(level)) if levels.contains(&level) => Compression::Zstd(level),
+                _ => {
+                    let most = levels.end();
+                    return Err(format!("none of zlib, zlib-compat, zstd, zstd:1 … zstd:{most}"));
+                }
+            },
+        }))
+    }
+}
+
+/// Where the clusters lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LayoutChoice {
+    Packed,
+    Clone,
 }
 
 /// `sample …`.

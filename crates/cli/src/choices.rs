@@ -5,14 +5,16 @@ mod property;
 
 use std::path::PathBuf;
 
-use convert::{DiskBus, Origin, Profile};
+use convert::{DiskBus, Origin, Profile, copy};
+use ovf::manifest::Algorithm;
 use restore::ManifestPolicy;
-use vm::{Accelerator, ByteSize, Chipset, DiskFormat, Firmware, NicModel};
+use vm::{Accelerator, ByteSize, Chipset, Firmware, NicModel};
 
 use crate::{
     args::{
-        BusChoice, FirmwareChoice, HardwareArgs, KeepOrNew, MachineChoice, ManifestChoice,
-        NicChoice, OutputFormat, PolicyArgs, ProfileChoice, VirtTypeChoice,
+        BusChoice, DigestChoice, FirmwareChoice, HardwareArgs, KeepOrNew, LayoutChoice,
+        MachineChoice, ManifestChoice, NicChoice, OutputArgs, OutputFormat, PackingArgs,
+        PolicyArgs, ProfileChoice, VirtTypeChoice,
     },
     failure::{Failure, Result},
 };
@@ -24,14 +26,18 @@ const MIN_MEMORY_BYTES: u64 = 1 << 20;
 const MEMORY_UNIT_BYTES: u64 = 1 << 10;
 
 /// Everything that the flags of `plan` and `convert` choose.
-pub(crate) fn of(hardware: &HardwareArgs, policy: &PolicyArgs) -> Result<restore::Choices> {
+pub(crate) fn of(
+    hardware: &HardwareArgs,
+    packing: &PackingArgs,
+    policy: &PolicyArgs,
+) -> Result<restore::Choices> {
     Ok(restore::Choices {
         systems: hardware.vm.clone(),
         configuration: hardware.configuration.clone(),
         properties: property::values(&hardware.prop, hardware.prop_file.as_deref())?,
         name: hardware.name.as_deref().map(name).transpose()?,
         hardware: machine(hardware)?,
-        format: format(hardware.format),
+        output: packed_as(hardware.format, packing, "--format")?,
         manifest: manifest(policy.manifest),
         strict: policy.strict,
         ..restore::Choices::default()
@@ -98,11 +104,42 @@ const fn origin(choice: KeepOrNew) -> Origin {
     }
 }
 
-/// The format of written disks.
-pub(crate) const fn format(choice: OutputFormat) -> DiskFormat {
+/// The format and layout of a written image.
+pub(crate) fn output(args: &OutputArgs) -> Result<copy::TargetOptions> {
+    packed_as(args.output_format, &args.packing, "-O")
+}
+
+/// As [`output`]; `flag` is the one that says the format.
+fn packed_as(
+    format: OutputFormat,
+    packing: &PackingArgs,
+    flag: &str,
+) -> Result<copy::TargetOptions> {
+    use copy::{CloneFormat, TargetOptions};
+    match (format, packing.layout, packing.compress) {
+        (OutputFormat::Raw, _, Some(_)) => {
+            Err(Failure::usage("a raw image cannot be compressed").tip(format!("{flag} qcow2")))
+        }
+        (OutputFormat::Raw, LayoutChoice::Clone, None) => {
+            Ok(TargetOptions::Clone(CloneFormat::Raw))
+        }
+        (OutputFormat::Raw, LayoutChoice::Packed, None) => Ok(TargetOptions::Raw),
+        (OutputFormat::Qcow2, LayoutChoice::Clone, _) => {
+            Ok(TargetOptions::Clone(CloneFormat::Qcow2))
+        }
+        (OutputFormat::Qcow2, LayoutChoice::Packed, compress) => {
+            let compression = compress.map_or(disk::Compression::None, |choice| choice.0);
+            Ok(TargetOptions::Qcow2(compression))
+        }
+    }
+}
+
+/// The algorithm of a digest.
+pub(crate) const fn digest(choice: DigestChoice) -> Algorithm {
     match choice {
-        OutputFormat::Qcow2 => DiskFormat::Qcow2,
-        OutputFormat::Raw => DiskFormat::Raw,
+        DigestChoice::Sha1 => Algorithm::Sha1,
+        DigestChoice::Sha256 => Algorithm::Sha256,
+        DigestChoice::Sha512 => Algorithm::Sha512,
     }
 }
 
@@ -171,7 +208,7 @@ mod tests {
 
     fn choose(words: &[&str]) -> Result<restore::Choices> {
         let args = typed(words);
-        of(&args.hardware, &args.policy)
+        of(&args.hardware, &args.packing, &args.policy)
     }
 
     #[test]
@@ -220,7 +257,7 @@ mod tests {
         assert!(chosen.hardware.networks.others.is_some());
         assert_eq!(chosen.hardware.ignore, ["sound"]);
         assert_eq!(chosen.name.as_deref(), Some("web 1"));
-        assert_eq!((chosen.format, chosen.strict), (DiskFormat::Raw, true));
+        assert_eq!((chosen.output, chosen.strict), (copy::TargetOptions::Raw, true));
         assert_eq!(chosen.manifest, ManifestPolicy::Require);
     }
 

@@ -33,6 +33,8 @@ fn dispatch(command: &Command, session: &Session, gauge: &Gauge<'_>) -> Result<R
         Command::Disk(DiskCommand::Convert(args)) => disk::convert::run(args, session, gauge),
         Command::Disk(DiskCommand::Check(args)) => disk::check::run(args, gauge),
         Command::Disk(DiskCommand::Compare(args)) => disk::compare::run(args, gauge),
+        Command::Disk(DiskCommand::Measure(args)) => disk::measure::run(args, gauge),
+        Command::Disk(DiskCommand::Map(args)) => disk::map::run(args, gauge),
         Command::Sample(SampleCommand::Create(args)) => sample::run(args, session),
         Command::Explain(args) => explain::run(args),
         Command::Completions(args) => Ok(completions::run(args)),

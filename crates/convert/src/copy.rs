@@ -25,7 +25,7 @@ use disk::{CLUSTER_BYTES, Image, Piece, Progress, Sequential, Target};
 use crate::Error;
 pub use clone::clone_image;
 pub use measure::{Measured, measure};
-pub use options::{CloneFormat, TargetOptions, write_image};
+pub use options::{CloneFormat, Output, TargetOptions, write_image};
 pub use out::copy_out;
 
 use batch::{Batch, Filler, MAX_BATCH_CLUSTERS};

@@ -154,6 +154,13 @@ impl Image for Concat {
         &self.files
     }
 
+    fn depth(&self, file: u32) -> u32 {
+        let behind = self.parts.partition_point(|part| part.first_file <= file);
+        let part = behind.checked_sub(1).and_then(|at| self.parts.get(at));
+        let content = part.and_then(|part| Some((part.first_file, &part.content.as_ref()?.1)));
+        content.map_or(0, |(first, image)| image.depth(file.saturating_sub(first)))
+    }
+
     fn bytes(&self) -> &Arc<dyn ReadAt> {
         &self.bytes
     }

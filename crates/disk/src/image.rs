@@ -237,6 +237,11 @@ pub trait Image: Send + Sync {
         ITSELF
     }
 
+    /// How many images lie above the one that a file belongs to.
+    fn depth(&self, _file: u32) -> u32 {
+        0
+    }
+
     /// The bytes of the image itself, for a copy that takes them as they are.
     fn bytes(&self) -> &Arc<dyn ReadAt>;
 

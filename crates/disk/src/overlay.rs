@@ -91,6 +91,13 @@ impl Image for Overlay {
         &self.files
     }
 
+    fn depth(&self, file: u32) -> u32 {
+        match file.checked_sub(self.child_files()) {
+            None => self.child.depth(file),
+            Some(file) => self.parent.depth(file).saturating_add(1),
+        }
+    }
+
     fn bytes(&self) -> &Arc<dyn ReadAt> {
         self.child.bytes()
     }
@@ -246,6 +253,13 @@ pub(crate) mod tests {
             let found =
                 sound.find(|extent| extent.clip(&(offset_bytes..offset_bytes + 1)).is_some());
             found.copied().ok_or_else(|| Error::malformed("damaged"))
+        }
+
+        fn depth(&self, file: u32) -> u32 {
+            match file.checked_sub(self.child_files()) {
+                None => self.child.depth(file),
+                Some(file) => self.parent.depth(file).saturating_add(1),
+            }
         }
 
         fn bytes(&self) -> &Arc<dyn ReadAt> {

@@ -14,10 +14,10 @@ use std::{
 };
 
 use code::{Code, Severity};
-use convert::{Note, Row};
+use convert::{Note, Row, copy::TargetOptions};
 use host::FolderFacts;
 use ovf::{EntryName, Finding, Selection};
-use vm::{DiskFormat, DiskId, Machine};
+use vm::{DiskId, Machine};
 
 use crate::{Error, Facts, ImageFacts, ManifestPolicy, PackedImage};
 
@@ -37,8 +37,8 @@ pub struct Choices {
     pub name: Option<String>,
     /// Hardware.
     pub hardware: convert::Choices,
-    /// Format of the written disks.
-    pub format: DiskFormat,
+    /// Format and layout of the written disks.
+    pub output: TargetOptions,
     /// What to do with the manifest.
     pub manifest: ManifestPolicy,
     /// Warnings block.
@@ -156,8 +156,8 @@ pub enum FileRole {
         disk: DiskId,
         /// The capacity that the descriptor states.
         stated_bytes: Option<u64>,
-        /// The format that is written.
-        format: DiskFormat,
+        /// The format and layout that are written.
+        output: TargetOptions,
     },
     /// A CD or floppy image, copied as it is.
     Medium,

@@ -24,7 +24,7 @@ use crate::{
 pub(super) fn run(args: &ConvertArgs, session: &Session, gauge: &Gauge<'_>) -> Result<Report> {
     let begun = Instant::now();
     destination::check(&args.out)?;
-    let mut chosen = choices::of(&args.hardware, &args.policy)?;
+    let mut chosen = choices::of(&args.hardware, &args.packing, &args.policy)?;
     let target = super::plan::facts(&args.out)?;
     if args.force {
         chosen.replace = destination::written_before(&target.folder.path);

@@ -4,14 +4,21 @@ pub(super) mod check;
 pub(super) mod compare;
 pub(super) mod convert;
 pub(super) mod info;
+pub(super) mod map;
+pub(super) mod measure;
 
-use std::{fs::File, path::Path, sync::Arc};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use code::Code;
-use disk::{Declared, FileBytes, Format, Image};
+use disk::{Declared, FileBytes, Folder, Format, Image, ReadAt};
 use serde::Serialize;
 
 use crate::{
+    args::ImageArgs,
     failure::{Failure, Result},
     json::Message,
 };
@@ -55,9 +62,53 @@ pub(super) fn format_name(format: &str, variant: Option<&str>) -> String {
     }
 }
 
-/// Opens an image: its format is what was said, else what the magic says, else raw where the name
-/// says so. A name in `.raw` claims that there is no magic.
-pub(super) fn open(path: &Path, stated: Option<Format>) -> Result<Box<dyn Image>> {
+/// Opens an image and, as far as the flags allow it, the files that it names.
+pub(super) fn open(input: &ImageArgs) -> Result<Box<dyn Image>> {
+    open_allowing(&input.image, input.format, &input.gate.allow_backing)
+}
+
+/// Opens an image and no other file, whatever it names.
+pub(super) fn open_alone(path: &Path) -> Result<Box<dyn Image>> {
+    open_allowing(path, None, &[])
+}
+
+/// Opens the internal snapshot of a qcow2 image.
+fn open_snapshot(_input: &ImageArgs, _name: &str) -> Result<Box<dyn Image>> {
+    Err(Failure::usage("--snapshot is not there yet"))
+}
+
+/// As [`open`], from its parts.
+fn open_allowing(
+    path: &Path,
+    stated: Option<Format>,
+    allowed: &[PathBuf],
+) -> Result<Box<dyn Image>> {
+    let (bytes, declared) = look(path, stated)?;
+    let gate = Folder::of(path, allowed).map_err(|error| {
+        let text = "a path of --allow-backing cannot be opened";
+        Failure::new(Code::E0508, text).cause(error.to_string())
+    })?;
+    disk::open_behind(&gate, bytes, declared).map_err(|error| refused(error, path))
+}
+
+/// What is told of an image that cannot be opened.
+fn refused(error: disk::Error, path: &Path) -> Box<Failure> {
+    let kind = error.kind();
+    let failure = Box::<Failure>::from(error).detail("image", path.display().to_string());
+    match (failure.code, kind) {
+        (Some(Code::E0401), _) => {
+            failure.fix("say which format it is, if you know: -f vmdk, -f raw, …")
+        }
+        (_, disk::Kind::Denied) => {
+            failure.fix("if you trust the image and the file it names: --allow-backing PATH")
+        }
+        _ => failure,
+    }
+}
+
+/// Opens the file itself, and settles what is known of its format: what was said, else what the magic
+/// says, else raw where the name says so. A name in `.raw` claims that there is no magic.
+fn look(path: &Path, stated: Option<Format>) -> Result<(Arc<dyn ReadAt>, Declared)> {
     let shown = path.display().to_string();
     let cannot = |error: std::io::Error| {
         Failure::new(Code::E0508, format!("cannot read {shown}")).cause(error.to_string())
@@ -66,23 +117,15 @@ pub(super) fn open(path: &Path, stated: Option<Format>) -> Result<Box<dyn Image>
     if file.metadata().map_err(cannot)?.is_dir() {
         return Err(Failure::usage(format!("{shown} is a folder, not a disk image")));
     }
-    let bytes = Arc::new(FileBytes::new(file).map_err(cannot)?);
-    let refused = |error: disk::Error| Box::<Failure>::from(error).detail("image", &shown);
+    let bytes: Arc<dyn ReadAt> = Arc::new(FileBytes::new(file).map_err(cannot)?);
+    let found = || disk::detect(&*bytes).map_err(|error| refused(error, path));
     let declared = match stated {
         Some(format) => Declared::Stated(format),
         None if has_ending(path, "raw") => Declared::Claimed(Format::Raw),
-        None if has_ending(path, "img") && disk::detect(&*bytes).map_err(refused)?.is_none() => {
-            Declared::Claimed(Format::Raw)
-        }
+        None if has_ending(path, "img") && found()?.is_none() => Declared::Claimed(Format::Raw),
         None => Declared::Unknown,
     };
-    disk::open(bytes, declared).map_err(|error| {
-        let failure = refused(error);
-        if failure.code == Some(Code::E0401) {
-            return failure.fix("say which format it is, if you know: -f vmdk, -f raw, …");
-        }
-        failure
-    })
+    Ok((bytes, declared))
 }
 
 fn has_ending(path: &Path, ending: &str) -> bool {
@@ -121,7 +164,9 @@ mod tests {
         let try_open = |name: &str, bytes: &[u8], stated| {
             let path = folder.path().join(name);
             fs::write(&path, bytes).unwrap();
-            open(&path, stated).map(|image| image.format()).map_err(|failure| failure.code)
+            open_allowing(&path, stated, &[])
+                .map(|image| image.format())
+                .map_err(|failure| failure.code)
         };
         let mismatch = Err(Some(Code::E0401));
         for (name, bytes, stated, want) in [

@@ -21,7 +21,7 @@ use crate::{
 
 /// Plans a package.
 pub(super) fn run(args: &PlanArgs, session: &Session) -> Result<Report> {
-    let chosen = choices::of(&args.hardware, &args.policy)?;
+    let chosen = choices::of(&args.hardware, &args.packing, &args.policy)?;
     let target = match &args.to {
         Some(target) => facts(&choices::target(target)?)?,
         // No folder was named: its room is that of this one, and no name in it is taken.

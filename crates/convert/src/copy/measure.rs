@@ -4,7 +4,7 @@ use std::{io, sync::Arc};
 
 use disk::{Image, Progress, WriteAt};
 
-use super::{Settings, TargetOptions, write_image};
+use super::{Output, Settings, TargetOptions, write_image};
 use crate::Error;
 
 /// The length of a file that is not written.
@@ -29,7 +29,9 @@ pub fn measure(
     settings: Settings,
     progress: &dyn Progress,
 ) -> Result<Measured, Error> {
-    let done = write_image(image, Arc::new(Nowhere), options, settings, progress)?;
+    let capacity_bytes = image.capacity_bytes();
+    let output = Output { file: Arc::new(Nowhere), capacity_bytes, options };
+    let done = write_image(image, output, settings, progress)?;
     Ok(Measured { required_bytes: done.file_bytes, fully_allocated_bytes: done.file_bytes })
 }
 

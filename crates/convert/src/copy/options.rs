@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use disk::{Compression, Image, Progress, Target, WriteAt, qcow2, raw};
 
+use vm::DiskFormat;
+
 use super::{Settings, Summary, clone_image, copy_image};
 use crate::Error;
 
@@ -27,30 +29,91 @@ pub enum CloneFormat {
     Qcow2,
 }
 
-/// Writes an image as the options say, into an empty file. Nothing is synced.
+impl Default for TargetOptions {
+    fn default() -> Self {
+        Self::Qcow2(Compression::None)
+    }
+}
+
+impl TargetOptions {
+    /// The format that is written.
+    #[must_use]
+    pub const fn format(self) -> DiskFormat {
+        match self {
+            Self::Raw | Self::Clone(CloneFormat::Raw) => DiskFormat::Raw,
+            Self::Qcow2(_) | Self::Clone(CloneFormat::Qcow2) => DiskFormat::Qcow2,
+        }
+    }
+
+    /// The same format without anything of the source in it.
+    #[must_use]
+    pub const fn packed(self) -> Self {
+        match self {
+            Self::Clone(CloneFormat::Raw) => Self::Raw,
+            Self::Clone(CloneFormat::Qcow2) => Self::Qcow2(Compression::None),
+            other => other,
+        }
+    }
+
+    /// Starts an image in an empty file. A clone is started by [`clone_image`] alone, since it needs
+    /// its source.
+    ///
+    /// # Errors
+    /// The capacity is over the limit, the file takes no writes, or a clone was chosen.
+    pub fn create(
+        self,
+        file: Arc<dyn WriteAt>,
+        capacity_bytes: u64,
+    ) -> Result<Box<dyn Target>, Error> {
+        let target: Result<Box<dyn Target>, disk::Error> = match self {
+            Self::Raw => {
+                raw::Writer::create(file, capacity_bytes).map(|target| Box::new(target) as _)
+            }
+            Self::Qcow2(compression) => {
+                let options = qcow2::Options { compression };
+                qcow2::Writer::create_with(file, capacity_bytes, options)
+                    .map(|target| Box::new(target) as _)
+            }
+            Self::Clone(_) => {
+                let text = "the clone layout needs an image that can be read at any place";
+                return Err(Error::layout(text.to_owned()));
+            }
+        };
+        target.map_err(Error::target_image)
+    }
+}
+
+/// Where an image is written, and as what.
+#[derive(Clone)]
+pub struct Output {
+    /// An empty file.
+    pub file: Arc<dyn WriteAt>,
+    /// The virtual size of the written disk: that of the source, or more.
+    pub capacity_bytes: u64,
+    /// The format and the layout.
+    pub options: TargetOptions,
+}
+
+impl std::fmt::Debug for Output {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Output({:?}, {} bytes)", self.options, self.capacity_bytes)
+    }
+}
+
+/// Writes an image as the options say. Nothing is synced.
 ///
 /// # Errors
 /// As [`copy_image`] and [`clone_image`].
 pub fn write_image(
     image: &dyn Image,
-    file: Arc<dyn WriteAt>,
-    options: TargetOptions,
+    output: Output,
     settings: Settings,
     progress: &dyn Progress,
 ) -> Result<Summary, Error> {
-    let capacity_bytes = image.capacity_bytes();
-    let mut target: Box<dyn Target> = match options {
-        TargetOptions::Clone(format) => {
-            return clone_image(image, file, format, settings, progress);
-        }
-        TargetOptions::Raw => {
-            Box::new(raw::Writer::create(file, capacity_bytes).map_err(Error::target_image)?)
-        }
-        TargetOptions::Qcow2(compression) => {
-            let options = qcow2::Options { compression };
-            let target = qcow2::Writer::create_with(file, capacity_bytes, options);
-            Box::new(target.map_err(Error::target_image)?)
-        }
-    };
+    let Output { file, capacity_bytes, options } = output;
+    if let TargetOptions::Clone(format) = options {
+        return clone_image(image, file, format, settings, progress);
+    }
+    let mut target = options.create(file, capacity_bytes)?;
     copy_image(image, &mut *target, settings, progress)
 }

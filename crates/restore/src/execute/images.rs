@@ -3,8 +3,11 @@
 use std::{io::Read, sync::Arc, thread};
 
 use code::Code;
-use convert::{copy, digest};
-use disk::{Declared, Length, ReadAt, Target};
+use convert::{
+    copy::{self, TargetOptions},
+    digest,
+};
+use disk::{Declared, Length, ReadAt, Target, WriteAt};
 use ovf::{
     EntryName, Finding, Manifest,
     manifest::{Algorithm, Digest},
@@ -186,10 +189,10 @@ impl<'a, 'u> Images<'a, 'u> {
         let capacity_bytes = self.capacity(job, image.format(), image.capacity_bytes())?;
         self.begin(job, Some(capacity_bytes));
         self.warn(job, image.warnings());
-        let (mut target, partial) = self.target(job, capacity_bytes)?;
-        let done =
-            copy::copy_image(&*image, &mut *target, copy_settings(self.with), self.with.watch)
-                .map_err(|error| about(error, job.file))?;
+        let (file, partial) = self.partial(job)?;
+        let output = copy::Output { file, capacity_bytes, options: options(job.file) };
+        let done = copy::write_image(&*image, output, copy_settings(self.with), self.with.watch)
+            .map_err(|error| about(error, job.file))?;
         self.keep(job, capacity_bytes, done, partial);
         Ok(())
     }
@@ -270,25 +273,28 @@ impl<'a, 'u> Images<'a, 'u> {
         }
     }
 
+    /// Starts an image that is not copied from one that can be read at any place.
     fn target(
         &mut self,
         job: Job<'_>,
         capacity_bytes: u64,
     ) -> Result<(Box<dyn Target>, host::Partial), Error> {
+        let (file, partial) = self.partial(job)?;
+        let options = match options(job.file) {
+            // There is nothing to share with an empty disk.
+            options if job.file.image.is_none() => options.packed(),
+            options => options,
+        };
+        Ok((options.create(file, capacity_bytes)?, partial))
+    }
+
+    /// Opens a file under a name that it loses when everything is written.
+    fn partial(&mut self, job: Job<'_>) -> Result<(Arc<dyn WriteAt>, host::Partial), Error> {
         let partial = self.with.host.create_partial(&job.file.to)?;
         self.undo.partial(&partial.path);
         let wrap = |source| Error::io(format!("cannot open {}", partial.path.display()), source);
         let file = Arc::new(partial.file.try_clone().map_err(wrap)?);
-        let target: Result<Box<dyn Target>, disk::Error> = match job.file.role {
-            FileRole::Disk { format: DiskFormat::Qcow2, .. } => {
-                disk::qcow2::Writer::create(file, capacity_bytes)
-                    .map(|target| Box::new(target) as _)
-            }
-            FileRole::Disk { format: DiskFormat::Raw, .. } | FileRole::Medium => {
-                disk::raw::Writer::create(file, capacity_bytes).map(|target| Box::new(target) as _)
-            }
-        };
-        Ok((target.map_err(convert::Error::target_image)?, partial))
+        Ok((file, partial))
     }
 
     fn keep(
@@ -359,6 +365,14 @@ fn file_name(file: &FilePlan) -> String {
     file.member().map_or_else(|| file.to.display().to_string(), ToString::to_string)
 }
 
+/// What a file is written as; a medium is copied as it is.
+const fn options(file: &FilePlan) -> TargetOptions {
+    match file.role {
+        FileRole::Disk { output, .. } => output,
+        FileRole::Medium => TargetOptions::Raw,
+    }
+}
+
 /// An error of a copy, with the file that is at fault.
 fn about(error: convert::Error, file: &FilePlan) -> Error {
     let name = match error.kind() {
@@ -417,7 +431,9 @@ pub(super) fn look_back(
     let bytes =
         disk::FileBytes::new(written.partial.file.try_clone().map_err(wrap)?).map_err(wrap)?;
     let format = match file.role {
-        FileRole::Disk { format: DiskFormat::Qcow2, .. } => disk::Format::Qcow2,
+        FileRole::Disk { output, .. } if output.format() == DiskFormat::Qcow2 => {
+            disk::Format::Qcow2
+        }
         _ => disk::Format::Raw,
     };
     let image = disk::open(Arc::new(bytes), Declared::Stated(format))?;

@@ -133,7 +133,7 @@ pub(super) fn plan(
         let file = disk_file(inputs, source, place, row, findings)?;
         if let Some(disk) = machine.disks.get_mut(number) {
             disk.image.clone_from(&file.to);
-            disk.format = choices.format;
+            disk.format = choices.output.format();
             if let FileRole::Disk { stated_bytes: Some(bytes), .. } = file.role {
                 disk.capacity_bytes = disk.capacity_bytes.max(bytes);
             }
@@ -183,8 +183,9 @@ fn disk_file(
 ) -> Result<FilePlan, Error> {
     let Inputs { facts, images, choices } = inputs;
     let DiskId(number) = source.disk;
-    let format = choices.format;
-    let to = place.folder.join(format!("{}-disk{number}.{}", place.name.slug, format.as_str()));
+    let output = choices.output;
+    let ending = output.format().as_str();
+    let to = place.folder.join(format!("{}-disk{number}.{ending}", place.name.slug));
     let mut notes = Vec::new();
     let mut stated_bytes = source.capacity_bytes;
     let mut image = None;
@@ -211,7 +212,7 @@ fn disk_file(
         let noted = std::mem::replace(row, Row::kept("", "", "", ""));
         *row = notes.into_iter().fold(noted, Row::note);
     }
-    let role = FileRole::Disk { disk: source.disk, stated_bytes, format };
+    let role = FileRole::Disk { disk: source.disk, stated_bytes, output };
     Ok(FilePlan { image, href, to, role })
 }
 

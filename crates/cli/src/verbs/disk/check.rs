@@ -7,7 +7,7 @@ use vm::ByteSize;
 
 use super::ImageData;
 use crate::{
-    args::DiskInfoArgs,
+    args::DiskCheckArgs,
     failure::{Failure, Result},
     json::Message,
     progress::Gauge,
@@ -32,11 +32,11 @@ struct FaultData {
 }
 
 /// Checks an image; damage is exit 5, an image that cannot be opened 4.
-pub(crate) fn run(args: &DiskInfoArgs, gauge: &Gauge<'_>) -> Result<Report> {
-    let image = super::open(&args.image, args.format.format)?;
+pub(crate) fn run(args: &DiskCheckArgs, gauge: &Gauge<'_>) -> Result<Report> {
+    let image = super::open(&args.input)?;
     gauge.phase("check", None, Some(image.capacity_bytes()));
     let found = disk::check(&*image, gauge)?;
-    let name = args.image.display().to_string();
+    let name = args.input.image.display().to_string();
     let data = data(ImageData::of(&*image), &found);
     let text = text(&name, &data);
     let warnings = found.warnings.iter().map(|warning| Message::of_image(warning, &name));

@@ -22,8 +22,8 @@ struct Data {
 
 /// Compares two images; a difference is exit 5.
 pub(crate) fn run(args: &DiskCompareArgs, gauge: &Gauge<'_>) -> Result<Report> {
-    let a = super::open(&args.a, args.format_a)?;
-    let b = super::open(&args.b, args.format_b)?;
+    let a = super::open_allowing(&args.a, args.format_a, &args.gate.allow_backing)?;
+    let b = super::open_allowing(&args.b, args.format_b, &args.gate.allow_backing)?;
     let total_bytes = a.capacity_bytes().max(b.capacity_bytes());
     gauge.phase("compare", None, Some(total_bytes));
     let found = disk::compare(&*a, &*b, gauge)?;

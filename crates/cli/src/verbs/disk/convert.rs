@@ -1,17 +1,13 @@
 //! `disk convert`: the same guest bytes in another format.
 
-use std::{
-    io::{self, Write},
-    path::Path,
-    sync::Arc,
-};
+use std::{io, path::Path, sync::Arc, thread};
 
 use code::Code;
 use convert::copy;
-use disk::{Extent, Image, Progress as _, Target, Workbench};
+use disk::Image;
 use host::{Host as _, Partial};
 use serde::Serialize;
-use vm::{ByteSize, DiskFormat};
+use vm::ByteSize;
 
 use super::ImageData;
 use crate::{
@@ -24,14 +20,12 @@ use crate::{
     show,
 };
 
-/// Guest bytes that are decoded at a time for stdout.
-const CHUNK_BYTES: u64 = 1 << 20;
-
 #[derive(Debug, Serialize)]
 struct Data {
     image: ImageData,
     output: OutputData,
     data_bytes: u64,
+    source_digest: Option<DigestData>,
 }
 
 #[derive(Debug, Serialize)]
@@ -41,10 +35,17 @@ struct OutputData {
     file_bytes: u64,
 }
 
+#[derive(Debug, Serialize)]
+struct DigestData {
+    algorithm: &'static str,
+    value: String,
+}
+
 /// Converts one image; what fails leaves nothing behind.
 pub(crate) fn run(args: &DiskConvertArgs, session: &Session, gauge: &Gauge<'_>) -> Result<Report> {
     let to_stdout = args.out.as_os_str() == "-";
-    if to_stdout && args.output_format != OutputFormat::Raw {
+    let options = choices::output(&args.output)?;
+    if to_stdout && options != copy::TargetOptions::Raw {
         return Err(Failure::usage("-o - writes raw bytes").tip("add -O raw"));
     }
     if to_stdout {
@@ -52,38 +53,70 @@ pub(crate) fn run(args: &DiskConvertArgs, session: &Session, gauge: &Gauge<'_>) 
     } else if args.out.symlink_metadata().is_ok() {
         return Err(Failure::new(Code::E0509, format!("{} exists already", args.out.display())));
     }
-    let image = super::open(&args.image, args.format.format)?;
-    let format = choices::format(args.output_format);
-    gauge.phase("convert", None, Some(image.capacity_bytes()));
-    let done = if to_stdout {
-        pour(&*image, &mut io::stdout().lock(), gauge)?
-    } else {
-        write(&*image, args, session, gauge)?
+    let image = match &args.snapshot {
+        Some(name) => super::open_snapshot(&args.input, name)?,
+        None => super::open(&args.input)?,
     };
+    gauge.phase("convert", None, Some(image.capacity_bytes()));
+    let (done, source_digest) = hashed(&*image, args, gauge, || {
+        if to_stdout { pour(&*image, args, gauge) } else { write(&*image, args, session, gauge) }
+    })?;
     let data = Data {
         image: ImageData::of(&*image),
         output: OutputData {
             path: args.out.display().to_string(),
-            format: format.as_str(),
+            format: match args.output.output_format {
+                OutputFormat::Qcow2 => "qcow2",
+                OutputFormat::Raw => "raw",
+            },
             file_bytes: done.file_bytes,
         },
         data_bytes: done.data_bytes,
+        source_digest,
     };
-    let text = if to_stdout { String::new() } else { text(&args.image, &data) };
-    Ok(Report::new(text, &data).warnings(super::warnings(&*image, &args.image)))
+    let text = if to_stdout { String::new() } else { text(&args.input.image, &data) };
+    Ok(Report::new(text, &data).warnings(super::warnings(&*image, &args.input.image)))
 }
 
 fn text(image: &Path, data: &Data) -> String {
-    format!(
-        "Converted {} ({}) to {} ({}): {}, {} with content, file {}\n",
-        show::clean(&image.display().to_string()),
+    let image = show::clean(&image.display().to_string());
+    let mut text = format!(
+        "Converted {image} ({}) to {} ({}): {}, {} with content, file {}\n",
         data.image.name(),
         show::clean(&data.output.path),
         data.output.format,
         ByteSize(data.image.capacity_bytes),
         ByteSize(data.data_bytes),
         ByteSize(data.output.file_bytes),
-    )
+    );
+    if let Some(digest) = &data.source_digest {
+        text += &format!("{} {}  {image}\n", digest.algorithm, digest.value);
+    }
+    text
+}
+
+/// Converts, and hashes the source file on a thread of its own where that was asked for.
+fn hashed(
+    image: &dyn Image,
+    args: &DiskConvertArgs,
+    gauge: &Gauge<'_>,
+    convert: impl FnOnce() -> Result<copy::Summary>,
+) -> Result<(copy::Summary, Option<DigestData>)> {
+    let Some(choice) = args.digest else { return Ok((convert()?, None)) };
+    let algorithm = choices::digest(choice);
+    thread::scope(|scope| {
+        let hashing =
+            scope.spawn(|| convert::digest::digest(&**image.bytes(), &[algorithm], gauge));
+        let done = convert()?;
+        let digests = hashing
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("the hashing thread failed")))
+            .map_err(convert::Error::reading)?;
+        let digest = digests
+            .first()
+            .map(|digest| DigestData { algorithm: algorithm.as_str(), value: digest.to_string() });
+        Ok((done, digest))
+    })
 }
 
 /// Writes a file under a name of its own, which it loses when it is complete and on disk.
@@ -110,48 +143,25 @@ fn fill(
     args: &DiskConvertArgs,
     gauge: &Gauge<'_>,
 ) -> Result<copy::Summary> {
-    let file = partial.file.try_clone().map_err(convert::Error::reading)?;
-    let capacity_bytes = image.capacity_bytes();
-    let mut target: Box<dyn Target> = match choices::format(args.output_format) {
-        DiskFormat::Qcow2 => Box::new(
-            disk::qcow2::Writer::create(Arc::new(file), capacity_bytes)
-                .map_err(convert::Error::target_image)?,
-        ),
-        DiskFormat::Raw => Box::new(
-            disk::raw::Writer::create(Arc::new(file), capacity_bytes)
-                .map_err(convert::Error::target_image)?,
-        ),
-    };
-    let settings = copy::Settings { workers: choices::workers(args.jobs) };
-    Ok(copy::copy_image(image, &mut *target, settings, gauge)?)
+    let file = Arc::new(partial.file.try_clone().map_err(convert::Error::reading)?);
+    let options = choices::output(&args.output)?;
+    let output = copy::Output { file, capacity_bytes: image.capacity_bytes(), options };
+    Ok(copy::write_image(image, output, settings(args), gauge)?)
 }
 
 /// Writes every guest byte, zeros too, front to end.
-fn pour(image: &dyn Image, out: &mut dyn Write, gauge: &Gauge<'_>) -> Result<copy::Summary> {
-    let mut done = copy::Summary::default();
-    let (mut bench, mut chunk) = (Workbench::new(), Vec::new());
-    for extent in image.extents() {
-        let mut rest: Option<Extent> = Some(extent?);
-        while let Some(extent) = rest {
-            if gauge.stopped() {
-                return Err(convert::Error::stopped().into());
-            }
-            let (part, behind) = extent.split(CHUNK_BYTES);
-            rest = behind;
-            chunk.resize(usize::try_from(part.len_bytes).unwrap_or(usize::MAX), 0);
-            image.read_extent(&part, &mut bench, &mut chunk)?;
-            match out.write_all(&chunk) {
-                // The reader has seen enough.
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(done),
-                other => other.map_err(|error| {
-                    Failure::new(Code::E0508, "cannot write to standard output")
-                        .cause(error.to_string())
-                })?,
-            }
-            done.file_bytes += part.len_bytes;
-            gauge.advance(part.len_bytes);
+fn pour(image: &dyn Image, args: &DiskConvertArgs, gauge: &Gauge<'_>) -> Result<copy::Summary> {
+    match copy::copy_out(image, &mut io::stdout(), settings(args), gauge) {
+        // The reader has seen enough.
+        Err(error) if error.is_broken_pipe() => Ok(copy::Summary::default()),
+        Err(error) if error.kind() == convert::Kind::Target => {
+            Err(Failure::new(Code::E0508, "cannot write to standard output")
+                .cause(error.to_string()))
         }
+        other => Ok(other?),
     }
-    done.data_bytes = done.file_bytes;
-    Ok(done)
+}
+
+fn settings(args: &DiskConvertArgs) -> copy::Settings {
+    copy::Settings { workers: choices::workers(args.output.jobs) }
 }
