@@ -255,13 +255,6 @@ pub(crate) mod tests {
             found.copied().ok_or_else(|| Error::malformed("damaged"))
         }
 
-        fn depth(&self, file: u32) -> u32 {
-            match file.checked_sub(self.child_files()) {
-                None => self.child.depth(file),
-                Some(file) => self.parent.depth(file).saturating_add(1),
-            }
-        }
-
         fn bytes(&self) -> &Arc<dyn ReadAt> {
             &self.bytes
         }

@@ -13,8 +13,8 @@ use convert::{
     copy::{Settings, copy_image, copy_stream},
 };
 use disk::{
-    CLUSTER_BYTES, Codec, Declared, Extent, ExtentKind, Extents, Format, Image, Info, Piece,
-    Progress, Sequential, Target, Unheard, Workbench, WriteAt, qcow2, raw,
+    CLUSTER_BYTES, Codec, Declared, Extent, ExtentKind, Extents, Format, Image, Info, Length,
+    Piece, Progress, ReadAt, Sequential, Target, Unheard, Workbench, WriteAt, qcow2, raw,
 };
 use testkit::{MIB, content, stream_optimized};
 
@@ -114,7 +114,8 @@ fn a_pipe_gives_the_same_bytes_as_a_file() {
     let packed = stream_optimized(&want, "a.vmdk");
     let len = packed.len() as u64;
     let reader = Box::new(io::Cursor::new(packed));
-    let mut stream = disk::open_stream(reader, len, Declared::Claimed(Format::Vmdk)).unwrap();
+    let mut stream =
+        disk::open_stream(reader, Length::Known(len), Declared::Claimed(Format::Vmdk)).unwrap();
     let file = Arc::new(Memory::default());
     let mut target =
         qcow2::Writer::create(Arc::clone(&file) as _, stream.capacity_bytes()).unwrap();
@@ -220,9 +221,17 @@ impl Image for Large {
     fn extents(&self) -> Extents<'_> {
         let starts = (0..self.info.capacity_bytes).step_by(self.cluster_bytes as usize);
         let kind = ExtentKind::Stored { codec: Codec::Deflate, offset_bytes: 0, len_bytes: 1 };
-        Box::new(starts.map(move |start_bytes| {
-            Ok(Extent { start_bytes, len_bytes: self.cluster_bytes, kind })
-        }))
+        Box::new(
+            starts.map(move |start_bytes| Ok(Extent::new(start_bytes, self.cluster_bytes, kind))),
+        )
+    }
+
+    fn extent_at(&self, _: u64) -> disk::Result<Extent> {
+        unreachable!("a copy reads the extents in order")
+    }
+
+    fn bytes(&self) -> &Arc<dyn ReadAt> {
+        unreachable!("a copy that is no clone asks for decoded bytes")
     }
 
     #[expect(clippy::panic_in_result_fn, reason = "this decoder is made to have a defect")]
@@ -243,7 +252,7 @@ impl Image for Large {
         Ok(())
     }
 
-    fn metadata(&self) -> Box<dyn Iterator<Item = Range<u64>> + '_> {
+    fn metadata(&self) -> Box<dyn Iterator<Item = (u32, Range<u64>)> + '_> {
         Box::new(std::iter::empty())
     }
 }
@@ -302,7 +311,8 @@ impl Sequential for Runs {
         let Some((start_bytes, len_bytes)) = self.runs.pop_front() else { return Ok(false) };
         let bytes = vec![(start_bytes / 512 + 1) as u8; len_bytes as usize];
         let reader = Box::new(io::Cursor::new(bytes));
-        disk::open_stream(reader, len_bytes, Declared::Stated(Format::Raw))?.next(piece)?;
+        disk::open_stream(reader, Length::Known(len_bytes), Declared::Stated(Format::Raw))?
+            .next(piece)?;
         piece.start_bytes = start_bytes;
         Ok(piece.len_bytes == len_bytes)
     }

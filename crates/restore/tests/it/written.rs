@@ -81,7 +81,7 @@ fn raw_output_is_the_guests_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
     let mut source = ova(folder.path(), &Package::small("web", 2 * MIB).ova()).unwrap();
-    let choices = Choices { format: DiskFormat::Raw, ..Choices::default() };
+    let choices = Choices { output: convert::copy::TargetOptions::Raw, ..Choices::default() };
     convert(&mut *source, &out, &choices, &Dir::new("1"), &Quiet::default()).unwrap();
     assert_eq!(fs::read(out.join("web-disk0.raw")).unwrap(), content(2 * MIB));
 }
