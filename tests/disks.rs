@@ -83,3 +83,76 @@ fn a_file_that_is_there_stays() {
     assert!(run.stderr.starts_with("error[E0509]: a.qcow2 exists already\n"), "{run:?}");
     assert_eq!(bench.read("a.qcow2"), b"mine");
 }
+
+#[test]
+fn every_way_of_compressing_is_measured_to_the_byte_and_gives_the_same_guest_bytes() {
+    let bench = Bench::new();
+    for flags in ["", "--compress", "--compress=zlib-compat", "--compress=zstd:1", "--layout clone"]
+    {
+        let out = bench.path("a.qcow2");
+        let measured = bench.shell(&format!("relift disk measure disk.vmdk {flags} --json"));
+        let run = bench.shell(&format!("relift disk convert disk.vmdk {flags} -o a.qcow2"));
+        assert_eq!((measured.code, run.code), (Some(0), Some(0)), "{measured:?} {run:?}");
+        let length = std::fs::metadata(&out).unwrap().len();
+        assert_eq!(measured.json()["data"]["required_bytes"], length, "{flags}");
+        let full = measured.json()["data"]["fully_allocated_bytes"].as_u64().unwrap();
+        assert!(full > MIB, "{flags}: {full}");
+        let same = bench.run(["disk", "compare", "disk.vmdk", "a.qcow2"]);
+        assert_eq!(same.code, Some(0), "{flags}: {same:?}");
+        std::fs::remove_file(out).unwrap();
+    }
+}
+
+#[test]
+fn a_raw_image_is_as_long_as_the_disk() {
+    let bench = Bench::new();
+    let run = bench.run(["disk", "measure", "disk.vmdk", "-O", "raw", "--json"]);
+    assert_eq!(run.json()["data"]["required_bytes"], MIB, "{run:?}");
+}
+
+#[test]
+fn what_cannot_be_written_so_is_said_before_anything_is_read() {
+    let bench = Bench::new();
+    for flags in [
+        "-O raw --compress",
+        "--compress --layout clone",
+        "--compress=zstd:99",
+        "--compress=lzma",
+        "--layout sparse",
+    ] {
+        let run = bench.shell(&format!("relift disk convert disk.vmdk {flags} -o x"));
+        assert_eq!(run.code, Some(2), "{flags}: {run:?}");
+    }
+    assert_eq!(bench.files(""), ["disk.vmdk", "fixtures/demo.ova"]);
+}
+
+#[test]
+fn the_source_is_hashed_in_the_same_run() {
+    let bench = Bench::new();
+    let line = "relift disk convert disk.vmdk --digest sha256 -o a.qcow2 | tail -n 1";
+    let printed = bench.shell(line);
+    let wanted = bench.shell("sha256sum disk.vmdk");
+    assert_eq!(printed.stdout, format!("sha256 {}", wanted.stdout), "{printed:?}");
+    let run = bench.shell("relift disk convert disk.vmdk --digest sha1 -o b.qcow2 --json");
+    let digest = &run.json()["data"]["source_digest"];
+    let wanted = bench.shell("sha1sum disk.vmdk");
+    let value = digest["value"].as_str().unwrap();
+    assert!(wanted.stdout.starts_with(value) && value.len() == 40, "{run:?}");
+}
+
+#[test]
+fn the_map_lists_every_run_of_the_disk_once() {
+    let bench = Bench::new();
+    let run = bench.run(["disk", "map", "disk.vmdk", "--json"]);
+    let rows = run.json()["data"].as_array().unwrap().clone();
+    let mut end = 0;
+    for row in &rows {
+        assert_eq!(row["start"], end, "{rows:?}");
+        end += row["length"].as_u64().unwrap();
+        assert_eq!((&row["depth"], &row["data"]), (&0.into(), &row["compressed"]), "{row}");
+    }
+    assert_eq!(end, MIB);
+    let text = bench.run(["disk", "map", "disk.vmdk"]).stdout;
+    assert!(text.starts_with("VMDK streamOptimized, 1048576 bytes, "), "{text}");
+    assert_eq!(text.lines().count(), rows.len() + 3, "{text}");
+}

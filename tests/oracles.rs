@@ -90,3 +90,22 @@ fn the_demo_machine_boots() {
     machine.wait().unwrap();
     assert!(printed().contains(BOOTED), "{:?}", printed());
 }
+
+#[test]
+fn qemu_img_maps_the_same_runs() {
+    let bench = Bench::new();
+    let run = bench.run(["disk", "convert", "disk.vmdk", "-o", "a.qcow2"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let disk = bench.path("a.qcow2");
+    let words = ["map".as_ref(), "--output=json".as_ref(), disk.as_os_str()];
+    let Some(theirs) = oracle("qemu-img", words) else { return };
+    let theirs: serde_json::Value = serde_json::from_slice(&theirs.stdout).unwrap();
+    let ours = bench.run(["disk", "map", "a.qcow2", "--json"]).json();
+    // A program that is newer may say more of each run.
+    let facts = |rows: &serde_json::Value| -> Vec<Vec<serde_json::Value>> {
+        let names = ["start", "length", "depth", "present", "zero", "data", "offset"];
+        let rows = rows.as_array().unwrap().iter();
+        rows.map(|row| names.iter().map(|name| row[name].clone()).collect()).collect()
+    };
+    assert_eq!(facts(&ours["data"]), facts(&theirs));
+}
