@@ -84,28 +84,61 @@ pub enum Declared {
 ///
 /// When the bytes cannot be read, or when the magic numbers of two formats are found.
 pub fn detect(bytes: &dyn ReadAt) -> Result<Option<Format>> {
-    let start = head(bytes)?;
-    let mut found = front_magic(&start).into_iter().chain(vhd_footer(bytes)?);
-    match (found.next(), found.next()) {
-        (Some(one), Some(two)) if one != two => {
-            Err(Error::new(Kind::Mismatch, Failure::TwoFormats(one, two)))
-        }
-        (one, _) => Ok(one),
+    find(bytes)?.only()
+}
+
+/// The formats whose magic numbers an image has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// By the first bytes.
+    front: Option<Format>,
+    /// By the last bytes: a VHD has a footer.
+    back: Option<Format>,
+}
+
+impl Found {
+    /// What the first bytes alone say.
+    pub(crate) fn in_front(head: &[u8]) -> Self {
+        Self { front: front_magic(head), back: None }
     }
+
+    fn has(self, format: Format) -> bool {
+        self.front == Some(format) || self.back == Some(format)
+    }
+
+    /// The one format, if there is any; two are an error.
+    fn only(self) -> Result<Option<Format>> {
+        match (self.front, self.back) {
+            (Some(one), Some(two)) if one != two => {
+                Err(Error::new(Kind::Mismatch, Failure::TwoFormats(one, two)))
+            }
+            (front, back) => Ok(front.or(back)),
+        }
+    }
+}
+
+/// Looks for every magic number.
+pub(crate) fn find(bytes: &dyn ReadAt) -> Result<Found> {
+    Ok(Found { front: front_magic(&head(bytes)?), back: vhd_footer(bytes)? })
 }
 
 /// Settles the format of an image: what was said and what its magic says must agree.
 ///
-/// `found` looks for the magic; a disk that is stated to be raw is never probed.
-pub(crate) fn settle(
-    declared: Declared,
-    found: impl FnOnce() -> Result<Option<Format>>,
-) -> Result<Format> {
+/// `found` looks for the magic; a disk that is stated to be raw is never probed. A disk that is
+/// stated to be what one magic says may have the magic of another format, too: a cluster at the end of
+/// the file can hold whatever the guest wrote.
+pub(crate) fn settle(declared: Declared, found: impl FnOnce() -> Result<Found>) -> Result<Format> {
     if declared == Declared::Stated(Format::Raw) {
         return Ok(Format::Raw);
     }
+    let found = found()?;
+    if let Declared::Stated(said) = declared
+        && found.has(said)
+    {
+        return Ok(said);
+    }
     let mismatch = |failure| Err(Error::new(Kind::Mismatch, failure));
-    match (declared, found()?) {
+    match (declared, found.only()?) {
         (Declared::Stated(said) | Declared::Claimed(said), Some(found)) => {
             if said == found {
                 Ok(said)
@@ -230,9 +263,21 @@ mod tests {
     }
 
     #[test]
+    fn what_a_person_states_settles_which_of_two_magic_numbers_counts() {
+        let mut bytes = with(0, b"QFI\xfb");
+        bytes[4096 - 512..4096 - 504].copy_from_slice(b"conectix");
+        for said in [Format::Qcow2, Format::Vhd] {
+            assert_eq!(settle(Declared::Stated(said), || find(&bytes)).unwrap(), said);
+            assert!(settle(Declared::Claimed(said), || find(&bytes)).is_err());
+        }
+        let error = settle(Declared::Stated(Format::Vdi), || find(&bytes)).unwrap_err();
+        assert_eq!(error.to_string(), "two disk formats match the image: qcow2 and vhd");
+    }
+
+    #[test]
     fn what_is_said_and_the_magic_must_agree() {
         use Declared::{Claimed, Stated, Unknown};
-        let settle = |bytes: &Vec<u8>, declared| settle(declared, || detect(bytes));
+        let settle = |bytes: &Vec<u8>, declared| settle(declared, || find(bytes));
         let qcow2 = with(0, b"QFI\xfb");
         let nothing = vec![0; 4096];
         assert_eq!(settle(&qcow2, Stated(Format::Raw)).unwrap(), Format::Raw);

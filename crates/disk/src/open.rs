@@ -41,7 +41,7 @@ pub(crate) fn open_in(
     bytes: Arc<dyn ReadAt>,
     declared: Declared,
 ) -> Result<Box<dyn Image>> {
-    match format::settle(declared, || format::detect(&*bytes))? {
+    match format::settle(declared, || format::find(&*bytes))? {
         Format::Raw => Ok(Box::new(raw::Reader::open(bytes)?)),
         Format::Vmdk => vmdk::open(bytes, opening),
         Format::Qcow2 => qcow2::open(bytes, opening),
@@ -71,7 +71,7 @@ pub fn open_stream<'a>(
         Length::Unknown => format::HEAD_BYTES as u64,
     };
     reader.by_ref().take(most).read_to_end(&mut head)?;
-    let format = format::settle(declared, || Ok(format::front_magic(&head)))?;
+    let format = format::settle(declared, || Ok(format::Found::in_front(&head)))?;
     let input = Forward::new(Box::new(Cursor::new(head).chain(reader)), length);
     match format {
         Format::Raw if length == Length::Unknown => Err(Error::unsupported(Failure::NeedsLength)),

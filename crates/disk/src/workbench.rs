@@ -20,7 +20,7 @@ impl Workbench {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            inflater: Inflater(Decompressor::new()),
+            inflater: Inflater::new(),
             record: Vec::new(),
             grain: Vec::new(),
             whole: Vec::new(),
@@ -42,7 +42,11 @@ impl std::fmt::Debug for Workbench {
 }
 
 /// Inflates one grain or cluster at a time, never into more room than it is given.
-pub(crate) struct Inflater(Decompressor);
+pub(crate) struct Inflater {
+    deflate: Decompressor,
+    /// Made when the first zstd frame comes.
+    zstd: Option<zstd::bulk::Decompressor<'static>>,
+}
 
 /// Why a compressed grain cannot be inflated.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,6 +59,10 @@ pub(crate) enum InflateError {
     Checksum { said: u32, found: u32 },
     #[error("the deflate stream is damaged")]
     Damaged,
+    #[error("it is no whole zstd frame")]
+    Frame,
+    #[error("the zstd frame is damaged, or inflates to more than {0} bytes")]
+    FrameDamaged(usize),
     #[error("it inflates to more than {0} bytes")]
     Over(usize),
     #[error("it inflates to {found} bytes, not to {wanted}")]
@@ -68,6 +76,10 @@ const ZLIB_HEADER_BYTES: usize = 2;
 const ZLIB_TRAILER_BYTES: usize = 4;
 
 impl Inflater {
+    fn new() -> Self {
+        Self { deflate: Decompressor::new(), zstd: None }
+    }
+
     /// Inflates a zlib stream into the front of `out` and says how many bytes came out.
     pub(crate) fn zlib(&mut self, stream: &[u8], out: &mut [u8]) -> Result<usize, InflateError> {
         let header = stream.first_chunk().ok_or(InflateError::Short(stream.len()))?;
@@ -77,7 +89,7 @@ impl Inflater {
         if !deflate || dictionary || !header.is_multiple_of(31) {
             return Err(InflateError::Header(header));
         }
-        match self.0.zlib_decompress(stream, out) {
+        match self.deflate.zlib_decompress(stream, out) {
             Ok(found) => Ok(found),
             Err(DecompressionError::InsufficientSpace) => Err(InflateError::Over(out.len())),
             Err(DecompressionError::BadData) => Err(self.diagnose(stream, out)),
@@ -86,7 +98,7 @@ impl Inflater {
 
     /// Inflates a bare deflate stream into the front of `out` and says how many bytes came out.
     pub(crate) fn deflate(&mut self, stream: &[u8], out: &mut [u8]) -> Result<usize, InflateError> {
-        self.0.deflate_decompress(stream, out).map_err(|error| match error {
+        self.deflate.deflate_decompress(stream, out).map_err(|error| match error {
             DecompressionError::InsufficientSpace => InflateError::Over(out.len()),
             DecompressionError::BadData => InflateError::Damaged,
         })
@@ -111,6 +123,22 @@ impl Inflater {
                 let filled = done.is_ok() && tolerant.total_out() == wanted as u64;
                 if filled { Ok(()) } else { Err(error) }
             }
+        }
+    }
+
+    /// Inflates the zstd frame at the front of `stream`, which fills `out` exactly.
+    ///
+    /// What lies behind the frame is not looked at. The output is the only window: a frame that asks
+    /// for a larger one gets no memory for it.
+    pub(crate) fn zstd_exact(&mut self, stream: &[u8], out: &mut [u8]) -> Result<(), InflateError> {
+        let wanted = out.len();
+        let frame = zstd::zstd_safe::find_frame_compressed_size(stream).ok();
+        let frame = frame.and_then(|len| stream.get(..len)).ok_or(InflateError::Frame)?;
+        let zstd = self.zstd.get_or_insert_with(zstd::bulk::Decompressor::default);
+        match zstd.decompress_to_buffer(frame, out) {
+            Ok(found) if found == wanted => Ok(()),
+            Ok(found) => Err(InflateError::Length { found, wanted }),
+            Err(_) => Err(InflateError::FrameDamaged(wanted)),
         }
     }
 
@@ -177,6 +205,36 @@ mod tests {
             assert_eq!(inflater.zlib(&stream, &mut out).unwrap_err().to_string(), want);
         }
         assert_eq!(inflater.zlib(&zlib(&[7; 10]), &mut out), Ok(10));
+    }
+
+    #[test]
+    fn reads_one_zstd_frame_that_fills_the_cluster() {
+        let mut inflater = Workbench::new().inflater;
+        let mut out = [0; 1000];
+        let frame = |len: usize| zstd::bulk::compress(&vec![7; len], 3).unwrap();
+        let mut good = frame(1000);
+        let len = good.len();
+        // Neighbours lie behind it, or what the sector held before.
+        good.extend_from_slice(b"not zstd");
+        assert_eq!(inflater.zstd_exact(&good, &mut out), Ok(()));
+        assert_eq!(out, [7; 1000]);
+        let two = [frame(500), frame(500)].concat();
+        let over = InflateError::FrameDamaged(1000);
+        for (stream, want) in [
+            (two, InflateError::Length { found: 500, wanted: 1000 }),
+            (frame(999), InflateError::Length { found: 999, wanted: 1000 }),
+            (frame(1001), over),
+            (
+                b"\x50\x2a\x4d\x18\x04\0\0\0skip".to_vec(),
+                InflateError::Length { found: 0, wanted: 1000 },
+            ),
+            (b"no frame at all".to_vec(), InflateError::Frame),
+        ] {
+            assert_eq!(inflater.zstd_exact(&stream, &mut out), Err(want));
+        }
+        for cut in 0..len {
+            assert_eq!(inflater.zstd_exact(&good[..cut], &mut out), Err(InflateError::Frame));
+        }
     }
 
     #[test]
