@@ -10,9 +10,26 @@ pub const CLUSTER_BYTES: u64 = 64 << 10;
 /// [`CLUSTER_BYTES`] as the length of a buffer.
 pub(crate) const CLUSTER_LEN: usize = 64 << 10;
 
+/// A cluster that is in the file already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// As the guest sees it.
+    Plain {
+        /// The byte of the file that it starts at; a multiple of [`CLUSTER_BYTES`].
+        offset_bytes: u64,
+    },
+    /// As a compressed stream that may be followed by other bytes.
+    Stored {
+        /// The byte of the file that the stream starts at.
+        offset_bytes: u64,
+        /// The length of the stream.
+        len_bytes: u64,
+    },
+}
+
 /// A target without compressed clusters was given one.
 #[derive(Debug, thiserror::Error)]
-#[error("cluster {0} is compressed, the image that is written has no such clusters")]
+#[error("cluster {0} is compressed or elsewhere, which the written image does not allow")]
 struct NoStreams(u64);
 
 /// Bytes that can be written, and read back, at any place, from many threads at once.
@@ -95,6 +112,16 @@ pub trait Target: Send {
     /// As [`place`](Self::place); of kind [`Unsupported`](crate::Kind::Unsupported) when the target
     /// has no compressed clusters.
     fn place_stored(&mut self, cluster: u64, _len_bytes: usize) -> Result<u64> {
+        Err(Error::unsupported(NoStreams(cluster)))
+    }
+
+    /// Says that guest cluster `cluster` is what the file holds at a place already, as when it was
+    /// copied there with others.
+    ///
+    /// # Errors
+    ///
+    /// As [`place_stored`](Self::place_stored).
+    fn keep(&mut self, cluster: u64, _kept: Kept) -> Result<()> {
         Err(Error::unsupported(NoStreams(cluster)))
     }
 

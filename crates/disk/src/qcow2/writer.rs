@@ -1,23 +1,35 @@
-//! A plain qcow2 image that is written.
+//! A qcow2 image that is written.
+//!
+//! ```text
+//! place, place_stored, keep --> L2 tables (a window of them in memory) --> L1 table
+//!           \--> clusters of the file, one behind the other --> refcount blocks (a window) --> table
+//! ```
 
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
     Compression, Error, Result,
     error::{Failure, Kind, MAX_CAPACITY_BYTES},
-    fields::be64,
+    fields::{be64, buffer_len},
     qcow2::header::{COPIED, MAGIC},
-    target::{CLUSTER_BYTES, CLUSTER_LEN, Target, WriteAt},
+    target::{CLUSTER_BYTES, CLUSTER_LEN, Kept, Target, WriteAt},
 };
+use clusters::{Clusters, RefcountTable, refcount_clusters};
+use streams::{Streams, descriptor};
+use tables::Tables;
+
+mod clusters;
+mod streams;
+mod tables;
 
 /// The entries of an L2 table.
 const L2_ENTRIES: u64 = CLUSTER_BYTES / 8;
 
-/// The clusters that one refcount block counts, at 16 bits each.
-const BLOCK_ENTRIES: u64 = CLUSTER_BYTES / 2;
+/// An L2 entry whose cluster is compressed.
+const COMPRESSED: u64 = 1 << 62;
 
-/// The L2 tables that stay in memory: 4 MiB, which describe 32 GiB.
-const CACHED_TABLES: usize = 64;
+/// The incompatible feature that says: clusters are not compressed with zlib.
+const OTHER_COMPRESSION: u64 = 1 << 3;
 
 /// What a qcow2 image that is written is to be like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,34 +38,35 @@ pub struct Options {
     pub compression: Compression,
 }
 
-/// A plain qcow2 image (version 3, 64 KiB clusters) that is being written.
+/// A qcow2 image (version 3, 64 KiB clusters, refcounts of 16 bits) that is being written.
 ///
-/// Clusters are taken one behind the other: each guest cluster where it is placed, each L2 table
-/// when its first cluster is. So every cluster of the file has exactly one reference, and the
-/// reference counts need no memory. L2 tables leave memory when others are touched, and come back.
+/// Clusters of the file are taken one behind the other: for each guest cluster where it is placed,
+/// for each table when its first entry is. Compressed clusters lie back to back. Tables leave memory
+/// when others are touched, and come back, so memory does not grow with the capacity.
 pub struct Writer {
     file: Arc<dyn WriteAt>,
     capacity_bytes: u64,
-    /// The first cluster of the file that is not in use.
-    next: u64,
-    /// The entries of the L1 table.
-    l1: Vec<u64>,
-    /// L2 tables in memory, the one that was used last at the back.
-    tables: VecDeque<L2Table>,
-}
-
-/// An L2 table in memory, as it is written.
-struct L2Table {
-    number: usize,
-    bytes: Vec<u8>,
+    compression: Compression,
+    clusters: Clusters,
+    streams: Streams,
+    l2: Tables,
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("cluster {0} is placed twice")]
-struct PlacedTwice(u64);
+enum PlaceError {
+    #[error("cluster {0} is placed twice")]
+    Twice(u64),
+    #[error("the stream of cluster {0} has {1} bytes, 1 to 65024 are stored")]
+    StreamLength(u64, u64),
+    #[error("cluster {cluster} is kept at byte {offset_bytes}, which is not in the bytes kept")]
+    NotKept { cluster: u64, offset_bytes: u64 },
+}
+
+/// The longest stream that is stored: one sector less than a cluster.
+const MAX_STREAM_BYTES: u64 = CLUSTER_BYTES - 512;
 
 impl Writer {
-    /// Starts an image in an empty file. A capacity that is no multiple of 512 is rounded up.
+    /// Starts a plain image in an empty file. A capacity that is no multiple of 512 is rounded up.
     ///
     /// # Errors
     ///
@@ -66,108 +79,82 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// As [`create`](Self::create); also when a level of zstd is none.
+    /// As [`create`](Self::create).
     pub fn create_with(
         file: Arc<dyn WriteAt>,
         capacity_bytes: u64,
-        _options: Options,
+        options: Options,
     ) -> Result<Self> {
         if capacity_bytes > MAX_CAPACITY_BYTES {
             return Err(Error::new(Kind::Limit, Failure::Capacity(capacity_bytes)));
         }
-        let capacity_bytes = capacity_bytes.next_multiple_of(512);
-        let tables = capacity_bytes.div_ceil(CLUSTER_BYTES).div_ceil(L2_ENTRIES);
-        let l1 = vec![0; crate::fields::buffer_len(tables)];
-        Ok(Self { file, capacity_bytes, next: 1, l1, tables: VecDeque::new() })
-    }
-
-    /// Takes the next cluster and gives its offset in bytes.
-    fn take_cluster(&mut self) -> u64 {
-        let offset = self.next.saturating_mul(CLUSTER_BYTES);
-        self.next = self.next.saturating_add(1);
-        offset
-    }
-
-    /// Brings L2 table `number` into memory, and to the back.
-    fn touch(&mut self, number: usize) -> Result<()> {
-        if self.tables.back().is_some_and(|table| table.number == number) {
-            return Ok(());
-        }
-        let cached = self.tables.iter().position(|table| table.number == number);
-        let table = match cached.and_then(|cached| self.tables.remove(cached)) {
-            Some(table) => table,
-            None => self.load(number)?,
-        };
-        self.tables.push_back(table);
-        Ok(())
-    }
-
-    /// Makes or reads back a table that is not in memory.
-    fn load(&mut self, number: usize) -> Result<L2Table> {
-        let mut bytes = vec![0; CLUSTER_LEN];
-        if self.tables.len() >= CACHED_TABLES
-            && let Some(oldest) = self.tables.pop_front()
-        {
-            self.write_table(&oldest)?;
-        }
-        match self.l1.get(number).copied() {
-            Some(entry) if entry != 0 => {
-                self.file.read_exact_at(&mut bytes, entry & !COPIED)?;
-            }
-            _ => {
-                let offset = self.take_cluster();
-                if let Some(entry) = self.l1.get_mut(number) {
-                    *entry = offset | COPIED;
-                }
-            }
-        }
-        Ok(L2Table { number, bytes })
-    }
-
-    fn write_table(&self, table: &L2Table) -> Result<()> {
-        let entry = self.l1.get(table.number).copied().unwrap_or_default();
-        Ok(self.file.write_all_at(&table.bytes, entry & !COPIED)?)
-    }
-
-    fn write_l1(&mut self) -> Result<L1Place> {
-        let offset_bytes = self.next.saturating_mul(CLUSTER_BYTES);
-        let mut bytes: Vec<u8> = self.l1.iter().flat_map(|entry| entry.to_be_bytes()).collect();
-        // A disk of no size has one empty entry, or nothing would refer to the cluster.
-        bytes.resize(bytes.len().max(1).next_multiple_of(CLUSTER_LEN), 0);
-        self.file.write_all_at(&bytes, offset_bytes)?;
-        let clusters = bytes.len() as u64 / CLUSTER_BYTES;
-        self.next = self.next.saturating_add(clusters);
-        let entries = u32::try_from(self.l1.len().max(1)).unwrap_or(u32::MAX);
-        Ok(L1Place { offset_bytes, entries })
-    }
-
-    /// Writes the refcount table and its blocks: every cluster of the file has one reference.
-    fn write_refcounts(&mut self) -> Result<RefcountPlace> {
-        let (blocks, table_clusters) = refcount_clusters(self.next);
-        let offset_bytes = self.next.saturating_mul(CLUSTER_BYTES);
-        let first_block = self.next.saturating_add(table_clusters);
-        let total = first_block.saturating_add(blocks);
-        let offsets = (first_block..total).map(|cluster| cluster.saturating_mul(CLUSTER_BYTES));
-        let mut table: Vec<u8> = offsets.clone().flat_map(u64::to_be_bytes).collect();
-        table.resize(crate::fields::buffer_len(table_clusters.saturating_mul(CLUSTER_BYTES)), 0);
-        self.file.write_all_at(&table, offset_bytes)?;
-        let mut counted = 0;
-        for offset in offsets {
-            let here = total.saturating_sub(counted).min(BLOCK_ENTRIES);
-            let mut block = 1_u16.to_be_bytes().repeat(crate::fields::buffer_len(here));
-            block.resize(CLUSTER_LEN, 0);
-            self.file.write_all_at(&block, offset)?;
-            counted = counted.saturating_add(here);
-        }
-        self.next = total;
-        Ok(RefcountPlace {
-            offset_bytes,
-            clusters: u32::try_from(table_clusters).unwrap_or(u32::MAX),
+        let mut clusters = Clusters::new(Arc::clone(&file));
+        clusters.reserve(1); // the header
+        Ok(Self {
+            file,
+            capacity_bytes: capacity_bytes.next_multiple_of(512),
+            compression: options.compression,
+            clusters,
+            streams: Streams::default(),
+            l2: Tables::new(),
         })
     }
 
+    /// Keeps `len_bytes` bytes of the file, padded to a cluster, for bytes that are copied there as
+    /// they are, and gives the first of them. What is in them is told by [`Target::keep`].
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are over [`MAX_CAPACITY_BYTES`].
+    pub fn reserve(&mut self, len_bytes: u64) -> Result<u64> {
+        if len_bytes > MAX_CAPACITY_BYTES {
+            return Err(Error::new(Kind::Limit, Failure::Capacity(len_bytes)));
+        }
+        Ok(self.clusters.reserve(len_bytes.div_ceil(CLUSTER_BYTES)))
+    }
+
+    /// Makes sure that a guest cluster has an entry, and that nothing is in it.
+    fn touch(&mut self, cluster: u64) -> Result<()> {
+        if cluster.checked_mul(CLUSTER_BYTES).is_none_or(|start| start >= self.capacity_bytes) {
+            return Err(Error::malformed(Failure::Cluster(cluster, self.capacity_bytes)));
+        }
+        let number = buffer_len(cluster / L2_ENTRIES);
+        if !self.l2.contains(number) {
+            let offset_bytes = self.clusters.take()?;
+            self.l2.add(&*self.file, number)?;
+            self.l2.settle(number, offset_bytes);
+        }
+        match be64(self.l2.get(&*self.file, number)?, entry_at(cluster)) {
+            Some(0) => Ok(()),
+            _ => Err(Error::malformed(PlaceError::Twice(cluster))),
+        }
+    }
+
+    /// Fills the entry of a guest cluster that was touched.
+    fn set(&mut self, cluster: u64, entry: u64) -> Result<()> {
+        let table = self.l2.get(&*self.file, buffer_len(cluster / L2_ENTRIES))?;
+        let at = entry_at(cluster);
+        if let Some(slot) = table.get_mut(at..at.saturating_add(8)) {
+            slot.copy_from_slice(&entry.to_be_bytes());
+        }
+        Ok(())
+    }
+
+    fn write_l1(&mut self) -> Result<L1Place> {
+        // A disk of no size has one empty entry, or nothing would refer to the cluster.
+        let entries = l1_entries(self.capacity_bytes).max(1);
+        let offsets = self.l2.offsets();
+        let used = offsets.map(|offset| if offset == 0 { 0 } else { offset | COPIED });
+        let mut bytes: Vec<u8> = used.flat_map(u64::to_be_bytes).collect();
+        bytes.resize(buffer_len(entries.saturating_mul(8)).next_multiple_of(CLUSTER_LEN), 0);
+        let offset_bytes = self.clusters.take_run((bytes.len() as u64) / CLUSTER_BYTES)?;
+        self.file.write_all_at(&bytes, offset_bytes)?;
+        Ok(L1Place { offset_bytes, entries: u32::try_from(entries).unwrap_or(u32::MAX) })
+    }
+
     /// Layout: "Header" and "Additional fields" of version 3, 112 bytes.
-    fn header(&self, l1: &L1Place, refcounts: &RefcountPlace) -> Vec<u8> {
+    fn header(&self, l1: &L1Place, refcounts: &RefcountTable) -> Vec<u8> {
+        let zstd = matches!(self.compression, Compression::Zstd(_));
         let mut header = Vec::with_capacity(CLUSTER_LEN);
         header.extend_from_slice(MAGIC);
         let word = |header: &mut Vec<u8>, value: u32| header.extend(value.to_be_bytes());
@@ -184,12 +171,13 @@ impl Writer {
         word(&mut header, refcounts.clusters);
         word(&mut header, 0); // snapshots: none
         long(&mut header, 0);
-        long(&mut header, 0); // features: none, of the three kinds
-        long(&mut header, 0);
+        long(&mut header, if zstd { OTHER_COMPRESSION } else { 0 });
+        long(&mut header, 0); // compatible and autoclear features: none
         long(&mut header, 0);
         word(&mut header, 4); // refcounts of 2^4 bits
         word(&mut header, 112);
-        header.resize(CLUSTER_LEN, 0); // compression type 0; the extensions end at once
+        header.push(u8::from(zstd)); // compression type
+        header.resize(CLUSTER_LEN, 0); // the extensions end at once
         header
     }
 }
@@ -200,50 +188,77 @@ struct L1Place {
     entries: u32,
 }
 
-/// Where the refcount table was written.
-struct RefcountPlace {
-    offset_bytes: u64,
-    clusters: u32,
+/// The byte of its L2 table that the entry of a guest cluster is at.
+fn entry_at(cluster: u64) -> usize {
+    buffer_len(cluster % L2_ENTRIES).saturating_mul(8)
 }
 
-/// The refcount blocks and the clusters of the refcount table of a file whose other clusters are
-/// `base`: both count themselves, too.
-fn refcount_clusters(base: u64) -> (u64, u64) {
-    let (mut blocks, mut table) = (0_u64, 0_u64);
-    loop {
-        let total = base.saturating_add(blocks).saturating_add(table);
-        let next = total.div_ceil(BLOCK_ENTRIES);
-        let next_table = next.div_ceil(L2_ENTRIES);
-        if (next, next_table) == (blocks, table) {
-            return (blocks, table);
-        }
-        (blocks, table) = (next, next_table);
-    }
+/// The entries of the L1 table.
+fn l1_entries(capacity_bytes: u64) -> u64 {
+    capacity_bytes.div_ceil(CLUSTER_BYTES).div_ceil(L2_ENTRIES)
+}
+
+/// The length of the file when every cluster of a disk is plain data.
+#[must_use]
+pub fn allocated_bytes(capacity_bytes: u64) -> u64 {
+    let tables = l1_entries(capacity_bytes);
+    let l1 = tables.max(1).saturating_mul(8).div_ceil(CLUSTER_BYTES);
+    let data = capacity_bytes.div_ceil(CLUSTER_BYTES);
+    let base = data.saturating_add(tables).saturating_add(l1).saturating_add(1);
+    let (blocks, table) = refcount_clusters(base);
+    base.saturating_add(blocks).saturating_add(table).saturating_mul(CLUSTER_BYTES)
 }
 
 impl std::fmt::Debug for Writer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "qcow2::Writer({} bytes, {} clusters)", self.capacity_bytes, self.next)
+        let end = self.clusters.end_bytes();
+        write!(f, "qcow2::Writer({} bytes, {end} in the file)", self.capacity_bytes)
     }
 }
 
 impl Target for Writer {
     fn place(&mut self, cluster: u64) -> Result<u64> {
-        if cluster.checked_mul(CLUSTER_BYTES).is_none_or(|start| start >= self.capacity_bytes) {
-            return Err(Error::malformed(Failure::Cluster(cluster, self.capacity_bytes)));
+        self.touch(cluster)?;
+        let offset_bytes = self.clusters.take()?;
+        self.set(cluster, offset_bytes | COPIED)?;
+        Ok(offset_bytes)
+    }
+
+    fn compression(&self) -> Compression {
+        self.compression
+    }
+
+    fn place_stored(&mut self, cluster: u64, len_bytes: usize) -> Result<u64> {
+        let len_bytes = len_bytes as u64;
+        if !(1..=MAX_STREAM_BYTES).contains(&len_bytes) {
+            return Err(Error::malformed(PlaceError::StreamLength(cluster, len_bytes)));
         }
-        self.touch(crate::fields::buffer_len(cluster / L2_ENTRIES))?;
-        let offset = self.next.saturating_mul(CLUSTER_BYTES);
-        let at = crate::fields::buffer_len(cluster % L2_ENTRIES).saturating_mul(8);
-        let table = self.tables.back_mut();
-        let entry = table.and_then(|table| table.bytes.get_mut(at..at.saturating_add(8)));
-        match entry {
-            Some(entry) if be64(entry, 0) == Some(0) => {
-                entry.copy_from_slice(&(offset | COPIED).to_be_bytes());
-                Ok(self.take_cluster())
+        self.touch(cluster)?;
+        let offset_bytes = self.streams.place(&mut self.clusters, len_bytes)?;
+        self.set(cluster, COMPRESSED | descriptor(offset_bytes, len_bytes))?;
+        Ok(offset_bytes)
+    }
+
+    fn keep(&mut self, cluster: u64, kept: Kept) -> Result<()> {
+        let (offset_bytes, len_bytes, entry) = match kept {
+            Kept::Plain { offset_bytes } => (offset_bytes, 1, offset_bytes | COPIED),
+            Kept::Stored { offset_bytes, len_bytes } => {
+                (offset_bytes, len_bytes, COMPRESSED | descriptor(offset_bytes, len_bytes))
             }
-            _ => Err(Error::malformed(PlacedTwice(cluster))),
+        };
+        let plain = matches!(kept, Kept::Plain { .. });
+        let end = offset_bytes.checked_add(len_bytes);
+        let inside = end.is_some_and(|end| end <= self.clusters.end_bytes());
+        let aligned = offset_bytes.is_multiple_of(CLUSTER_BYTES) || !plain;
+        if offset_bytes < CLUSTER_BYTES || !inside || !aligned {
+            return Err(Error::malformed(PlaceError::NotKept { cluster, offset_bytes }));
         }
+        if !(1..=MAX_STREAM_BYTES).contains(&len_bytes) {
+            return Err(Error::malformed(PlaceError::StreamLength(cluster, len_bytes)));
+        }
+        self.touch(cluster)?;
+        self.clusters.refer_bytes(&(offset_bytes..offset_bytes.saturating_add(len_bytes)))?;
+        self.set(cluster, entry)
     }
 
     fn file(&self) -> Arc<dyn WriteAt> {
@@ -251,12 +266,12 @@ impl Target for Writer {
     }
 
     fn finish(&mut self) -> Result<u64> {
-        while let Some(table) = self.tables.pop_front() {
-            self.write_table(&table)?;
-        }
+        self.clusters.refer(0)?;
+        self.streams.finish(&mut self.clusters);
+        self.l2.flush(&*self.file)?;
         let l1 = self.write_l1()?;
-        let refcounts = self.write_refcounts()?;
-        let len_bytes = self.next.saturating_mul(CLUSTER_BYTES);
+        let refcounts = self.clusters.finish()?;
+        let len_bytes = self.clusters.end_bytes();
         self.file.set_len_bytes(len_bytes)?;
         self.file.write_all_at(&self.header(&l1, &refcounts), 0)?;
         Ok(len_bytes)

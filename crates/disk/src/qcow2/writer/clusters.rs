@@ -1,0 +1,154 @@
+//! The clusters of the file: which are taken, and how often each is referred to.
+
+use std::{ops::Range, sync::Arc};
+
+use crate::{
+    Error, Result,
+    error::Kind,
+    fields::{be16, buffer_len},
+    qcow2::writer::tables::Tables,
+    target::{CLUSTER_BYTES, WriteAt},
+};
+
+/// The unit in which a compressed cluster counts as touching a cluster of the file.
+pub(super) const SECTOR_BYTES: u64 = 512;
+
+/// The clusters that one refcount block counts, at 16 bits each.
+const BLOCK_ENTRIES: u64 = CLUSTER_BYTES / 2;
+
+/// The refcount blocks that one cluster of the refcount table names.
+const TABLE_ENTRIES: u64 = CLUSTER_BYTES / 8;
+
+/// Hands out the clusters of a file, one behind the other, and counts the references to each.
+///
+/// Layout: "Host cluster management". A refcount block gets its own cluster when it leaves memory, or
+/// at the end.
+pub(super) struct Clusters {
+    file: Arc<dyn WriteAt>,
+    /// The first cluster of the file that is not in use.
+    next: u64,
+    blocks: Tables,
+}
+
+/// Where the refcount table was written.
+pub(super) struct RefcountTable {
+    pub(super) offset_bytes: u64,
+    pub(super) clusters: u32,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("cluster {0} of the written file has {max} references, the most that are counted", max = u16::MAX)]
+struct TooManyReferences(u64);
+
+impl Clusters {
+    /// Starts with an empty file.
+    pub(super) fn new(file: Arc<dyn WriteAt>) -> Self {
+        Self { file, next: 0, blocks: Tables::new() }
+    }
+
+    /// The byte behind the last cluster that is in use.
+    pub(super) fn end_bytes(&self) -> u64 {
+        self.next.saturating_mul(CLUSTER_BYTES)
+    }
+
+    /// Takes the next cluster, with one reference, and gives its first byte.
+    pub(super) fn take(&mut self) -> Result<u64> {
+        self.take_run(1)
+    }
+
+    /// Takes the next `count` clusters, with one reference each, and gives their first byte.
+    pub(super) fn take_run(&mut self, count: u64) -> Result<u64> {
+        let first = self.next;
+        let start_bytes = self.reserve(count);
+        for cluster in first..first.saturating_add(count) {
+            self.refer(cluster)?;
+        }
+        Ok(start_bytes)
+    }
+
+    /// Takes the next `count` clusters without a reference and gives their first byte.
+    pub(super) fn reserve(&mut self, count: u64) -> u64 {
+        let start_bytes = self.end_bytes();
+        self.next = self.next.saturating_add(count);
+        start_bytes
+    }
+
+    /// Gives back what was reserved from `end_bytes` on. Nothing may refer to it.
+    pub(super) fn shrink(&mut self, end_bytes: u64) {
+        self.next = end_bytes.div_ceil(CLUSTER_BYTES);
+    }
+
+    /// Counts a reference to each cluster that some bytes touch, by whole sectors.
+    pub(super) fn refer_bytes(&mut self, bytes: &Range<u64>) -> Result<()> {
+        // A cluster has whole sectors, so rounding to sectors reaches no other cluster.
+        for cluster in bytes.start / CLUSTER_BYTES..bytes.end.div_ceil(CLUSTER_BYTES) {
+            self.refer(cluster)?;
+        }
+        Ok(())
+    }
+
+    /// Counts one more reference to a cluster.
+    pub(super) fn refer(&mut self, cluster: u64) -> Result<()> {
+        let number = buffer_len(cluster / BLOCK_ENTRIES);
+        let settled = match self.blocks.homeless_before(number) {
+            Some(block) => Some(self.settle(block)),
+            None => None,
+        };
+        if !self.blocks.contains(number) {
+            self.blocks.add(&*self.file, number)?;
+        }
+        let block = self.blocks.get(&*self.file, number)?;
+        let at = buffer_len(cluster % BLOCK_ENTRIES).saturating_mul(2);
+        let count = be16(block, at).unwrap_or(u16::MAX).checked_add(1);
+        match (block.get_mut(at..at.saturating_add(2)), count) {
+            (Some(slot), Some(count)) => slot.copy_from_slice(&count.to_be_bytes()),
+            _ => return Err(Error::new(Kind::Limit, TooManyReferences(cluster))),
+        }
+        // The block that counts it may push out another one; the file is short of none for ever.
+        settled.map_or(Ok(()), |own| self.refer(own))
+    }
+
+    /// Gives a block the next cluster, which is not yet counted.
+    fn settle(&mut self, block: usize) -> u64 {
+        let own = self.next;
+        let offset_bytes = self.reserve(1);
+        self.blocks.settle(block, offset_bytes);
+        own
+    }
+
+    /// Writes the refcount table and the blocks that it names. No cluster is taken afterwards.
+    pub(super) fn finish(&mut self) -> Result<RefcountTable> {
+        let placed = self.blocks.offsets().filter(|offset| *offset != 0).count() as u64;
+        let (_, clusters) = refcount_clusters(self.next.saturating_sub(placed));
+        let offset_bytes = self.take_run(clusters)?;
+        let mut number = 0;
+        // Counting the cluster of a block can make one more block.
+        while number < self.blocks.len() {
+            if self.blocks.is_homeless(number) {
+                let own = self.settle(number);
+                self.refer(own)?;
+            }
+            number = number.saturating_add(1);
+        }
+        let mut table: Vec<u8> = self.blocks.offsets().flat_map(u64::to_be_bytes).collect();
+        table.resize(buffer_len(clusters.saturating_mul(CLUSTER_BYTES)), 0);
+        self.file.write_all_at(&table, offset_bytes)?;
+        self.blocks.flush(&*self.file)?;
+        Ok(RefcountTable { offset_bytes, clusters: u32::try_from(clusters).unwrap_or(u32::MAX) })
+    }
+}
+
+/// The refcount blocks and the clusters of the refcount table of a file whose other clusters are
+/// `base`: both count themselves, too.
+pub(super) fn refcount_clusters(base: u64) -> (u64, u64) {
+    let (mut blocks, mut table) = (0_u64, 0_u64);
+    loop {
+        let total = base.saturating_add(blocks).saturating_add(table);
+        let next = total.div_ceil(BLOCK_ENTRIES);
+        let next_table = next.div_ceil(TABLE_ENTRIES);
+        if (next, next_table) == (blocks, table) {
+            return (blocks, table);
+        }
+        (blocks, table) = (next, next_table);
+    }
+}
