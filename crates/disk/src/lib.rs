@@ -27,6 +27,7 @@
 mod check;
 mod compare;
 mod concat;
+mod entry_table;
 mod error;
 mod fields;
 mod format;
@@ -39,6 +40,7 @@ mod read_at;
 mod sequential;
 mod target;
 mod usage;
+mod uuid;
 mod warning;
 mod workbench;
 mod zero;
