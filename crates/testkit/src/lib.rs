@@ -12,11 +12,13 @@ mod content;
 mod descriptor;
 mod oracle;
 mod package;
+mod vhdx;
 
 pub use content::{content, stream_optimized};
 pub use descriptor::{Descriptor, item};
 pub use oracle::{oracle, oracle_command, skip_oracle};
 pub use package::Package;
+pub use vhdx::{LogEntry, LogWrite, VHDX_LOG_GUID, Vhdx, vhdx};
 
 /// One mebibyte.
 pub const MIB: u64 = 1 << 20;
