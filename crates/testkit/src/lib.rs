@@ -15,6 +15,7 @@ mod oracle;
 mod package;
 mod vdi;
 mod vhd;
+mod vhdx;
 
 pub use content::{content, stream_optimized};
 pub use descriptor::{Descriptor, item};
@@ -22,6 +23,7 @@ pub use oracle::{oracle, oracle_command, skip_oracle};
 pub use package::Package;
 pub use vdi::{vdi_dynamic, vdi_static};
 pub use vhd::{vhd_differencing, vhd_dynamic, vhd_fixed, vhd_seal};
+pub use vhdx::{LogEntry, LogWrite, VHDX_LOG_GUID, Vhdx, vhdx};
 
 /// One mebibyte.
 pub const MIB: u64 = 1 << 20;
