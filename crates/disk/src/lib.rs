@@ -24,6 +24,7 @@
     )
 )]
 
+mod audit;
 mod check;
 mod compare;
 mod concat;
@@ -50,13 +51,14 @@ mod vhd;
 mod vhdx;
 pub mod vmdk;
 
+pub use audit::Finding;
 pub use check::{Fault, MAX_FAULTS, Report, check};
 pub use compare::{Comparison, compare};
 pub use error::{Error, Kind, MAX_CAPACITY_BYTES, Result};
 pub use format::{Declared, Format, UnknownFormat, detect};
 pub use gate::{Closed, FileName, Folder, Gate, Opened, Place, Role};
 pub use image::{Codec, Extent, ExtentKind, Extents, Image, Info, Reference};
-pub use open::{open, open_behind, open_stream};
+pub use open::{open, open_behind, open_snapshot, open_stream};
 pub use progress::{Progress, Unheard};
 pub use read_at::{FileBytes, ReadAt, Slice};
 pub use sequential::{Piece, Sequential};
