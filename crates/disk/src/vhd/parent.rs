@@ -51,7 +51,7 @@ impl Parent {
         let (bytes, below) =
             opening.below(Role::Parent, &self.names).map_err(|error| self.not_opened(error))?;
         let name = below.place().name.clone();
-        let parent = format::settle(Declared::Stated(Format::Vhd), || format::detect(&*bytes))
+        let parent = format::settle(Declared::Stated(Format::Vhd), || format::find(&*bytes))
             .and_then(|_| open_identified(bytes, &below, Some(self.uuid)))
             .map_err(|error| error.in_file(&name))?;
         let (parent_bytes, child_bytes) = (parent.capacity_bytes(), child.capacity_bytes());
