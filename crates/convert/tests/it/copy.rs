@@ -14,7 +14,7 @@ use convert::{
 };
 use disk::{
     CLUSTER_BYTES, Codec, Declared, Extent, ExtentKind, Extents, Format, Image, Info, Piece,
-    Progress, Sequential, Target, Unheard, Workbench, WriteAt, qcow2, raw,
+    Progress, ReadAt, Sequential, Target, Unheard, Workbench, WriteAt, qcow2, raw,
 };
 use testkit::{MIB, content, stream_optimized};
 
@@ -41,11 +41,7 @@ impl WriteAt for Memory {
     }
 
     fn read_exact_at(&self, buf: &mut [u8], offset_bytes: u64) -> io::Result<()> {
-        disk::ReadAt::read_exact_at(
-            &*self.bytes.lock().expect("no thread panicked"),
-            buf,
-            offset_bytes,
-        )
+        ReadAt::read_exact_at(&*self.bytes.lock().expect("no thread panicked"), buf, offset_bytes)
     }
 
     fn set_len_bytes(&self, len_bytes: u64) -> io::Result<()> {
@@ -220,9 +216,9 @@ impl Image for Large {
     fn extents(&self) -> Extents<'_> {
         let starts = (0..self.info.capacity_bytes).step_by(self.cluster_bytes as usize);
         let kind = ExtentKind::Stored { codec: Codec::Deflate, offset_bytes: 0, len_bytes: 1 };
-        Box::new(starts.map(move |start_bytes| {
-            Ok(Extent { start_bytes, len_bytes: self.cluster_bytes, kind })
-        }))
+        Box::new(
+            starts.map(move |start_bytes| Ok(Extent::new(start_bytes, self.cluster_bytes, kind))),
+        )
     }
 
     #[expect(clippy::panic_in_result_fn, reason = "this decoder is made to have a defect")]
@@ -243,7 +239,15 @@ impl Image for Large {
         Ok(())
     }
 
-    fn metadata(&self) -> Box<dyn Iterator<Item = Range<u64>> + '_> {
+    fn extent_at(&self, _: u64) -> disk::Result<Extent> {
+        unreachable!("a copy goes through all extents")
+    }
+
+    fn bytes(&self) -> &Arc<dyn ReadAt> {
+        unreachable!("a copy asks for decoded bytes")
+    }
+
+    fn metadata(&self) -> Box<dyn Iterator<Item = (u32, Range<u64>)> + '_> {
         Box::new(std::iter::empty())
     }
 }
