@@ -11,3 +11,5 @@ mod oracle;
 mod qcow2_image;
 mod sample;
 mod stream_optimized;
+mod vdi;
+mod vhd;
