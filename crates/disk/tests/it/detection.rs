@@ -14,13 +14,6 @@ fn refuses_the_formats_that_are_not_read_yet_by_name() {
         bytes
     };
     for (bytes, format, want) in [
-        (with(0, b"COWD"), Format::Vmdk, "a COWD (vmfsSparse) delta is not read yet"),
-        (with(0, b"\xbe\xba\xfe\xca\0\0\0\0"), Format::Vmdk, "an seSparse delta is not read yet"),
-        (
-            b"# Disk DescriptorFile\nRW 8 FLAT \"a\" 0\n".to_vec(),
-            Format::Vmdk,
-            "a VMDK whose extents are other files is not read yet",
-        ),
         (with(0, b"conectix"), Format::Vhd, "a VHD disk is not read yet"),
         (with(0, b"vhdxfile"), Format::Vhdx, "a VHDX disk is not read yet"),
         (with(64, &[0x7f, 0x10, 0xda, 0xbe]), Format::Vdi, "a VDI disk is not read yet"),
