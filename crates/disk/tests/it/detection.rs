@@ -2,30 +2,9 @@
 
 use std::io::Cursor;
 
-use disk::{Declared, Format, Kind, open_stream};
+use disk::{Declared, Format, open_stream};
 
-use crate::sample::{self, content, refusal};
-
-#[test]
-fn refuses_the_formats_that_are_not_read_yet_by_name() {
-    let with = |at: usize, magic: &[u8]| {
-        let mut bytes = vec![0; 4096];
-        bytes[at..at + magic.len()].copy_from_slice(magic);
-        bytes
-    };
-    for (bytes, format, want) in [
-        (with(0, b"COWD"), Format::Vmdk, "a COWD (vmfsSparse) delta is not read yet"),
-        (with(0, b"\xbe\xba\xfe\xca\0\0\0\0"), Format::Vmdk, "an seSparse delta is not read yet"),
-        (
-            b"# Disk DescriptorFile\nRW 8 FLAT \"a\" 0\n".to_vec(),
-            Format::Vmdk,
-            "a VMDK whose extents are other files is not read yet",
-        ),
-    ] {
-        let error = refusal(&bytes, format);
-        assert_eq!((error.to_string().as_str(), error.kind()), (want, Kind::Unsupported));
-    }
-}
+use crate::sample::{self, content};
 
 #[test]
 fn a_disk_that_is_stated_to_be_raw_is_never_probed() {
