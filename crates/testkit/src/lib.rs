@@ -4,6 +4,7 @@
 //! Descriptor --xml--> Package (+ disks, manifest) --> an OVA in memory, or a folder
 //! content(capacity) --stream_optimized--> a VMDK
 //!                   --vhd_fixed, vhd_dynamic, vhd_differencing, vdi_dynamic, vdi_static--> the like
+//! Qcow2 (cluster by cluster) --build--> a qcow2 image of any layout
 //! ```
 //!
 //! A dev-dependency of every crate, and of nothing that is shipped. Whatever cannot be made panics:
@@ -16,6 +17,7 @@ mod package;
 mod vdi;
 mod vhd;
 mod vhdx;
+mod qcow2;
 
 pub use content::{content, stream_optimized};
 pub use descriptor::{Descriptor, item};
@@ -24,6 +26,7 @@ pub use package::Package;
 pub use vdi::{vdi_dynamic, vdi_static};
 pub use vhd::{vhd_differencing, vhd_dynamic, vhd_fixed, vhd_seal};
 pub use vhdx::{LogEntry, LogWrite, VHDX_LOG_GUID, Vhdx, vhdx};
+pub use qcow2::{BuiltQcow2, Qcow2, Qcow2Cluster};
 
 /// One mebibyte.
 pub const MIB: u64 = 1 << 20;
