@@ -14,19 +14,19 @@ mod content;
 mod descriptor;
 mod oracle;
 mod package;
+mod qcow2;
 mod vdi;
 mod vhd;
 mod vhdx;
-mod qcow2;
 
 pub use content::{content, stream_optimized};
 pub use descriptor::{Descriptor, item};
 pub use oracle::{oracle, oracle_command, skip_oracle};
 pub use package::Package;
+pub use qcow2::{BuiltQcow2, Qcow2, Qcow2Cluster};
 pub use vdi::{vdi_dynamic, vdi_static};
 pub use vhd::{vhd_differencing, vhd_dynamic, vhd_fixed, vhd_seal};
 pub use vhdx::{LogEntry, LogWrite, VHDX_LOG_GUID, Vhdx, vhdx};
-pub use qcow2::{BuiltQcow2, Qcow2, Qcow2Cluster};
 
 /// One mebibyte.
 pub const MIB: u64 = 1 << 20;

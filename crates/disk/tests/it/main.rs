@@ -12,6 +12,6 @@ mod qcow2_chain;
 mod qcow2_image;
 mod sample;
 mod stream_optimized;
-mod vhdx;
 mod vdi;
 mod vhd;
+mod vhdx;
