@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     Error, FileName, Image, Kind, ReadAt, Result, Role,
     error::shown,
-    gate::Opening,
+    gate::{Below, Opening},
     overlay::Overlay,
     vmdk::{descriptor::Parent, layer::Layer},
 };
@@ -32,10 +32,11 @@ pub(super) fn open(bytes: Arc<dyn ReadAt>, opening: &Opening<'_>) -> Result<Box<
     let mut opening = opening.clone();
     let mut name = String::new();
     while let Some(parent) = top.parent() {
-        let (bytes, below) = open_parent(&parent, &opening).map_err(|error| {
+        let found = open_parent(&parent, &opening).map_err(|error| {
             let error = top.place(error);
             if name.is_empty() { error } else { error.in_file(&name) }
         })?;
+        let Some((bytes, below)) = found else { break };
         let parent_name = below.place().name.clone();
         let layer = Layer::open(bytes, &below).map_err(|error| error.in_file(&parent_name))?;
         check(&parent, &top, &layer, &parent_name)?;
@@ -52,10 +53,7 @@ pub(super) fn open(bytes: Arc<dyn ReadAt>, opening: &Opening<'_>) -> Result<Box<
 /// Opens the file that the parent of a delta is.
 ///
 /// The hint is often a path of the host where the delta was made, so its last part is tried first.
-fn open_parent<'g>(
-    parent: &Parent,
-    opening: &Opening<'g>,
-) -> Result<(Arc<dyn ReadAt>, Opening<'g>)> {
+fn open_parent<'g>(parent: &Parent, opening: &Opening<'g>) -> Result<Option<Below<'g>>> {
     let base = parent.hint.as_ref().map(FileName::base);
     let relative = parent.hint.clone().filter(|hint| !is_absolute(hint.text()));
     let relative = relative.filter(|hint| Some(hint) != base.as_ref());

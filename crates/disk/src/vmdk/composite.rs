@@ -101,7 +101,7 @@ impl Part {
             }
             (storage, Some(name)) => (name, *storage == Storage::Flat),
         };
-        let opened = opening.part(Role::Extent, name)?;
+        let Some(opened) = opening.part(Role::Extent, name)? else { return Ok(Self::Zeros) };
         let image = if is_flat { flat(opened.bytes, line) } else { sparse(opened.bytes) };
         let name = name.text().to_owned();
         let image = image.map_err(|error| error.in_file(&name))?;
