@@ -156,3 +156,25 @@ fn a_file_cut_anywhere_is_refused() {
         }
     }
 }
+
+#[test]
+fn whatever_a_byte_says_the_disk_is_read_whole_or_refused() {
+    let disk = content(40 * 4096, &[0, 1]);
+    let map = SparseMap::of(&disk, 4096);
+    for good in [map.cowd(), map.sesparse()] {
+        let tables = 66_000.min(good.len());
+        for at in (0..600).chain((600..tables).step_by(97)) {
+            for value in [0, 1, 0x7f, 0xff] {
+                let bad = put(&good, at, &[value]);
+                let read = sample::open(&bad, Format::Vmdk).and_then(|image| {
+                    // A capacity of terabytes is sound; it would not fit in memory.
+                    let fits = image.capacity_bytes() <= 2 * disk.len() as u64;
+                    if fits { read_all(&*image).map(drop) } else { Ok(()) }
+                });
+                if let Err(error) = read {
+                    assert!(!error.to_string().is_empty(), "{at} {value}");
+                }
+            }
+        }
+    }
+}

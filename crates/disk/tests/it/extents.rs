@@ -83,7 +83,9 @@ fn what_may_not_be_read_is_zeros_and_said() {
     assert!(folder.read("d.vmdk") == want);
     assert_eq!(
         folder.warnings("d.vmdk"),
-        ["line 10 of the descriptor: 128 sectors without access, read as zeros, at byte 0"]
+        [
+            "line 10 of the descriptor: 1 extents without access, from this one on, are read as zeros, at byte 0"
+        ]
     );
 }
 
@@ -185,4 +187,24 @@ fn a_descriptor_cut_anywhere_is_refused_or_smaller() {
     folder.put("d.vmdk", long.as_bytes());
     let want = format!("a descriptor of {} bytes is over the limit of 1048576", long.len());
     assert_eq!(folder.refusal("d.vmdk"), want);
+}
+
+#[test]
+fn reads_the_split_disks_and_deltas_that_qemu_writes() {
+    let guest = content(40 * GRAIN + 1024, &[0, 7, 40]);
+    for sub_format in ["monolithicFlat", "twoGbMaxExtentFlat", "twoGbMaxExtentSparse"] {
+        let folder = Files::new(&[("raw", &guest)]);
+        let option = format!("subformat={sub_format}");
+        let (raw, vmdk, delta) = (folder.path("raw"), folder.path("d.vmdk"), folder.path("e.vmdk"));
+        let words = ["convert", "-f", "raw", "-O", "vmdk", "-o", &option, &raw, &vmdk];
+        let Some(output) = testkit::oracle("qemu-img", words) else { return };
+        assert!(output.status.success(), "{output:?}");
+        assert!(folder.read("d.vmdk") == guest, "{sub_format}");
+        if sub_format == "twoGbMaxExtentSparse" {
+            let words = ["create", "-q", "-f", "vmdk", "-F", "vmdk", "-b", &vmdk, &delta];
+            let output = testkit::oracle("qemu-img", words).unwrap();
+            assert!(output.status.success(), "{output:?}");
+            assert!(folder.read("e.vmdk") == guest, "a delta above {sub_format}");
+        }
+    }
 }

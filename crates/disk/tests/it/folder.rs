@@ -22,6 +22,10 @@ impl Files {
         fs::write(self.0.path().join(name), bytes).unwrap();
     }
 
+    pub(crate) fn path(&self, name: &str) -> String {
+        self.0.path().join(name).to_str().unwrap().to_owned()
+    }
+
     /// Opens a VMDK and the files that it names beside it.
     pub(crate) fn open(&self, name: &str) -> Result<Box<dyn Image>> {
         let path = self.0.path().join(name);
