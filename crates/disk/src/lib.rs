@@ -53,7 +53,7 @@ pub mod vmdk;
 
 pub use check::{Fault, MAX_FAULTS, Report, check};
 pub use compare::{Comparison, compare};
-pub use compress::{Adopted, Compression, Encoder};
+pub use compress::{Compression, Encoder};
 pub use error::{Error, Kind, MAX_CAPACITY_BYTES, Result};
 pub use format::{Declared, Format, UnknownFormat, detect};
 pub use gate::{Closed, FileName, Folder, Gate, Opened, Place, Role};

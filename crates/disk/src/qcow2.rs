@@ -18,7 +18,7 @@ mod snapshots;
 mod writer;
 
 pub(crate) use reader::Reader;
-pub use writer::{Options, Writer, allocated_bytes};
+pub use writer::{MAX_KEPT_BYTES, Options, Writer, allocated_bytes};
 
 pub use crate::compress::Compression;
 
