@@ -53,7 +53,7 @@ pub fn clone_image(
     }
     match format {
         CloneFormat::Raw => clone_raw(image, &*file, progress),
-        CloneFormat::Qcow2 => clone_qcow2(image, &file, &Run { settings, progress }),
+        CloneFormat::Qcow2 => clone_qcow2(image, file, &Run { settings, progress }),
     }
 }
 
@@ -75,15 +75,16 @@ fn clone_raw(
 
 fn clone_qcow2(
     image: &dyn Image,
-    file: &Arc<dyn WriteAt>,
+    file: Arc<dyn WriteAt>,
     with: &Run<'_>,
 ) -> Result<Summary, Error> {
     require_something_to_keep(image)?;
     let source = &**image.bytes();
-    let mut target = qcow2::Writer::create(Arc::clone(file), image.capacity_bytes())
-        .map_err(Error::target_image)?;
+    let mut target =
+        qcow2::Writer::create(file, image.capacity_bytes()).map_err(Error::target_image)?;
+    let file = target.file();
     let start_bytes = target.reserve(source.len_bytes()).map_err(Error::target_image)?;
-    let copy = ByteCopy { source, file: &**file, start_bytes, progress: with.progress };
+    let copy = ByteCopy { source, file: &*file, start_bytes, progress: with.progress };
     let over = AtomicBool::new(false);
     let (data_bytes, copied) = std::thread::scope(|scope| {
         let copying = scope.spawn(|| copy.run(&over));
