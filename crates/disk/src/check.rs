@@ -6,7 +6,7 @@ use code::Code;
 use rayon::prelude::*;
 
 use crate::{
-    Codec, Error, Extent, ExtentKind, Image, Kind, Progress, Result, Warning, Workbench,
+    Codec, Error, Extent, ExtentKind, Finding, Image, Kind, Progress, Result, Warning, Workbench,
     error::shown, fields::buffer_len,
 };
 
@@ -45,7 +45,12 @@ const BATCH: usize = 256;
 /// The unit that every record in a VMDK is padded to.
 const SECTOR_BYTES: u64 = 512;
 
-/// Reads every table of an image and inflates every compressed grain: bounds, overlaps, checksums.
+/// The separate ranges of files that are noted, to find what is used twice: the limit of this
+/// product, for which 128 MiB are enough.
+const MAX_RANGES: usize = 2 << 20;
+
+/// Reads every table of an image and inflates every compressed grain: bounds, overlaps, checksums,
+/// and what the format keeps book of beside ([`Image::audit`]).
 ///
 /// Plain data has no checksum: that it lies inside the image, and in one place only, is checked.
 /// The same holds for the compressed clusters of qcow2, which may share sectors.
@@ -57,6 +62,7 @@ pub fn check(image: &dyn Image, progress: &dyn Progress) -> Result<Report> {
     let mut checker = Checker {
         report: Report { warnings: image.warnings().to_vec(), ..Report::default() },
         used: BTreeMap::new(),
+        ranges: 0,
         image,
     };
     for (file, range) in image.metadata() {
@@ -66,7 +72,7 @@ pub fn check(image: &dyn Image, progress: &dyn Progress) -> Result<Report> {
     loop {
         let batch: Vec<_> = extents.by_ref().take(BATCH).collect();
         if batch.is_empty() {
-            return Ok(checker.report);
+            break;
         }
         if progress.stopped() {
             return Err(Error::stopped());
@@ -79,6 +85,10 @@ pub fn check(image: &dyn Image, progress: &dyn Progress) -> Result<Report> {
             progress.advance(checker.take(verified)?);
         }
     }
+    drop(extents);
+    checker.used.clear();
+    image.audit(progress, &mut |finding| checker.note(finding))?;
+    Ok(checker.report)
 }
 
 /// An extent that was found sound, and the bytes of the image that it takes.
@@ -127,6 +137,8 @@ struct Checker<'a> {
     report: Report,
     /// What is in use of each file.
     used: BTreeMap<u32, Ranges>,
+    /// How many ranges that is.
+    ranges: usize,
 }
 
 impl Checker<'_> {
@@ -148,15 +160,36 @@ impl Checker<'_> {
             }
             Err(error) if matches!(error.kind(), Kind::Io | Kind::Stopped) => Err(error),
             Err(error) => {
-                self.fault(error.code(), error.to_string(), error.offset_bytes());
+                self.note(Finding::Fault(error));
                 Ok(0)
             }
         }
     }
 
+    fn note(&mut self, finding: Finding) {
+        match finding {
+            Finding::Fault(error) => {
+                self.fault(error.code(), error.to_string(), error.offset_bytes());
+            }
+            Finding::Oddity(warning) => self.report.warnings.push(warning),
+        }
+    }
+
     fn claim(&mut self, file: u32, range: Range<u64>) {
         let (start, end) = (range.start, range.end);
-        if let Some(at) = self.used.entry(file).or_default().claim(range) {
+        if self.ranges >= MAX_RANGES {
+            return;
+        }
+        let ranges = self.used.entry(file).or_default();
+        let before = ranges.0.len();
+        let twice = ranges.claim(range);
+        self.ranges = self.ranges.saturating_add(ranges.0.len()).saturating_sub(before);
+        if self.ranges >= MAX_RANGES {
+            let warning =
+                "it lies in more than 2097152 pieces: what else is used twice is not found";
+            self.report.warnings.push(Warning::interpreted(warning));
+        }
+        if let Some(at) = twice {
             let names = self.image.files();
             let name = usize::try_from(file).ok().and_then(|file| names.get(file));
             let name = name.filter(|name| !name.is_empty());

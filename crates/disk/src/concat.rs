@@ -3,7 +3,7 @@
 use std::{ops::Range, sync::Arc};
 
 use crate::{
-    Error, Extent, ExtentKind, Extents, Image, Info, ReadAt, Result, Workbench,
+    Error, Extent, ExtentKind, Extents, Finding, Image, Info, Progress, ReadAt, Result, Workbench,
     error::Failure,
     image::{check_buffer, read_part},
 };
@@ -194,6 +194,13 @@ impl Image for Concat {
             ranges.map(|(file, range)| (file.saturating_add(part.first_file), range))
         });
         Box::new(std::iter::once(text).chain(inner))
+    }
+
+    fn audit(&self, progress: &dyn Progress, found: &mut dyn FnMut(Finding)) -> Result<()> {
+        for (name, image) in self.parts.iter().filter_map(|part| part.content.as_ref()) {
+            image.audit(progress, &mut |finding| found(finding.of_file(name)))?;
+        }
+        Ok(())
     }
 }
 

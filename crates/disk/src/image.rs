@@ -3,7 +3,8 @@
 use std::{ops::Range, sync::Arc};
 
 use crate::{
-    Error, Format, ReadAt, Result, Warning, Workbench, error::Failure, fields::buffer_len,
+    Error, Format, Progress, ReadAt, Result, Warning, Workbench, audit::Finding, error::Failure,
+    fields::buffer_len,
 };
 
 /// A run of guest bytes and where its content is.
@@ -277,6 +278,18 @@ pub trait Image: Send + Sync {
 
     /// The byte ranges that hold headers and tables, in any order, each with the index of its file.
     fn metadata(&self) -> Box<dyn Iterator<Item = (u32, Range<u64>)> + '_>;
+
+    /// Compares what the format keeps book of beside the guest's bytes: reference counts, a second
+    /// copy of its tables. What it finds does not keep the guest's bytes from being read.
+    ///
+    /// Most formats keep no such book.
+    ///
+    /// # Errors
+    ///
+    /// When the image cannot be read at all, or `progress` says stop. Damage is a finding.
+    fn audit(&self, _progress: &dyn Progress, _found: &mut dyn FnMut(Finding)) -> Result<()> {
+        Ok(())
+    }
 
     /// The format.
     fn format(&self) -> Format {

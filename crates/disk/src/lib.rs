@@ -24,11 +24,13 @@
     )
 )]
 
+mod audit;
 mod check;
 mod chunked;
 mod compare;
 mod compress;
 mod concat;
+mod entry_table;
 mod error;
 mod fields;
 mod format;
@@ -43,6 +45,7 @@ mod read_at;
 mod sequential;
 mod target;
 mod usage;
+mod uuid;
 mod warning;
 mod workbench;
 mod zero;
@@ -54,6 +57,7 @@ mod vhd;
 mod vhdx;
 pub mod vmdk;
 
+pub use audit::Finding;
 pub use check::{Fault, MAX_FAULTS, Report, check};
 pub use chunked::Chunked;
 pub use compare::{Comparison, compare};
@@ -64,7 +68,7 @@ pub use forward::Length;
 pub use gate::{Closed, FileName, Folder, Gate, Opened, Place, Role};
 pub use gzip::{gzip_len_bytes, open_gzip};
 pub use image::{Codec, Extent, ExtentKind, Extents, Image, Info, Reference};
-pub use open::{open, open_behind, open_stream};
+pub use open::{open, open_behind, open_snapshot, open_stream};
 pub use progress::{Progress, Unheard};
 pub use read_at::{FileBytes, ReadAt, Slice};
 pub use sequential::{Piece, Sequential};

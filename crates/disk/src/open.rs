@@ -35,6 +35,21 @@ pub fn open_behind(
     open_in(&Opening::new(gate), bytes, declared)
 }
 
+/// Opens a qcow2 image as it was when an internal snapshot was taken; an id goes before a name.
+///
+/// # Errors
+///
+/// As [`open_behind`]; of kind [`Missing`](crate::Kind::Missing) when there is no such snapshot, with
+/// the names of those that there are.
+pub fn open_snapshot(
+    gate: &dyn Gate,
+    bytes: Arc<dyn ReadAt>,
+    name_or_id: &str,
+) -> Result<Box<dyn Image>> {
+    format::settle(Declared::Stated(Format::Qcow2), || format::find(&*bytes))?;
+    qcow2::open_snapshot(bytes, name_or_id, &Opening::new(gate))
+}
+
 /// Opens an image of a chain.
 pub(crate) fn open_in(
     opening: &Opening<'_>,

@@ -3,7 +3,7 @@
 use std::{iter::Peekable, ops::Range, sync::Arc};
 
 use crate::{
-    Error, Extent, ExtentKind, Extents, Image, Info, ReadAt, Result, Workbench,
+    Error, Extent, ExtentKind, Extents, Finding, Image, Info, Progress, ReadAt, Result, Workbench,
     error::Failure,
     image::{check_buffer, read_part},
 };
@@ -124,6 +124,11 @@ impl Image for Overlay {
         let below = self.parent.metadata();
         let below = below.map(move |(file, range)| (file.saturating_add(files), range));
         Box::new(self.child.metadata().chain(below))
+    }
+
+    fn audit(&self, progress: &dyn Progress, found: &mut dyn FnMut(Finding)) -> Result<()> {
+        self.child.audit(progress, found)?;
+        self.parent.audit(progress, &mut |finding| found(finding.of_file(&self.parent_name)))
     }
 }
 

@@ -1,28 +1,31 @@
 //! qcow2: QEMU's disk format.
 //!
 //! ```text
-//! header ---> L1 table ---> L2 tables ---> clusters: plain, zero, or deflated
+//! header ---> L1 table ---> L2 tables ---> clusters: plain, zero, or compressed (zlib, zstd)
+//!   |  \----> snapshots: each an L1 table of its own
+//!   \-------> refcount table ---> refcount blocks: how often each cluster of the file is used
 //! ```
 //!
-//! Read: versions 2 and 3 with plain, zero and zlib clusters, without a backing file. Written:
-//! version 3, plain. Numbers are big-endian; sections are those of QEMU's `docs/interop/qcow2.txt`.
+//! Read: versions 2 and 3, extended L2 entries, backing files and external data files (through the
+//! gate), internal snapshots. Written: version 3. Numbers are big-endian; sections are those of
+//! QEMU's `docs/interop/qcow2.txt`.
 
-use std::sync::Arc;
-
-use crate::{Image, ReadAt, Result, gate::Opening};
-
+mod clusters;
+mod entry;
+mod extensions;
 mod header;
 mod l1;
+mod open;
 mod reader;
+mod refcounts;
+mod references;
 mod snapshots;
+mod state;
 mod writer;
 
+pub(crate) use open::{open, open_snapshot};
 pub(crate) use reader::Reader;
+pub use snapshots::{Snapshot, snapshots};
 pub use writer::{Options, Writer, allocated_bytes};
 
 pub use crate::compress::Compression;
-
-/// Opens an image and, where it has one, its backing file.
-pub(crate) fn open(bytes: Arc<dyn ReadAt>, _opening: &Opening<'_>) -> Result<Box<dyn Image>> {
-    Ok(Box::new(Reader::open(bytes)?))
-}

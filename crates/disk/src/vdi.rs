@@ -1,10 +1,23 @@
-//! VDI.
+//! VDI: VirtualBox's disk format.
+//!
+//! ```text
+//! header ---> block map: free, discarded, or number ---> blocks
+//! ```
+//!
+//! Read: version 1.1, dynamic and static. Numbers are little-endian; the layout is that of
+//! VirtualBox's `VDICore.h`, as far as offsets and values go.
 
 use std::sync::Arc;
 
-use crate::{Error, Image, ReadAt, Result, error::Failure, gate::Opening};
+use crate::{Image, ReadAt, Result, gate::Opening};
 
-/// Opens a disk and, where it is a delta, its parent.
-pub(crate) fn open(_bytes: Arc<dyn ReadAt>, _opening: &Opening<'_>) -> Result<Box<dyn Image>> {
-    Err(Error::unsupported(Failure::NotYet("a VDI disk")))
+mod header;
+mod reader;
+
+/// Opens a disk that stands alone.
+///
+/// A differencing disk is refused: it names its parent by UUID alone, so there is no name to ask a
+/// gate for.
+pub(crate) fn open(bytes: Arc<dyn ReadAt>, _opening: &Opening<'_>) -> Result<Box<dyn Image>> {
+    Ok(Box::new(reader::Reader::open(bytes)?))
 }

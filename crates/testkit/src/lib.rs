@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! Descriptor --xml--> Package (+ disks, manifest) --> an OVA in memory, or a folder
-//! content(capacity), GuestDisk --stream_optimized--> a VMDK
+//! content(capacity) --stream_optimized--> a VMDK
+//!  or GuestDisk     --vhd_fixed, vhd_dynamic, vhd_differencing, vdi_dynamic, vdi_static--> the like
 //! ```
 //!
 //! A dev-dependency of every crate, and of nothing that is shipped. Whatever cannot be made panics:
@@ -15,6 +16,9 @@ mod memory;
 mod oracle;
 mod package;
 mod read_back;
+mod vdi;
+mod vhd;
+mod vhdx;
 
 pub use content::{content, stream_optimized};
 pub use descriptor::{Descriptor, item};
@@ -23,6 +27,9 @@ pub use memory::Memory;
 pub use oracle::{oracle, oracle_command, skip_oracle};
 pub use package::Package;
 pub use read_back::{read_extents, read_in_steps};
+pub use vdi::{vdi_dynamic, vdi_static};
+pub use vhd::{vhd_differencing, vhd_dynamic, vhd_fixed, vhd_seal};
+pub use vhdx::{LogEntry, LogWrite, VHDX_LOG_GUID, Vhdx, vhdx};
 
 /// One mebibyte.
 pub const MIB: u64 = 1 << 20;

@@ -1,9 +1,10 @@
-//! The header and its extensions.
+//! The header.
 
 use crate::{
-    Error, Warning,
-    error::{Failure, Kind, MAX_CAPACITY_BYTES, shown},
-    fields::{be32, be64},
+    Codec, Error, FileName, Warning,
+    error::Kind,
+    fields::{be32, be64, buffer_len},
+    qcow2::state::{State, StateError},
 };
 
 /// The first four bytes.
@@ -12,17 +13,23 @@ pub(super) const MAGIC: &[u8; 4] = b"QFI\xfb";
 /// An entry that has the only reference to its cluster.
 pub(super) const COPIED: u64 = 1 << 63;
 
-/// The largest L1 table: 32 MiB, QEMU's limit.
-const MAX_L1_ENTRIES: u64 = (32 << 20) / 8;
-
 /// The number of snapshots that QEMU allows.
 const MAX_SNAPSHOTS: u32 = 65536;
+
+/// The largest refcount table: 8 MiB, QEMU's limit.
+const MAX_REFCOUNT_TABLE_BYTES: u64 = 8 << 20;
+
+/// The longest name of a backing file: QEMU's limit.
+const MAX_BACKING_BYTES: u32 = 1023;
 
 /// The bytes of a header of version 2.
 const V2_HEADER_BYTES: u32 = 72;
 
 /// The least bytes of a header of version 3.
 const V3_HEADER_BYTES: u32 = 104;
+
+/// The refcount order of version 2: 16 bits.
+const V2_REFCOUNT_ORDER: u32 = 4;
 
 /// Incompatible feature: refcounts may be wrong.
 const DIRTY: u64 = 1;
@@ -35,25 +42,35 @@ const COMPRESSION: u64 = 1 << 3;
 /// Incompatible feature: L2 entries of 16 bytes.
 const EXTENDED_L2: u64 = 1 << 4;
 
-/// The extension that holds the name of an external data file.
-const EXTENSION_DATA_FILE: u32 = 0x4441_5441;
-/// The extension that says where persistent bitmaps are.
-const EXTENSION_BITMAPS: u32 = 0x2385_2875;
+/// Autoclear feature: the bitmaps agree with the content.
+const BITMAPS: u64 = 1;
+
+/// The subclusters of a cluster with extended L2 entries.
+pub(super) const SUBCLUSTERS: u64 = 32;
 
 /// A validated header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Header {
     version: u32,
     cluster_bits: u32,
-    size_bytes: u64,
-    l1_entries: u32,
-    l1_offset_bytes: u64,
+    active: State,
+    backing: Option<Backing>,
     refcount_offset_bytes: u64,
     refcount_clusters: u32,
+    refcount_order: u32,
     snapshots: u32,
     snapshots_offset_bytes: u64,
     incompatible: u64,
+    autoclear: u64,
+    codec: Codec,
     header_bytes: u32,
+}
+
+/// The name of the backing file, and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Backing {
+    name: FileName,
+    offset_bytes: u64,
 }
 
 /// What is wrong with a header, or what it asks for that is not read.
@@ -65,24 +82,24 @@ enum HeaderError {
     Magic,
     #[error("qcow2 version {0} is none of 2 and 3")]
     Version(u32),
-    #[error("the image needs the backing file '{0}'")]
-    Backing(String),
+    #[error("a backing file name of {len} bytes at byte {offset} is not inside cluster 0")]
+    BackingOutside { offset: u64, len: u32 },
+    #[error("a backing file name of {0} bytes is over the limit of {MAX_BACKING_BYTES}")]
+    BackingLength(u32),
     #[error("cluster_bits {0} is not in 9..=21")]
     ClusterBits(u32),
-    #[error("a virtual size of {0} bytes is over the limit of {MAX_CAPACITY_BYTES} bytes")]
-    Size(u64),
+    #[error("cluster_bits {0} is not in 14..=21, as extended L2 entries need")]
+    SubclusterBits(u32),
+    #[error(transparent)]
+    State(StateError),
     #[error("the image is encrypted (method {0})")]
     Encrypted(u32),
-    #[error("an L1 table of {0} entries is over the limit of {MAX_L1_ENTRIES}")]
-    L1Limit(u64),
-    #[error("an L1 table of {found} entries, the virtual size needs {needed}")]
-    L1Short { found: u32, needed: u64 },
     #[error("the {name} offset {offset} is no multiple of the cluster size of {cluster_bytes}")]
     Unaligned { name: &'static str, offset: u64, cluster_bytes: u64 },
+    #[error("a refcount table of {0} bytes is over the limit of {MAX_REFCOUNT_TABLE_BYTES}")]
+    RefcountTable(u64),
     #[error("{0} snapshots are over the limit of {MAX_SNAPSHOTS}")]
     Snapshots(u32),
-    #[error("the image keeps its clusters in an external data file")]
-    DataFile,
     #[error("incompatible feature bit {0} is not known")]
     Feature(u32),
     #[error(
@@ -93,30 +110,40 @@ enum HeaderError {
     RefcountOrder(u32),
     #[error("compression type {0} contradicts incompatible feature bit 3")]
     Compression(u8),
-    #[error("header extension {kind:#010x} of {len} bytes is not inside cluster 0")]
-    Extension { kind: u32, len: u32 },
+    #[error("compression type {0} is none of 0 (zlib) and 1 (zstd)")]
+    CompressionType(u8),
 }
 
 impl HeaderError {
     /// The kind of error, and the byte that it is about.
     fn place(&self) -> (Kind, u64) {
         match self {
-            Self::Short(_) | Self::Magic | Self::Extension { .. } => (Kind::Malformed, 0),
+            Self::Short(_) | Self::Magic => (Kind::Malformed, 0),
             Self::Version(_) => (Kind::Unsupported, 4),
-            Self::Backing(_) => (Kind::Denied, 8),
-            Self::ClusterBits(_) => (Kind::Malformed, 20),
-            Self::Size(_) => (Kind::Limit, 24),
+            Self::BackingOutside { .. } => (Kind::Malformed, 8),
+            Self::BackingLength(_) => (Kind::Limit, 16),
+            Self::ClusterBits(_) | Self::SubclusterBits(_) => (Kind::Malformed, 20),
+            Self::State(leaf) => (leaf.kind(), state_field(leaf)),
             Self::Encrypted(_) => (Kind::Denied, 32),
-            Self::L1Limit(_) => (Kind::Limit, 36),
-            Self::L1Short { .. } => (Kind::Malformed, 36),
-            Self::Unaligned { .. } => (Kind::Malformed, 40),
+            Self::Unaligned { name: "snapshot table", .. } => (Kind::Malformed, 64),
+            Self::Unaligned { .. } => (Kind::Malformed, 48),
+            Self::RefcountTable(_) => (Kind::Limit, 56),
             Self::Snapshots(_) => (Kind::Limit, 60),
-            Self::DataFile => (Kind::Denied, 72),
             Self::Feature(_) => (Kind::Unsupported, 72),
             Self::RefcountOrder(_) => (Kind::Malformed, 96),
             Self::HeaderLength(_) => (Kind::Malformed, 100),
             Self::Compression(_) => (Kind::Malformed, 104),
+            Self::CompressionType(_) => (Kind::Unsupported, 104),
         }
+    }
+}
+
+/// The byte of the header that a number of the active state stands at.
+fn state_field(leaf: &StateError) -> u64 {
+    match leaf {
+        StateError::Size(_) => 24,
+        StateError::L1Limit(_) | StateError::L1Short { .. } => 36,
+        StateError::L1Unaligned { .. } => 40,
     }
 }
 
@@ -131,103 +158,108 @@ impl Header {
     /// Decodes and validates the header; `bytes` are the first bytes of the file, at most a cluster
     /// of the largest size.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, Error> {
+        Ok(Self::decode(bytes).and_then(|header| header.checked(bytes))?)
+    }
+
+    /// Layout: "Header".
+    fn decode(bytes: &[u8]) -> Result<Self, HeaderError> {
         let short = || HeaderError::Short(bytes.len());
         let u32_at = |at| be32(bytes, at).ok_or_else(short);
         let u64_at = |at| be64(bytes, at).ok_or_else(short);
         if !bytes.starts_with(MAGIC) {
-            return Err(HeaderError::Magic.into());
+            return Err(HeaderError::Magic);
         }
         let version = u32_at(4)?;
         let modern = match version {
             2 => false,
             3 => true,
-            _ => return Err(HeaderError::Version(version).into()),
+            _ => return Err(HeaderError::Version(version)),
         };
-        let header = Self {
+        let crypt = u32_at(32)?;
+        if crypt != 0 {
+            return Err(HeaderError::Encrypted(crypt));
+        }
+        let active = State {
+            size_bytes: u64_at(24)?,
+            l1_offset_bytes: u64_at(40)?,
+            l1_entries: u32_at(36)?,
+        };
+        Ok(Self {
             version,
             cluster_bits: u32_at(20)?,
-            size_bytes: u64_at(24)?,
-            l1_entries: u32_at(36)?,
-            l1_offset_bytes: u64_at(40)?,
+            active,
+            backing: None,
             refcount_offset_bytes: u64_at(48)?,
             refcount_clusters: u32_at(56)?,
+            refcount_order: if modern { u32_at(96)? } else { V2_REFCOUNT_ORDER },
             snapshots: u32_at(60)?,
             snapshots_offset_bytes: u64_at(64)?,
             incompatible: if modern { u64_at(72)? } else { 0 },
+            autoclear: if modern { u64_at(88)? } else { 0 },
+            codec: Codec::Deflate,
             header_bytes: if modern { u32_at(100)? } else { V2_HEADER_BYTES },
-        };
-        if !(9..=21).contains(&header.cluster_bits) {
-            return Err(HeaderError::ClusterBits(header.cluster_bits).into());
-        }
-        let (backing_offset, backing_bytes, crypt) = (u64_at(8)?, u32_at(16)?, u32_at(32)?);
-        if backing_offset != 0 || backing_bytes != 0 {
-            let name = usize::try_from(backing_offset).ok().and_then(|at| bytes.get(at..));
-            let name = name.and_then(|name| name.get(..to_len(backing_bytes)));
-            let name = String::from_utf8_lossy(name.unwrap_or_default());
-            return Err(HeaderError::Backing(shown(&name)).into());
-        }
-        if crypt != 0 {
-            return Err(HeaderError::Encrypted(crypt).into());
-        }
-        if modern {
-            let order = u32_at(96)?;
-            if order > 6 {
-                return Err(HeaderError::RefcountOrder(order).into());
-            }
-            header.check_features(bytes)?;
-        }
-        header.check_sizes()?;
-        Ok(header)
+        })
     }
 
-    fn check_features(&self, bytes: &[u8]) -> Result<(), Error> {
+    /// Checks every field, and reads those whose place depends on others.
+    fn checked(mut self, bytes: &[u8]) -> Result<Self, HeaderError> {
+        if !(9..=21).contains(&self.cluster_bits) {
+            return Err(HeaderError::ClusterBits(self.cluster_bits));
+        }
+        if self.refcount_order > 6 {
+            return Err(HeaderError::RefcountOrder(self.refcount_order));
+        }
+        if self.version == 3 {
+            self.check_features()?;
+            self.codec = self.compression(bytes)?;
+        }
+        self.active.check(&self).map_err(HeaderError::State)?;
+        self.check_tables()?;
+        self.backing = self.read_backing(bytes)?;
+        Ok(self)
+    }
+
+    fn check_features(&self) -> Result<(), HeaderError> {
         let unknown =
             self.incompatible & !(DIRTY | CORRUPT | DATA_FILE | COMPRESSION | EXTENDED_L2);
         if unknown != 0 {
-            return Err(HeaderError::Feature(unknown.trailing_zeros()).into());
-        }
-        if self.incompatible & DATA_FILE != 0 {
-            return Err(HeaderError::DataFile.into());
+            return Err(HeaderError::Feature(unknown.trailing_zeros()));
         }
         let length = self.header_bytes;
         let inside = u64::from(length) <= self.cluster_bytes();
         if length < V3_HEADER_BYTES || !length.is_multiple_of(8) || !inside {
-            return Err(HeaderError::HeaderLength(length).into());
+            return Err(HeaderError::HeaderLength(length));
         }
-        let compression =
-            if length > V3_HEADER_BYTES { bytes.get(104).copied().unwrap_or(0) } else { 0 };
-        if (compression != 0) != (self.incompatible & COMPRESSION != 0) {
-            return Err(HeaderError::Compression(compression).into());
-        }
-        if compression != 0 {
-            return Err(not_yet("a qcow2 image with zstd clusters", 104));
-        }
-        if self.incompatible & EXTENDED_L2 != 0 {
-            return Err(not_yet("a qcow2 image with extended L2 entries", 72));
+        if self.has_subclusters() && self.cluster_bits < 14 {
+            return Err(HeaderError::SubclusterBits(self.cluster_bits));
         }
         Ok(())
     }
 
-    fn check_sizes(&self) -> Result<(), HeaderError> {
-        if self.size_bytes > MAX_CAPACITY_BYTES {
-            return Err(HeaderError::Size(self.size_bytes));
+    fn compression(&self, bytes: &[u8]) -> Result<Codec, HeaderError> {
+        let is_there = self.header_bytes > V3_HEADER_BYTES;
+        let kind = if is_there { bytes.get(104).copied().unwrap_or(0) } else { 0 };
+        if (kind != 0) != (self.incompatible & COMPRESSION != 0) {
+            return Err(HeaderError::Compression(kind));
         }
-        let found = self.l1_entries;
-        let needed = self.needed_l1_entries();
-        // An L1 may be longer than the disk needs: the state of a suspended machine lies behind it.
-        if u64::from(found).max(needed) > MAX_L1_ENTRIES {
-            return Err(HeaderError::L1Limit(u64::from(found).max(needed)));
+        match kind {
+            0 => Ok(Codec::Deflate),
+            1 => Ok(Codec::Zstd),
+            _ => Err(HeaderError::CompressionType(kind)),
         }
-        if u64::from(found) < needed {
-            return Err(HeaderError::L1Short { found, needed });
-        }
+    }
+
+    fn check_tables(&self) -> Result<(), HeaderError> {
         if self.snapshots > MAX_SNAPSHOTS {
             return Err(HeaderError::Snapshots(self.snapshots));
         }
+        let (refcounts, refcount_bytes) = self.refcount_table();
+        if refcount_bytes > MAX_REFCOUNT_TABLE_BYTES {
+            return Err(HeaderError::RefcountTable(refcount_bytes));
+        }
         let cluster_bytes = self.cluster_bytes();
-        for (name, offset) in
-            [("L1 table", self.l1_offset_bytes), ("refcount table", self.refcount_offset_bytes)]
-        {
+        let snapshots = if self.snapshots == 0 { 0 } else { self.snapshots_offset_bytes };
+        for (name, offset) in [("refcount table", refcounts), ("snapshot table", snapshots)] {
             if !offset.is_multiple_of(cluster_bytes) {
                 return Err(HeaderError::Unaligned { name, offset, cluster_bytes });
             }
@@ -235,31 +267,35 @@ impl Header {
         Ok(())
     }
 
-    /// Reads the header extensions and refuses the name of an external data file; says whether there
-    /// are persistent bitmaps.
-    pub(super) fn read_extensions(&self, cluster: &[u8]) -> Result<bool, Error> {
-        let mut bitmaps = false;
-        let mut rest = cluster.get(to_len(self.header_bytes)..).unwrap_or_default();
-        while let (Some(kind), Some(len)) = (be32(rest, 0), be32(rest, 4)) {
-            if kind == 0 {
-                break;
-            }
-            let span = to_len(len).checked_next_multiple_of(8).and_then(|len| len.checked_add(8));
-            let Some(behind) = span.and_then(|span| rest.get(span..)) else {
-                return Err(HeaderError::Extension { kind, len }.into());
-            };
-            match kind {
-                EXTENSION_DATA_FILE => return Err(HeaderError::DataFile.into()),
-                EXTENSION_BITMAPS => bitmaps = true,
-                _ => {}
-            }
-            rest = behind;
+    /// A name without a place, or without a length, is none: so QEMU reads it.
+    fn read_backing(&self, bytes: &[u8]) -> Result<Option<Backing>, HeaderError> {
+        let offset = be64(bytes, 8).unwrap_or_default();
+        let len = be32(bytes, 16).unwrap_or_default();
+        if offset == 0 || len == 0 {
+            return Ok(None);
         }
-        Ok(bitmaps)
+        if len > MAX_BACKING_BYTES {
+            return Err(HeaderError::BackingLength(len));
+        }
+        let end = offset.checked_add(u64::from(len)).filter(|end| *end <= self.cluster_bytes());
+        let name = end.and_then(|end| bytes.get(buffer_len(offset)..buffer_len(end)));
+        let name = name.ok_or(HeaderError::BackingOutside { offset, len })?;
+        let name = FileName::decoded(&String::from_utf8_lossy(name), name);
+        Ok(Some(Backing { name, offset_bytes: offset }))
     }
 
     pub(super) fn version(&self) -> u32 {
         self.version
+    }
+
+    /// The state that the guest would see.
+    pub(super) fn active(&self) -> &State {
+        &self.active
+    }
+
+    /// The name of the backing file, as it is written there.
+    pub(super) fn backing(&self) -> Option<&FileName> {
+        self.backing.as_ref().map(|backing| &backing.name)
     }
 
     /// A power of two in 512 bytes ..= 2 MiB.
@@ -271,28 +307,44 @@ impl Header {
         self.cluster_bits
     }
 
-    /// The virtual size as the header says it, any number of bytes.
-    pub(super) fn size_bytes(&self) -> u64 {
-        self.size_bytes
+    /// How clusters are compressed, where they are.
+    pub(super) fn codec(&self) -> Codec {
+        self.codec
+    }
+
+    /// Whether the guest's clusters lie in another file.
+    pub(super) fn has_data_file(&self) -> bool {
+        self.incompatible & DATA_FILE != 0
+    }
+
+    /// Whether L2 entries are extended: a cluster then has 32 subclusters.
+    pub(super) fn has_subclusters(&self) -> bool {
+        self.incompatible & EXTENDED_L2 != 0
+    }
+
+    /// Whether the image was not closed, so that its reference counts may be wrong.
+    pub(super) fn is_dirty(&self) -> bool {
+        self.incompatible & DIRTY != 0
+    }
+
+    /// Whether the bitmaps that an extension names are in use.
+    pub(super) fn has_bitmaps(&self) -> bool {
+        self.autoclear & BITMAPS != 0
+    }
+
+    /// The bytes of an L2 entry: 8, or 16 with subclusters.
+    pub(super) fn entry_bytes(&self) -> u64 {
+        if self.has_subclusters() { 16 } else { 8 }
     }
 
     /// The entries of an L2 table.
     pub(super) fn l2_entries(&self) -> u64 {
-        self.cluster_bytes() / 8
+        self.cluster_bytes().checked_div(self.entry_bytes()).unwrap_or_default()
     }
 
     /// The guest bytes that one L2 table describes.
     pub(super) fn l2_span_bytes(&self) -> u64 {
         self.cluster_bytes().saturating_mul(self.l2_entries())
-    }
-
-    /// The L1 entries that the virtual size needs.
-    pub(super) fn needed_l1_entries(&self) -> u64 {
-        self.size_bytes.div_ceil(self.l2_span_bytes().max(1))
-    }
-
-    pub(super) fn l1_offset_bytes(&self) -> u64 {
-        self.l1_offset_bytes
     }
 
     /// The number of snapshots and where their table is.
@@ -306,6 +358,21 @@ impl Header {
         (self.refcount_offset_bytes, len_bytes)
     }
 
+    /// The base-2 logarithm of the bits of a reference count: 0..=6.
+    pub(super) fn refcount_order(&self) -> u32 {
+        self.refcount_order
+    }
+
+    /// Where the header extensions begin.
+    pub(super) fn header_bytes(&self) -> u64 {
+        u64::from(self.header_bytes)
+    }
+
+    /// Where the header extensions end at the latest.
+    pub(super) fn extensions_end_bytes(&self) -> u64 {
+        self.backing.as_ref().map_or(self.cluster_bytes(), |backing| backing.offset_bytes)
+    }
+
     /// The warnings that the feature bits ask for.
     pub(super) fn warnings(&self) -> Vec<Warning> {
         [
@@ -317,14 +384,6 @@ impl Header {
         .map(|(_, message)| Warning::defect(72, message))
         .collect()
     }
-}
-
-fn not_yet(what: &'static str, at: u64) -> Error {
-    Error::unsupported(Failure::NotYet(what)).at(at)
-}
-
-fn to_len(len: u32) -> usize {
-    usize::try_from(len).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
@@ -359,10 +418,10 @@ pub(super) mod tests {
     fn reads_every_field() {
         let header = Header::parse(&good()).unwrap();
         assert_eq!((header.version(), header.cluster_bytes()), (3, 65536));
-        assert_eq!((header.needed_l1_entries(), header.l2_entries()), (2, 8192));
+        assert_eq!((header.active().needed_l1_entries(&header), header.l2_entries()), (2, 8192));
+        assert_eq!((header.codec(), header.backing()), (Codec::Deflate, None));
         assert_eq!(header.refcount_table(), (0x10000, 65536));
         assert_eq!(header.warnings(), []);
-        assert_eq!(header.read_extensions(&good()).map_err(|error| error.to_string()), Ok(false));
     }
 
     #[test]
@@ -370,7 +429,6 @@ pub(super) mod tests {
         for (at, value, want) in [
             (0, 0, "the magic number is not QFI\\xfb, at byte 0"),
             (4, 1, "qcow2 version 1 is none of 2 and 3, at byte 4"),
-            (16, 4, "the image needs the backing file 'QFI\u{fffd}', at byte 8"),
             (20, 8, "cluster_bits 8 is not in 9..=21, at byte 20"),
             (20, 200, "cluster_bits 200 is not in 9..=21, at byte 20"),
             (
@@ -393,13 +451,12 @@ pub(super) mod tests {
             (
                 52,
                 1,
-                "the refcount table offset 1 is no multiple of the cluster size of 65536, at byte 40",
+                "the refcount table offset 1 is no multiple of the cluster size of 65536, at byte 48",
             ),
+            (56, 129, "a refcount table of 8454144 bytes is over the limit of 8388608, at byte 56"),
             (60, 65537, "65537 snapshots are over the limit of 65536, at byte 60"),
             (72, 1 << 28, "incompatible feature bit 60 is not known, at byte 72"),
-            (76, 4, "the image keeps its clusters in an external data file, at byte 72"),
             (76, 8, "compression type 0 contradicts incompatible feature bit 3, at byte 104"),
-            (76, 16, "a qcow2 image with extended L2 entries is not read yet, at byte 72"),
             (96, 7, "refcount order 7 is over 6, at byte 96"),
             (
                 100,
@@ -416,11 +473,54 @@ pub(super) mod tests {
             put32(&mut b, at, value);
             assert_eq!(Header::parse(&b).unwrap_err().to_string(), want);
         }
+    }
+
+    #[test]
+    fn knows_the_features_of_version_3() {
         let mut b = good();
-        put32(&mut b, 76, 8);
+        put32(&mut b, 36, 4);
+        put32(&mut b, 76, 4 | 8 | 16);
+        put64(&mut b, 88, 1);
         b[104] = 1;
-        let want = "a qcow2 image with zstd clusters is not read yet, at byte 104";
+        let header = Header::parse(&b).unwrap();
+        assert_eq!((header.codec(), header.l2_entries()), (Codec::Zstd, 4096));
+        assert!(header.has_data_file() && header.has_subclusters() && header.has_bitmaps());
+        b[104] = 2;
+        let want = "compression type 2 is none of 0 (zlib) and 1 (zstd), at byte 104";
         assert_eq!(Header::parse(&b).unwrap_err().to_string(), want);
+        put32(&mut b, 20, 13);
+        let want = "cluster_bits 13 is not in 14..=21, as extended L2 entries need, at byte 20";
+        assert_eq!(Header::parse(&b).unwrap_err().to_string(), want);
+    }
+
+    #[test]
+    fn reads_the_name_of_the_backing_file_or_says_why_not() {
+        let mut b = good();
+        put64(&mut b, 8, 65536 - 8);
+        put32(&mut b, 16, 8);
+        b[65536 - 8..].copy_from_slice(b"base.raw");
+        let header = Header::parse(&b).unwrap();
+        assert_eq!(header.backing().map(FileName::text), Some("base.raw"));
+        assert_eq!(header.extensions_end_bytes(), 65536 - 8);
+        for (at, value, want) in [
+            (
+                16,
+                9,
+                "a backing file name of 9 bytes at byte 65528 is not inside cluster 0, at byte 8",
+            ),
+            (16, 1024, "a backing file name of 1024 bytes is over the limit of 1023, at byte 16"),
+            (
+                8,
+                1,
+                "a backing file name of 8 bytes at byte 4295032824 is not inside cluster 0, at byte 8",
+            ),
+        ] {
+            let mut b = b.clone();
+            put32(&mut b, at, value);
+            assert_eq!(Header::parse(&b).unwrap_err().to_string(), want);
+        }
+        put32(&mut b, 16, 0);
+        assert_eq!(Header::parse(&b).unwrap().backing(), None);
     }
 
     #[test]
@@ -428,25 +528,6 @@ pub(super) mod tests {
         for len in 0..104 {
             assert!(Header::parse(&good()[..len]).is_err(), "{len}");
         }
-    }
-
-    #[test]
-    fn walks_the_extensions_and_finds_a_data_file() {
-        let mut b = good();
-        put32(&mut b, 112, 0x6803_f857);
-        put32(&mut b, 116, 3);
-        put32(&mut b, 128, EXTENSION_BITMAPS);
-        put32(&mut b, 132, 24);
-        let header = Header::parse(&b).unwrap();
-        assert!(header.read_extensions(&b).unwrap());
-        put32(&mut b, 160, EXTENSION_DATA_FILE);
-        put32(&mut b, 164, 1);
-        let want = "the image keeps its clusters in an external data file, at byte 72";
-        assert_eq!(header.read_extensions(&b).unwrap_err().to_string(), want);
-        put32(&mut b, 132, u32::MAX);
-        let want =
-            "header extension 0x23852875 of 4294967295 bytes is not inside cluster 0, at byte 0";
-        assert_eq!(header.read_extensions(&b).unwrap_err().to_string(), want);
     }
 
     #[test]

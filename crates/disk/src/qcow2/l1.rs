@@ -1,7 +1,14 @@
 //! The L1 table: where the L2 tables are.
 
 use crate::{
-    Error, ReadAt, Result, fields::be64, fields::buffer_len, qcow2::header::Header, usage::Usage,
+    Error, ReadAt, Result,
+    error::Kind,
+    fields::{be64, buffer_len},
+    qcow2::{
+        header::{COPIED, Header},
+        state::State,
+    },
+    usage::Usage,
 };
 
 /// The part of the table that is read at once.
@@ -11,9 +18,9 @@ const WINDOW_BYTES: u64 = 64 << 10;
 pub(super) const OFFSET_MASK: u64 = 0x00ff_ffff_ffff_fe00;
 
 /// The bits of an L1 entry that must be zero.
-const RESERVED: u64 = !(OFFSET_MASK | super::header::COPIED);
+const RESERVED: u64 = !(OFFSET_MASK | COPIED);
 
-/// The L2 tables of the active state; empty entries are left out.
+/// The L2 tables of a state of the disk; empty entries are left out.
 #[derive(Debug)]
 pub(super) struct L1 {
     places: Vec<L2Place>,
@@ -40,20 +47,22 @@ enum L1Error {
     TableOutside { number: u32, offset: u64, file_bytes: u64 },
     #[error("L1 entry {number}: table at byte {offset} overlaps the header or another table")]
     TableShared { number: u32, offset: u64 },
+    #[error("the L2 tables lie too far apart to be noted in the memory that there is for it")]
+    Scattered,
 }
 
 impl L1 {
     /// Reads the entries that the virtual size needs; each is checked, no L2 table is read.
-    pub(super) fn read(bytes: &dyn ReadAt, header: &Header) -> Result<Self> {
+    pub(super) fn read(bytes: &dyn ReadAt, header: &Header, state: &State) -> Result<Self> {
         let file_bytes = bytes.len_bytes();
-        let start = header.l1_offset_bytes();
-        let len_bytes = header.needed_l1_entries().saturating_mul(8);
+        let start = state.l1_offset_bytes;
+        let len_bytes = state.needed_l1_bytes(header);
         if start.checked_add(len_bytes).is_none_or(|end| end > file_bytes) {
             let leaf = L1Error::Outside { len_bytes, file_bytes };
             return Err(Error::malformed(leaf).at(start));
         }
         let mut places = Vec::new();
-        let mut used = fixed_clusters(header);
+        let mut used = fixed_clusters(header, state);
         let mut window = Vec::new();
         let mut done = 0;
         while done < len_bytes {
@@ -67,6 +76,9 @@ impl L1 {
                 let place = checked(number, entry, file_bytes, header, &mut used);
                 let entry_at = start.saturating_add(u64::from(number).saturating_mul(8));
                 places.extend(place.map_err(|leaf| Error::malformed(leaf).at(entry_at))?);
+            }
+            if used.is_full() {
+                return Err(Error::new(Kind::Limit, L1Error::Scattered).at(at));
             }
             done = done.saturating_add(part);
         }
@@ -89,8 +101,8 @@ impl L1 {
     }
 
     /// The clusters that no guest cluster may lie in: header, L1, refcount table, L2 tables.
-    pub(super) fn metadata_clusters(&self, header: &Header) -> Usage {
-        let mut used = fixed_clusters(header);
+    pub(super) fn metadata_clusters(&self, header: &Header, state: &State) -> Usage {
+        let mut used = fixed_clusters(header, state);
         for place in &self.places {
             used.claim(place.offset_bytes >> header.cluster_bits());
         }
@@ -98,15 +110,14 @@ impl L1 {
     }
 }
 
-fn fixed_clusters(header: &Header) -> Usage {
+fn fixed_clusters(header: &Header, state: &State) -> Usage {
     let mut used = Usage::default();
     let bits = header.cluster_bits();
     let (refcounts, refcount_bytes) = header.refcount_table();
-    let l1_bytes = header.needed_l1_entries().saturating_mul(8);
+    let l1 = (state.l1_offset_bytes, state.needed_l1_bytes(header));
     used.claim(0);
-    for (start, len) in [(header.l1_offset_bytes(), l1_bytes), (refcounts, refcount_bytes)] {
-        // QEMU allows 8 MiB of refcount table; a longer one is not believed.
-        let len = len.min(32 << 20).div_ceil(header.cluster_bytes());
+    for (start, len) in [l1, (refcounts, refcount_bytes)] {
+        let len = len.div_ceil(header.cluster_bytes());
         let first = start >> bits;
         used.claim_all(first..first.saturating_add(len));
     }
@@ -150,7 +161,8 @@ mod tests {
     }
 
     fn read(bytes: &Vec<u8>) -> Result<L1> {
-        L1::read(bytes, &Header::parse(bytes).unwrap())
+        let header = Header::parse(bytes).unwrap();
+        L1::read(bytes, &header, header.active())
     }
 
     #[test]

@@ -11,3 +11,4 @@ mod oracle;
 mod qcow2_image;
 mod sample;
 mod stream_optimized;
+mod vhdx;
