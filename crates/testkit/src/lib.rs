@@ -11,6 +11,7 @@
 
 mod content;
 mod descriptor;
+mod files;
 mod guest_disk;
 mod memory;
 mod oracle;
@@ -22,6 +23,7 @@ mod vhdx;
 
 pub use content::{content, stream_optimized};
 pub use descriptor::{Descriptor, item};
+pub use files::Files;
 pub use guest_disk::{Fill, GuestDisk, Run, cases, guest_disks, some_guest_disks};
 pub use memory::Memory;
 pub use oracle::{oracle, oracle_command, skip_oracle};
