@@ -1,6 +1,6 @@
 //! Compressed clusters: how a worker makes one, and when it takes one as it is.
 
-use std::io;
+use std::{io, ops::Range};
 
 use flate2::{Compress, Decompress, FlushCompress, FlushDecompress, Status};
 use libdeflater::{CompressionLvl, Compressor};
@@ -45,6 +45,18 @@ const ZLIB_HEADER_BYTES: usize = 2;
 
 /// The bytes of a zlib stream behind its deflate stream: the adler32 (RFC 1950).
 const ZLIB_TRAILER_BYTES: usize = 4;
+
+/// What [`Encoder::adopt`] made of a stored cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Adopted {
+    /// These bytes of the stream are a compressed cluster as they are.
+    Stream(Range<usize>),
+    /// It is sound, but saves nothing: the cluster goes plain.
+    Plain,
+    /// It is of another kind, does not fill the cluster exactly, or is damaged (decoding it tells
+    /// how): nothing is known of the cluster.
+    Not,
+}
 
 /// The compressors of one worker, used again for each cluster.
 pub struct Encoder {
@@ -96,43 +108,45 @@ impl Encoder {
         Ok(Self { method, measure: None })
     }
 
-    /// Inflates a stored cluster into `cluster`, with all checks its format has, and gives the part
-    /// of it that the image to be written can take as it is.
-    ///
-    /// `None` says that it must be decoded and compressed anew: it is of another kind, does not fill
-    /// the cluster exactly, saves nothing, or is damaged (decoding it tells how).
-    pub fn adopt<'a>(
+    /// Whether streams of this kind can be taken as they are.
+    #[must_use]
+    pub fn adopts(&self, codec: Codec) -> bool {
+        matches!((&self.method, codec), (Method::Zlib(_), Codec::Zlib | Codec::Deflate))
+    }
+
+    /// Inflates the stream of a whole cluster into `cluster`, with all checks its format has, and says
+    /// which part of it the image to be written can take as it is.
+    pub fn adopt(
         &mut self,
         codec: Codec,
-        stream: &'a [u8],
+        stream: &[u8],
         bench: &mut Workbench,
         cluster: &mut [u8],
-    ) -> Option<&'a [u8]> {
-        if !matches!(self.method, Method::Zlib(_)) || cluster.len() != CLUSTER_LEN {
-            return None;
+    ) -> Adopted {
+        if !self.adopts(codec) || cluster.len() != CLUSTER_LEN {
+            return Adopted::Not;
         }
-        let deflate = match codec {
-            Codec::Zlib => {
-                let found = bench.inflater.zlib(stream, cluster).ok()?;
-                let body = stream.len().checked_sub(ZLIB_TRAILER_BYTES)?;
-                (found == CLUSTER_LEN).then(|| stream.get(ZLIB_HEADER_BYTES..body))?
-            }
-            Codec::Deflate => self.whole_deflate(stream, cluster),
-            Codec::Zstd => None,
+        let found = match codec {
+            Codec::Zlib => deflate_in_zlib(stream, bench, cluster),
+            _ => self.deflate_in_record(stream, cluster),
         };
-        deflate.filter(|stream| stream.len() < Self::MAX_STREAM_BYTES)
+        match found {
+            Some(range) if range.len() < Self::MAX_STREAM_BYTES => Adopted::Stream(range),
+            Some(_) => Adopted::Plain,
+            None => Adopted::Not,
+        }
     }
 
     /// Inflates a deflate stream that may have bytes behind its end; `None` when it has no end, or
     /// does not fill the cluster.
-    fn whole_deflate<'a>(&mut self, stream: &'a [u8], cluster: &mut [u8]) -> Option<&'a [u8]> {
+    fn deflate_in_record(&mut self, stream: &[u8], cluster: &mut [u8]) -> Option<Range<usize>> {
         let measure = self.measure.get_or_insert_with(|| Box::new(Decompress::new(false)));
         measure.reset(false);
         let done = measure.decompress(stream, cluster, FlushDecompress::Finish);
         let whole = matches!(done, Ok(Status::StreamEnd));
         let filled = measure.total_out() == CLUSTER_LEN as u64;
         let end = usize::try_from(measure.total_in()).ok()?;
-        (whole && filled).then(|| stream.get(..end))?
+        (whole && filled).then_some(0..end)
     }
 
     /// Compresses one cluster onto the end of `out` and gives the length of its stream; `None`, and
@@ -156,6 +170,17 @@ impl Encoder {
         out.truncate(start.saturating_add(len.unwrap_or_default()));
         Ok(len)
     }
+}
+
+/// Inflates a zlib stream, with its adler32; `None` when it is damaged or does not fill the cluster.
+fn deflate_in_zlib(
+    stream: &[u8],
+    bench: &mut Workbench,
+    cluster: &mut [u8],
+) -> Option<Range<usize>> {
+    let found = bench.inflater.zlib(stream, cluster).ok()?;
+    let end = stream.len().checked_sub(ZLIB_TRAILER_BYTES)?;
+    (found == CLUSTER_LEN).then_some(ZLIB_HEADER_BYTES..end)
 }
 
 /// Compresses in one call; `None` when there is not enough room.

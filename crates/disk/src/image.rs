@@ -70,6 +70,18 @@ pub enum Codec {
     Zstd,
 }
 
+impl Codec {
+    /// The bytes of a record before its stream: a VMDK grain has its first sector (u64) and the length
+    /// of its stream (u32) there.
+    #[must_use]
+    pub const fn record_header_bytes(self) -> u64 {
+        match self {
+            Self::Zlib => 12,
+            Self::Deflate | Self::Zstd => 0,
+        }
+    }
+}
+
 impl Extent {
     /// An extent of the image itself.
     #[must_use]

@@ -1,8 +1,10 @@
 //! Where a copy puts guest bytes.
 
-use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc};
+use std::{fs::File, io, ops::Range, os::unix::fs::FileExt, sync::Arc};
 
-use crate::{Compression, Error, Result};
+use rustix::io::Errno;
+
+use crate::{Compression, Error, ReadAt, Result, fields::buffer_len};
 
 /// The size of the units in which a target is filled: 64 KiB, the usual grain and cluster.
 pub const CLUSTER_BYTES: u64 = 64 << 10;
@@ -55,9 +57,19 @@ pub trait WriteAt: Send + Sync {
     /// What the system reports.
     fn set_len_bytes(&self, len_bytes: u64) -> io::Result<()>;
 
-    /// The file behind it, where there is one: the kernel can then copy into it by itself.
-    fn as_file(&self) -> Option<&File> {
-        None
+    /// Copies the front of a range of `source` to `offset_bytes` without reading it, and says how many
+    /// bytes; 0 where that cannot be done, and the caller must read and write them.
+    ///
+    /// # Errors
+    ///
+    /// What the system reports, as when there is no room.
+    fn copy_from(
+        &self,
+        _source: &dyn ReadAt,
+        _range: Range<u64>,
+        _offset_bytes: u64,
+    ) -> io::Result<u64> {
+        Ok(0)
     }
 }
 
@@ -74,8 +86,25 @@ impl WriteAt for File {
         self.set_len(len_bytes)
     }
 
-    fn as_file(&self) -> Option<&File> {
-        Some(self)
+    /// The kernel copies from file to file; where the file system can, both then share the blocks.
+    fn copy_from(
+        &self,
+        source: &dyn ReadAt,
+        range: Range<u64>,
+        offset_bytes: u64,
+    ) -> io::Result<u64> {
+        let len = range.end.saturating_sub(range.start);
+        let from = source.file_range().and_then(|(file, start)| {
+            Some((file, start.checked_add(range.start)?)).filter(|_| len > 0)
+        });
+        let Some((file, mut from)) = from else { return Ok(0) };
+        let (mut to, len) = (offset_bytes, buffer_len(len));
+        match rustix::fs::copy_file_range(file, Some(&mut from), self, Some(&mut to), len) {
+            Ok(copied) => Ok(copied as u64),
+            // Another file system, or one that cannot.
+            Err(Errno::XDEV | Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => Ok(0),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

@@ -72,9 +72,11 @@ pub(super) fn open_alone(path: &Path) -> Result<Box<dyn Image>> {
     open_allowing(path, None, &[])
 }
 
-/// Opens the internal snapshot of a qcow2 image.
-fn open_snapshot(_input: &ImageArgs, _name: &str) -> Result<Box<dyn Image>> {
-    Err(Failure::usage("--snapshot is not there yet"))
+/// Opens a qcow2 image as it was when an internal snapshot was taken.
+fn open_snapshot(input: &ImageArgs, name: &str) -> Result<Box<dyn Image>> {
+    let (bytes, _) = look(&input.image, Some(input.format.unwrap_or(Format::Qcow2)))?;
+    let gate = gate(&input.image, &input.gate.allow_backing)?;
+    disk::open_snapshot(&gate, bytes, name).map_err(|error| refused(error, &input.image))
 }
 
 /// As [`open`], from its parts.
@@ -84,11 +86,16 @@ fn open_allowing(
     allowed: &[PathBuf],
 ) -> Result<Box<dyn Image>> {
     let (bytes, declared) = look(path, stated)?;
-    let gate = Folder::of(path, allowed).map_err(|error| {
+    let gate = gate(path, allowed)?;
+    disk::open_behind(&gate, bytes, declared).map_err(|error| refused(error, path))
+}
+
+/// What an image may open: the files beneath its folder, and what the user named.
+fn gate(path: &Path, allowed: &[PathBuf]) -> Result<Folder> {
+    Folder::of(path, allowed).map_err(|error| {
         let text = "a path of --allow-backing cannot be opened";
         Failure::new(Code::E0508, text).cause(error.to_string())
-    })?;
-    disk::open_behind(&gate, bytes, declared).map_err(|error| refused(error, path))
+    })
 }
 
 /// What is told of an image that cannot be opened.

@@ -1,11 +1,8 @@
 //! Work for one worker: some clusters, and where their content comes from.
 
-use std::sync::mpsc::Receiver;
+use disk::{CLUSTER_BYTES, Extent, ExtentKind, Kept, Piece};
 
-use disk::{CLUSTER_BYTES, Extent, ExtentKind, Image, Piece, Workbench, is_zero};
-
-use super::{Flow, cluster_of, commit::Committer};
-use crate::Error;
+use super::cluster_of;
 
 /// Clusters of a batch: 512 KiB, so that what is inflated is still in the processor's second cache when
 /// it is written (measured: 3.3 s against 3.6 s with 1 MiB, 3.2 GB on two processors).
@@ -16,34 +13,71 @@ const BATCH_CLUSTERS: usize = 8;
 pub(super) const MAX_BATCH_CLUSTERS: usize = 32;
 
 /// A cluster as a length in memory.
-const CLUSTER: usize = CLUSTER_BYTES as usize;
+pub(super) const CLUSTER: usize = CLUSTER_BYTES as usize;
 
-/// Some clusters of the disk, a buffer for them, and a worker's tools; used again and again.
+/// Some clusters of the disk and a buffer for them; used again and again.
 pub(super) struct Batch {
     /// Its place in the order of batches.
     pub(super) number: u64,
-    /// Which cluster of the disk each cluster of the buffer is, rising.
+    /// Which cluster of the disk each cluster of the batch is, rising.
     pub(super) clusters: Vec<u64>,
-    /// Which of them hold anything but zeros, once decoded.
-    pub(super) filled: Vec<bool>,
-    /// The bytes of the clusters, one behind the other.
+    /// What each of them is, once decoded.
+    pub(super) contents: Vec<Content>,
+    /// The bytes that are to be written.
     pub(super) buffer: Vec<u8>,
     /// Guest bytes that the parts cover.
     pub(super) covered_bytes: u64,
+    /// The largest grain that one of the parts is, or is a part of.
+    pub(super) largest_unit_bytes: u64,
     parts: Vec<Part>,
     spare_pieces: Vec<Piece>,
-    bench: Workbench,
 }
 
-/// Where a run of the buffer comes from.
-struct Part {
-    at: usize,
-    from: From,
+/// What a cluster of a batch is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Content {
+    /// Zeros: it is not written.
+    Zero,
+    /// As the guest sees it, from this byte of the buffer on.
+    Plain {
+        /// The first byte.
+        at: usize,
+    },
+    /// A compressed stream in the buffer.
+    Stream {
+        /// The first byte.
+        at: usize,
+        /// How many there are.
+        len: usize,
+    },
+    /// In the file already.
+    Kept(Kept),
 }
 
-enum From {
+/// Where a run of the batch comes from.
+pub(super) struct Part {
+    /// Where it starts, as if the clusters of the batch lay one behind the other.
+    pub(super) at: usize,
+    pub(super) source: PartSource,
+}
+
+pub(super) enum PartSource {
     Extent(Extent),
     Piece(Piece),
+}
+
+impl Part {
+    /// The guest bytes of the run, which the size of a batch bounds.
+    pub(super) fn len(&self) -> usize {
+        match &self.source {
+            PartSource::Extent(extent) => extent.len_bytes as usize,
+            PartSource::Piece(piece) => piece.len_bytes as usize,
+        }
+    }
+
+    pub(super) fn end(&self) -> usize {
+        self.at + self.len()
+    }
 }
 
 impl Batch {
@@ -51,63 +85,60 @@ impl Batch {
         Self {
             number: 0,
             clusters: Vec::with_capacity(BATCH_CLUSTERS),
-            filled: Vec::with_capacity(BATCH_CLUSTERS),
-            buffer: vec![0; BATCH_CLUSTERS * CLUSTER],
+            contents: Vec::with_capacity(BATCH_CLUSTERS),
+            buffer: Vec::new(),
             covered_bytes: 0,
+            largest_unit_bytes: 0,
             parts: Vec::new(),
             spare_pieces: Vec::new(),
-            bench: Workbench::new(),
         }
-    }
-
-    /// The bytes of `count` clusters from the `at`-th on.
-    pub(super) fn clusters_at(&self, at: usize, count: usize) -> &[u8] {
-        &self.buffer[at * CLUSTER..(at + count) * CLUSTER]
-    }
-
-    /// Decodes every part and looks which clusters are zeros.
-    pub(super) fn decode(&mut self, image: Option<&dyn Image>) -> Result<(), Error> {
-        let used = self.clusters.len() * CLUSTER;
-        if self.buffer.len() < used {
-            self.buffer.resize(used, 0);
-        }
-        if self.covered_bytes < used as u64 {
-            self.buffer[..used].fill(0);
-        }
-        for part in self.parts.drain(..) {
-            let decoded = match part.from {
-                From::Extent(extent) => {
-                    let image = image.expect("extents come from an image");
-                    let out = &mut self.buffer[part.at..][..extent.len_bytes as usize];
-                    image.read_extent(&extent, &mut self.bench, out)
-                }
-                From::Piece(piece) => {
-                    let out = &mut self.buffer[part.at..][..piece.len_bytes as usize];
-                    let decoded = piece.decode(&mut self.bench, out);
-                    self.spare_pieces.push(piece);
-                    decoded
-                }
-            };
-            decoded.map_err(Error::source_image)?;
-        }
-        self.filled.clear();
-        self.filled.extend(self.buffer[..used].chunks_exact(CLUSTER).map(|bytes| !is_zero(bytes)));
-        Ok(())
     }
 
     /// Empties the batch for its next use.
     pub(super) fn clear(&mut self) {
         self.clusters.clear();
-        self.filled.clear();
+        self.contents.clear();
         self.parts.clear();
         self.covered_bytes = 0;
+        self.largest_unit_bytes = 0;
+    }
+
+    /// Adds an extent for which [`reserve`](Self::reserve) made room.
+    pub(super) fn push_extent(&mut self, at: usize, extent: Extent) {
+        let unit_bytes = match extent.kind {
+            ExtentKind::Stored { .. } => extent.len_bytes,
+            ExtentKind::StoredPart { whole_len_bytes, .. } => whole_len_bytes,
+            ExtentKind::Data { .. } | ExtentKind::Zero | ExtentKind::Hole => 0,
+        };
+        self.largest_unit_bytes = self.largest_unit_bytes.max(unit_bytes);
+        self.parts.push(Part { at, source: PartSource::Extent(extent) });
+    }
+
+    /// Adds a piece for which [`reserve`](Self::reserve) made room, and gives another one to be filled.
+    pub(super) fn push_piece(&mut self, at: usize, piece: Piece) -> Piece {
+        self.largest_unit_bytes = self.largest_unit_bytes.max(piece.len_bytes);
+        self.parts.push(Part { at, source: PartSource::Piece(piece) });
+        self.spare_pieces.pop().unwrap_or_default()
+    }
+
+    pub(super) fn take_parts(&mut self) -> Vec<Part> {
+        std::mem::take(&mut self.parts)
+    }
+
+    /// Keeps the buffers of parts that are decoded.
+    pub(super) fn give_back_parts(&mut self, mut parts: Vec<Part>) {
+        self.spare_pieces.extend(parts.drain(..).filter_map(|part| match part.source {
+            PartSource::Piece(piece) => Some(piece),
+            PartSource::Extent(_) => None,
+        }));
+        self.parts = parts;
     }
 
     /// Makes room for a run of the disk; `None` when the batch is too full for it.
     ///
     /// A run that starts in the batch's last cluster, or in an empty batch, may make it longer than
     /// others: it must not be cut, and no cluster may be written by two batches.
-    fn reserve(&mut self, start_bytes: u64, len_bytes: u64) -> Option<usize> {
+    pub(super) fn reserve(&mut self, start_bytes: u64, len_bytes: u64) -> Option<usize> {
         let first = cluster_of(start_bytes);
         let last = cluster_of(start_bytes + len_bytes - 1);
         let shared = self.ends_in_cluster_of(start_bytes);
@@ -123,142 +154,19 @@ impl Batch {
     }
 
     /// How much of a run fits behind what is there.
-    fn room_bytes(&self, start_bytes: u64) -> u64 {
+    pub(super) fn room_bytes(&self, start_bytes: u64) -> u64 {
         let shared = self.ends_in_cluster_of(start_bytes);
         let free = BATCH_CLUSTERS.saturating_sub(self.clusters.len()) + usize::from(shared);
         (free as u64 * CLUSTER_BYTES).saturating_sub(start_bytes % CLUSTER_BYTES)
     }
 
     /// Whether the last cluster is the one that the byte is in.
-    fn ends_in_cluster_of(&self, byte: u64) -> bool {
+    pub(super) fn ends_in_cluster_of(&self, byte: u64) -> bool {
         self.clusters.last() == Some(&cluster_of(byte))
     }
-}
 
-/// Fills batches in the order of the source and hands them to the workers.
-pub(super) struct Filler<'a, 'c> {
-    spare: &'a Receiver<Batch>,
-    submit: &'a mut dyn FnMut(Batch),
-    committer: &'a Committer<'c>,
-    batch: Option<Batch>,
-    number: u64,
-    /// Where the last run ended, so that what is passed over can be counted.
-    reached_bytes: u64,
-    seen_bytes: u64,
-}
-
-impl<'a, 'c> Filler<'a, 'c> {
-    pub(super) fn new(
-        spare: &'a Receiver<Batch>,
-        submit: &'a mut dyn FnMut(Batch),
-        committer: &'a Committer<'c>,
-    ) -> Self {
-        Self { spare, submit, committer, batch: None, number: 0, reached_bytes: 0, seen_bytes: 0 }
-    }
-
-    /// Takes an extent; zeros and holes are passed over.
-    pub(super) fn fill_extent(&mut self, extent: Extent) -> Result<Flow, Error> {
-        let mut rest = Some(extent);
-        while let Some(extent) = rest {
-            if matches!(extent.kind, ExtentKind::Zero | ExtentKind::Hole) {
-                self.seen_bytes += extent.len_bytes;
-                self.committer.advance(extent.len_bytes);
-                return Ok(if self.committer.is_over() { Flow::Stop } else { Flow::Go(()) });
-            }
-            let Some(batch) = self.batch() else { return Ok(Flow::Stop) };
-            let (part, behind) = extent.split(batch.room_bytes(extent.start_bytes));
-            match batch.reserve(part.start_bytes, part.len_bytes) {
-                Some(at) => {
-                    batch.parts.push(Part { at, from: From::Extent(part) });
-                    self.pass(part.end_bytes(), part.len_bytes);
-                    rest = behind;
-                }
-                None => self.make_room(part.start_bytes)?,
-            }
-        }
-        Ok(Flow::Go(()))
-    }
-
-    /// Takes a piece and gives another one to be filled.
-    pub(super) fn fill_piece(&mut self, piece: Piece) -> Result<Flow<Piece>, Error> {
-        let (start_bytes, len_bytes) = (piece.start_bytes, piece.len_bytes);
-        if self.tears_a_cluster(start_bytes, start_bytes.saturating_add(len_bytes)) {
-            return Err(Error::cannot_stream(format!(
-                "parts of a cluster come out of order, at byte {start_bytes} of the disk"
-            )));
-        }
-        let mut piece = Some(piece);
-        loop {
-            let Some(batch) = self.batch() else { return Ok(Flow::Stop) };
-            let Some(at) = batch.reserve(start_bytes, len_bytes) else {
-                self.make_room(start_bytes)?;
-                continue;
-            };
-            let from = From::Piece(piece.take().expect("the piece is stored once"));
-            batch.parts.push(Part { at, from });
-            let next = batch.spare_pieces.pop().unwrap_or_default();
-            self.pass(start_bytes + len_bytes, len_bytes);
-            return Ok(Flow::Go(next));
-        }
-    }
-
-    /// Whether a run has a part of a cluster whose other part is, or may be, in a batch that has
-    /// gone: the second write would put zeros over the first.
-    fn tears_a_cluster(&self, start_bytes: u64, end_bytes: u64) -> bool {
-        let starts_inside = !start_bytes.is_multiple_of(CLUSTER_BYTES);
-        let ends_inside =
-            !end_bytes.is_multiple_of(CLUSTER_BYTES) && end_bytes < self.committer.capacity_bytes;
-        if start_bytes < self.reached_bytes {
-            return starts_inside || ends_inside;
-        }
-        let last = self.reached_bytes.checked_sub(1).map(cluster_of);
-        let here = self.batch.as_ref().is_some_and(|batch| batch.ends_in_cluster_of(start_bytes));
-        starts_inside && last == Some(cluster_of(start_bytes)) && !here
-    }
-
-    /// Counts what no run covered.
-    pub(super) fn rest_is_zero(&mut self, capacity_bytes: u64) {
-        let skipped = capacity_bytes.saturating_sub(self.seen_bytes);
-        self.committer.advance(skipped);
-    }
-
-    /// Hands a full batch on; one that may grow for the run and is too small will never hold it.
-    fn make_room(&mut self, start_bytes: u64) -> Result<(), Error> {
-        let may_grow =
-            |batch: &Batch| batch.clusters.is_empty() || batch.ends_in_cluster_of(start_bytes);
-        if self.batch.as_ref().is_some_and(may_grow) {
-            return Err(Error::cannot_stream(format!(
-                "the run at byte {start_bytes} of the disk is over 2 MiB, the largest cluster"
-            )));
-        }
-        self.flush();
-        Ok(())
-    }
-
-    /// Hands the batch to the workers.
-    pub(super) fn flush(&mut self) {
-        if let Some(batch) = self.batch.take_if(|batch| !batch.clusters.is_empty()) {
-            (self.submit)(batch);
-        }
-    }
-
-    fn pass(&mut self, end_bytes: u64, len_bytes: u64) {
-        self.reached_bytes = self.reached_bytes.max(end_bytes);
-        self.seen_bytes += len_bytes;
-    }
-
-    /// The batch that is being filled; `None` once the copy is over.
-    fn batch(&mut self) -> Option<&mut Batch> {
-        if self.committer.is_over() {
-            return None;
-        }
-        if self.batch.is_none() {
-            let mut batch = self.spare.recv().ok()?;
-            batch.clear();
-            batch.number = self.number;
-            self.number += 1;
-            self.batch = Some(batch);
-        }
-        self.batch.as_mut()
+    /// Whether it may grow for a run that starts at the byte.
+    pub(super) fn may_grow_for(&self, byte: u64) -> bool {
+        self.clusters.is_empty() || self.ends_in_cluster_of(byte)
     }
 }

@@ -8,29 +8,30 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-        mpsc::SyncSender,
+        atomic::{AtomicU64, Ordering},
     },
 };
 
-use disk::{CLUSTER_BYTES, Progress, Target, WriteAt};
+use disk::{CLUSTER_BYTES, Target, WriteAt};
 
-use super::batch::Batch;
+use super::{
+    batch::{Batch, CLUSTER, Content},
+    control::Control,
+    pipeline::Sink,
+};
 use crate::Error;
 
 /// Takes decoded batches in any order and writes them in the order of their numbers.
 pub(super) struct Committer<'a> {
     state: Mutex<State<'a>>,
     file: Arc<dyn WriteAt>,
-    pub(super) capacity_bytes: u64,
-    give_back: SyncSender<Batch>,
-    progress: &'a dyn Progress,
-    over: AtomicBool,
+    control: &'a Control<'a>,
     data_bytes: AtomicU64,
 }
 
 struct State<'a> {
     target: &'a mut dyn Target,
+    capacity_bytes: u64,
     /// The number of the batch that is to be placed next.
     next: u64,
     /// Decoded batches that wait for an earlier one.
@@ -42,85 +43,39 @@ struct State<'a> {
 /// A batch whose clusters have their places.
 struct Placed {
     batch: Batch,
-    /// Where each cluster goes; zeros go nowhere.
-    offsets: Vec<Option<u64>>,
+    writes: Vec<Write>,
+    /// Guest bytes that are not zeros.
+    data_bytes: u64,
+}
+
+/// Bytes of a batch's buffer that go to one place of the file.
+struct Write {
+    at: usize,
+    len: usize,
+    offset_bytes: u64,
 }
 
 impl<'a> Committer<'a> {
-    pub(super) fn new(
-        target: &'a mut dyn Target,
-        capacity_bytes: u64,
-        give_back: SyncSender<Batch>,
-        progress: &'a dyn Progress,
-    ) -> Self {
+    pub(super) fn new(target: &'a mut dyn Target, control: &'a Control<'a>) -> Self {
         let file = target.file();
-        Self {
-            state: Mutex::new(State { target, next: 0, parked: BTreeMap::new(), failure: None }),
-            file,
-            capacity_bytes,
-            give_back,
-            progress,
-            over: AtomicBool::new(false),
-            data_bytes: AtomicU64::new(0),
-        }
+        let state = State {
+            target,
+            capacity_bytes: control.capacity_bytes,
+            next: 0,
+            parked: BTreeMap::new(),
+            failure: None,
+        };
+        Self { state: Mutex::new(state), file, control, data_bytes: AtomicU64::new(0) }
     }
 
-    /// Whether the copy has failed or is to stop.
-    pub(super) fn is_over(&self) -> bool {
-        self.over.load(Ordering::Relaxed) || self.progress.stopped()
-    }
-
-    /// Says that more of the disk is done.
-    pub(super) fn advance(&self, bytes: u64) {
-        self.progress.advance(bytes);
-    }
-
-    /// Places a decoded batch, and every parked one that follows it, and writes them.
-    pub(super) fn commit(&self, batch: Batch) {
-        let mut ready = Vec::new();
-        let placed = self.lock().place(batch, &mut ready);
-        for placed in ready {
-            match self.write(&placed) {
-                Ok(()) => {
-                    self.advance(placed.batch.covered_bytes);
-                    self.return_batch(placed.batch);
-                }
-                Err(error) => self.fail(placed.batch, Error::target_image(error.into())),
-            }
-        }
-        if let Err((batch, error)) = placed {
-            self.fail(*batch, error);
-        }
-    }
-
-    /// Ends the copy with a failure, unless an earlier batch failed as well.
-    pub(super) fn fail(&self, batch: Batch, error: Error) {
-        self.over.store(true, Ordering::Relaxed);
-        let mut state = self.lock();
-        if state.failure.as_ref().is_none_or(|(number, _)| batch.number < *number) {
-            state.failure = Some((batch.number, error));
-        }
-        let parked = std::mem::take(&mut state.parked);
-        drop(state);
-        for batch in parked.into_values().chain([batch]) {
-            self.return_batch(batch);
-        }
-    }
-
-    /// Ends the copy because the worker of a batch panicked: the producer must not wait for it.
-    pub(super) fn abandon(&self, batch: Batch) {
-        self.over.store(true, Ordering::Relaxed);
-        self.return_batch(batch);
-    }
-
-    /// Gives the number of bytes written, or the failure that comes first.
+    /// Gives the number of guest bytes that are not zeros, or the failure that comes first.
     pub(super) fn finish(self, produced: Result<(), Error>) -> Result<u64, Error> {
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, error)) = state.failure {
             return Err(error);
         }
         produced?;
-        if self.progress.stopped() {
+        if self.control.is_stopped() {
             return Err(Error::stopped());
         }
         Ok(self.data_bytes.into_inner())
@@ -130,37 +85,47 @@ impl<'a> Committer<'a> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes runs of clusters that are neighbours in the buffer and in the file.
     fn write(&self, placed: &Placed) -> std::io::Result<()> {
-        let mut at = 0;
-        while let Some(offset) = placed.offsets.get(at).copied() {
-            let Some(offset) = offset else {
-                at += 1;
-                continue;
-            };
-            let rest = placed.offsets.get(at..).unwrap_or_default();
-            let run = rest.iter().zip((offset..).step_by(CLUSTER_BYTES as usize));
-            let run = run.take_while(|(there, wanted)| **there == Some(*wanted)).count();
-            let bytes = self.valid(placed, at, run);
-            self.file.write_all_at(bytes, offset)?;
-            self.data_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-            at += run;
+        for write in &placed.writes {
+            let bytes = &placed.batch.buffer[write.at..write.at + write.len];
+            self.file.write_all_at(bytes, write.offset_bytes)?;
         }
+        self.data_bytes.fetch_add(placed.data_bytes, Ordering::Relaxed);
         Ok(())
     }
+}
 
-    /// The bytes of a run of clusters, cut at the capacity.
-    fn valid<'b>(&self, placed: &'b Placed, at: usize, run: usize) -> &'b [u8] {
-        let bytes = placed.batch.clusters_at(at, run);
-        let last = placed.batch.clusters.get(at + run - 1).copied().unwrap_or_default();
-        let over = ((last + 1) * CLUSTER_BYTES).saturating_sub(self.capacity_bytes);
-        let len = bytes.len().saturating_sub(usize::try_from(over).unwrap_or(usize::MAX));
-        bytes.get(..len).unwrap_or_default()
+impl Sink for Committer<'_> {
+    /// Places a decoded batch, and every parked one that follows it, and writes them.
+    fn commit(&self, batch: Batch) {
+        let mut ready = Vec::new();
+        let placed = self.lock().place(batch, &mut ready);
+        for placed in ready {
+            match self.write(&placed) {
+                Ok(()) => {
+                    self.control.advance(placed.batch.covered_bytes);
+                    self.control.return_batch(placed.batch);
+                }
+                Err(error) => self.fail(placed.batch, Error::writing(error)),
+            }
+        }
+        if let Err((batch, error)) = placed {
+            self.fail(*batch, error);
+        }
     }
 
-    fn return_batch(&self, batch: Batch) {
-        // The channel has room for every batch; the receiver may be gone once the copy is over.
-        drop(self.give_back.try_send(batch));
+    /// Ends the copy with a failure, unless an earlier batch failed as well.
+    fn fail(&self, batch: Batch, error: Error) {
+        self.control.end();
+        let mut state = self.lock();
+        if state.failure.as_ref().is_none_or(|(number, _)| batch.number < *number) {
+            state.failure = Some((batch.number, error));
+        }
+        let parked = std::mem::take(&mut state.parked);
+        drop(state);
+        for batch in parked.into_values().chain([batch]) {
+            self.control.return_batch(batch);
+        }
     }
 }
 
@@ -172,22 +137,49 @@ impl State<'_> {
                 self.parked.insert(batch.number, batch);
                 return Ok(());
             }
-            let offsets = match self.offsets(&batch) {
-                Ok(offsets) => offsets,
-                Err(error) => return Err((Box::new(batch), error)),
-            };
-            ready.push(Placed { batch, offsets });
+            match self.place_clusters(&batch) {
+                Ok((writes, data_bytes)) => ready.push(Placed { batch, writes, data_bytes }),
+                Err(error) => return Err((Box::new(batch), Error::target_image(error))),
+            }
             self.next += 1;
             current = self.parked.remove(&self.next);
         }
         Ok(())
     }
 
-    fn offsets(&mut self, batch: &Batch) -> Result<Vec<Option<u64>>, Error> {
-        let clusters = batch.clusters.iter().zip(&batch.filled);
-        clusters
-            .map(|(cluster, filled)| filled.then(|| self.target.place(*cluster)).transpose())
-            .collect::<Result<_, _>>()
-            .map_err(Error::target_image)
+    fn place_clusters(&mut self, batch: &Batch) -> disk::Result<(Vec<Write>, u64)> {
+        let mut writes = Vec::with_capacity(batch.clusters.len());
+        let mut data_bytes = 0;
+        for (cluster, content) in batch.clusters.iter().zip(&batch.contents) {
+            let guest_bytes = CLUSTER_BYTES.min(self.capacity_bytes - cluster * CLUSTER_BYTES);
+            match *content {
+                Content::Zero => continue,
+                Content::Plain { at } => {
+                    let offset_bytes = self.target.place(*cluster)?;
+                    let len = CLUSTER.min(guest_bytes as usize);
+                    push(&mut writes, Write { at, len, offset_bytes });
+                }
+                Content::Stream { at, len } => {
+                    let offset_bytes = self.target.place_stored(*cluster, len)?;
+                    push(&mut writes, Write { at, len, offset_bytes });
+                }
+                Content::Kept(kept) => self.target.keep(*cluster, kept)?,
+            }
+            data_bytes += guest_bytes;
+        }
+        Ok((writes, data_bytes))
+    }
+}
+
+/// Adds bytes to the last write when they follow it both in the buffer and in the file.
+fn push(writes: &mut Vec<Write>, next: Write) {
+    match writes.last_mut() {
+        Some(last)
+            if last.at + last.len == next.at
+                && last.offset_bytes + last.len as u64 == next.offset_bytes =>
+        {
+            last.len += next.len;
+        }
+        _ => writes.push(next),
     }
 }

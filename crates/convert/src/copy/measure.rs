@@ -1,10 +1,10 @@
 //! How long a file would be, without writing it.
 
-use std::{io, sync::Arc};
+use std::{io, ops::Range, sync::Arc};
 
-use disk::{Image, Progress, WriteAt};
+use disk::{Image, Progress, ReadAt, WriteAt, qcow2};
 
-use super::{Output, Settings, TargetOptions, write_image};
+use super::{CloneFormat, Output, Settings, TargetOptions, write_image};
 use crate::Error;
 
 /// The length of a file that is not written.
@@ -12,7 +12,7 @@ use crate::Error;
 pub struct Measured {
     /// What [`write_image`] would make of the image, to the byte.
     pub required_bytes: u64,
-    /// The length when every cluster of the disk holds data that is not compressed.
+    /// The length when every cluster of the disk holds data that is not compressed, nor cloned.
     pub fully_allocated_bytes: u64,
 }
 
@@ -32,7 +32,13 @@ pub fn measure(
     let capacity_bytes = image.capacity_bytes();
     let output = Output { file: Arc::new(Nowhere), capacity_bytes, options };
     let done = write_image(image, output, settings, progress)?;
-    Ok(Measured { required_bytes: done.file_bytes, fully_allocated_bytes: done.file_bytes })
+    let fully_allocated_bytes = match options {
+        TargetOptions::Raw | TargetOptions::Clone(CloneFormat::Raw) => capacity_bytes,
+        TargetOptions::Qcow2(_) | TargetOptions::Clone(CloneFormat::Qcow2) => {
+            qcow2::allocated_bytes(capacity_bytes)
+        }
+    };
+    Ok(Measured { required_bytes: done.file_bytes, fully_allocated_bytes })
 }
 
 /// A file that keeps nothing: it takes every write and reads as zeros.
@@ -46,6 +52,10 @@ impl WriteAt for Nowhere {
     fn read_exact_at(&self, buf: &mut [u8], _: u64) -> io::Result<()> {
         buf.fill(0);
         Ok(())
+    }
+
+    fn copy_from(&self, _: &dyn ReadAt, range: Range<u64>, _: u64) -> io::Result<u64> {
+        Ok(range.end - range.start)
     }
 
     fn set_len_bytes(&self, _: u64) -> io::Result<()> {

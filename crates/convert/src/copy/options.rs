@@ -6,7 +6,7 @@ use disk::{Compression, Image, Progress, Target, WriteAt, qcow2, raw};
 
 use vm::DiskFormat;
 
-use super::{Settings, Summary, clone_image, copy_image};
+use super::{Run, Settings, Summary, clone::clone_sized, copy_image};
 use crate::Error;
 
 /// The format and the layout of an image that is to be written.
@@ -112,7 +112,8 @@ pub fn write_image(
 ) -> Result<Summary, Error> {
     let Output { file, capacity_bytes, options } = output;
     if let TargetOptions::Clone(format) = options {
-        return clone_image(image, file, format, settings, progress);
+        let with = Run { settings, progress };
+        return clone_sized(image, (file, capacity_bytes), format, &with);
     }
     let mut target = options.create(file, capacity_bytes)?;
     copy_image(image, &mut *target, settings, progress)

@@ -1,14 +1,28 @@
 //! Guest bytes front to end, for a pipe.
+//!
+//! ```text
+//! one thread: extents -> batches --> workers: decode --> this thread: in order, zeros between, write
+//! ```
 
-use std::io::Write;
+use std::{
+    collections::BTreeMap,
+    io::Write,
+    sync::mpsc::{Receiver, Sender, channel},
+};
 
-use disk::{Extent, Image, Progress, Workbench};
+use disk::{CLUSTER_BYTES, Compression, Image, Progress};
 
-use super::{Settings, Summary};
+use super::{
+    Run, Settings, Summary,
+    batch::{Batch, CLUSTER, Content},
+    control::Control,
+    decode::{Decoder, Mode},
+    pipeline::{Pipeline, Sink, fill_from},
+};
 use crate::Error;
 
-/// Guest bytes that are written at a time.
-const CHUNK_BYTES: u64 = 1 << 20;
+/// Zeros, as many as are written at a time.
+const ZEROS: &[u8] = &[0; CLUSTER];
 
 /// Writes every guest byte of an image in order, zeros too, decoded by all workers.
 ///
@@ -18,26 +32,118 @@ const CHUNK_BYTES: u64 = 1 << 20;
 pub fn copy_out(
     image: &dyn Image,
     out: &mut dyn Write,
-    _settings: Settings,
+    settings: Settings,
     progress: &dyn Progress,
 ) -> Result<Summary, Error> {
-    let mut done = Summary::default();
-    let (mut bench, mut chunk) = (Workbench::new(), Vec::new());
-    for extent in image.extents() {
-        let mut rest: Option<Extent> = Some(extent.map_err(Error::source_image)?);
-        while let Some(extent) = rest {
-            if progress.stopped() {
+    let capacity_bytes = image.capacity_bytes();
+    let decoder = Decoder { image: Some(image), mode: Mode::Plain, capacity_bytes };
+    let (pipeline, control) =
+        Pipeline::new(decoder, Compression::None, &Run { settings, progress })?;
+    let (sender, decoded) = channel();
+    let mut writer = Writer { out, control: &control, done: Summary::default() };
+    let (written, produced) = std::thread::scope(|scope| {
+        let control = &control;
+        let producing = scope.spawn(move || {
+            let sink = ToWriter { sender };
+            pipeline.run(control, &sink, |filler| fill_from(image, filler))
+        });
+        let written = writer.take_all(&decoded);
+        let produced = producing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        (written, produced)
+    });
+    written?;
+    produced?;
+    writer.zeros_to(capacity_bytes)?;
+    if control.is_stopped() {
+        return Err(Error::stopped());
+    }
+    Ok(writer.done)
+}
+
+/// Hands decoded batches to the thread that writes.
+struct ToWriter {
+    sender: Sender<Decoded>,
+}
+
+/// A batch, and why it could not be decoded.
+type Decoded = (Batch, Option<Error>);
+
+impl Sink for ToWriter {
+    fn commit(&self, batch: Batch) {
+        // The writer takes batches until every worker is done.
+        drop(self.sender.send((batch, None)));
+    }
+
+    fn fail(&self, batch: Batch, error: Error) {
+        drop(self.sender.send((batch, Some(error))));
+    }
+}
+
+/// Writes batches in the order of their numbers.
+struct Writer<'a> {
+    out: &'a mut dyn Write,
+    control: &'a Control<'a>,
+    /// `file_bytes` is also the guest byte that is written next.
+    done: Summary,
+}
+
+impl Writer<'_> {
+    /// Takes batches until no more come, and gives each back; after a failure they are not written.
+    fn take_all(&mut self, decoded: &Receiver<Decoded>) -> Result<(), Error> {
+        // As many at most as there are batches.
+        let mut early = BTreeMap::new();
+        let mut next = 0;
+        let mut result = Ok(());
+        for (batch, error) in decoded {
+            early.insert(batch.number, (batch, error));
+            while let Some((batch, error)) = early.remove(&next) {
+                next += 1;
+                if result.is_ok() {
+                    result = error.map_or_else(|| self.write(&batch), Err);
+                }
+                if result.is_err() {
+                    self.control.end();
+                }
+                self.control.return_batch(batch);
+            }
+        }
+        result
+    }
+
+    fn write(&mut self, batch: &Batch) -> Result<(), Error> {
+        let mut at = 0;
+        while let Some(first) = batch.clusters.get(at).copied() {
+            let neighbours = batch.clusters[at..].iter().zip(first..);
+            let run = neighbours.take_while(|(cluster, wanted)| **cluster == *wanted).count();
+            self.zeros_to(first * CLUSTER_BYTES)?;
+            let rest_bytes = self.control.capacity_bytes - first * CLUSTER_BYTES;
+            let len =
+                usize::try_from(rest_bytes).map_or(run * CLUSTER, |rest| rest.min(run * CLUSTER));
+            self.put(&batch.buffer[at * CLUSTER..][..len])?;
+            at += run;
+        }
+        let filled = batch.contents.iter().filter(|content| **content != Content::Zero).count();
+        self.done.data_bytes += filled as u64 * CLUSTER_BYTES;
+        self.control.advance(batch.covered_bytes);
+        Ok(())
+    }
+
+    /// Writes zeros up to a guest byte.
+    fn zeros_to(&mut self, end_bytes: u64) -> Result<(), Error> {
+        while self.done.file_bytes < end_bytes {
+            if self.control.is_stopped() {
                 return Err(Error::stopped());
             }
-            let (part, behind) = extent.split(CHUNK_BYTES);
-            rest = behind;
-            chunk.resize(usize::try_from(part.len_bytes).unwrap_or(usize::MAX), 0);
-            image.read_extent(&part, &mut bench, &mut chunk).map_err(Error::source_image)?;
-            out.write_all(&chunk).map_err(Error::writing)?;
-            done.file_bytes += part.len_bytes;
-            progress.advance(part.len_bytes);
+            let rest_bytes = end_bytes - self.done.file_bytes;
+            let len = usize::try_from(rest_bytes).map_or(CLUSTER, |rest| rest.min(CLUSTER));
+            self.put(&ZEROS[..len])?;
         }
+        Ok(())
     }
-    done.data_bytes = done.file_bytes;
-    Ok(done)
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.out.write_all(bytes).map_err(Error::writing)?;
+        self.done.file_bytes += bytes.len() as u64;
+        Ok(())
+    }
 }

@@ -41,11 +41,7 @@ impl WriteAt for Memory {
     }
 
     fn read_exact_at(&self, buf: &mut [u8], offset_bytes: u64) -> io::Result<()> {
-        disk::ReadAt::read_exact_at(
-            &*self.bytes.lock().expect("no thread panicked"),
-            buf,
-            offset_bytes,
-        )
+        ReadAt::read_exact_at(&*self.bytes.lock().expect("no thread panicked"), buf, offset_bytes)
     }
 
     fn set_len_bytes(&self, len_bytes: u64) -> io::Result<()> {
@@ -226,14 +222,6 @@ impl Image for Large {
         )
     }
 
-    fn extent_at(&self, _: u64) -> disk::Result<Extent> {
-        unreachable!("a copy reads the extents in order")
-    }
-
-    fn bytes(&self) -> &Arc<dyn ReadAt> {
-        unreachable!("a copy that is no clone asks for decoded bytes")
-    }
-
     #[expect(clippy::panic_in_result_fn, reason = "this decoder is made to have a defect")]
     fn read_extent(&self, extent: &Extent, _: &mut Workbench, out: &mut [u8]) -> disk::Result<()> {
         assert!(!self.panics, "a decoder with a defect");
@@ -250,6 +238,14 @@ impl Image for Large {
             *byte = (at / CLUSTER_BYTES + 1) as u8;
         }
         Ok(())
+    }
+
+    fn extent_at(&self, _: u64) -> disk::Result<Extent> {
+        unreachable!("a copy goes through all extents")
+    }
+
+    fn bytes(&self) -> &Arc<dyn ReadAt> {
+        unreachable!("a copy asks for decoded bytes")
     }
 
     fn metadata(&self) -> Box<dyn Iterator<Item = (u32, Range<u64>)> + '_> {

@@ -2,7 +2,7 @@
 
 use super::{header::Header, locator, open_identified};
 use crate::{
-    Declared, Error, FileName, Format, Image, ReadAt, Result, Role, format, gate::Opening,
+    Declared, Error, FileName, Format, Image, Kind, ReadAt, Result, Role, format, gate::Opening,
     overlay::Overlay, uuid::Uuid,
 };
 
@@ -61,9 +61,13 @@ impl Parent {
         Ok(Box::new(Overlay::new(child, parent, &name)))
     }
 
+    /// Says which disk is wanted where a gate has none to give; its other errors stand as they are.
     fn not_opened(&self, source: Error) -> Error {
-        let name = self.names.first().map(|name| format!("'{name}' ")).unwrap_or_default();
         let kind = source.kind();
+        if !matches!(kind, Kind::Denied | Kind::Missing) {
+            return source;
+        }
+        let name = self.names.first().map(|name| format!("'{name}' ")).unwrap_or_default();
         let leaf = ParentError::NotOpened { name, uuid: self.uuid, source };
         Error::new(kind, leaf).at(self.uuid_at)
     }

@@ -12,3 +12,5 @@ mod qcow2_image;
 mod sample;
 mod stream_optimized;
 mod vhdx;
+mod vdi;
+mod vhd;

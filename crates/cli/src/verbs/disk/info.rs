@@ -1,5 +1,6 @@
 //! `disk info`: what an image says of itself.
 
+use disk::{Format, Image};
 use serde::Serialize;
 use vm::ByteSize;
 
@@ -12,6 +13,17 @@ struct Data {
     image: ImageData,
     unit_bytes: Option<u64>,
     references: Vec<ReferenceData>,
+    snapshots: Vec<SnapshotData>,
+}
+
+/// An internal snapshot of a qcow2 image.
+#[derive(Debug, Serialize)]
+struct SnapshotData {
+    id: String,
+    name: String,
+    capacity_bytes: u64,
+    created: Option<String>,
+    memory_bytes: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -31,9 +43,30 @@ pub(crate) fn run(args: &DiskInfoArgs) -> Result<Report> {
         references: references
             .map(|one| ReferenceData { role: one.role, name: one.name.clone() })
             .collect(),
+        snapshots: snapshots(&*image)?,
     };
     let text = text(&args.image.display().to_string(), &data);
     Ok(Report::new(text, &data).warnings(super::warnings(&*image, &args.image)))
+}
+
+fn snapshots(image: &dyn Image) -> Result<Vec<SnapshotData>> {
+    if image.format() != Format::Qcow2 {
+        return Ok(Vec::new());
+    }
+    let found = disk::qcow2::snapshots(&**image.bytes())?;
+    let described = found.into_iter().map(|one| SnapshotData {
+        created: created(one.date_seconds),
+        id: one.id,
+        name: one.name,
+        capacity_bytes: one.size_bytes,
+        memory_bytes: one.vm_state_bytes,
+    });
+    Ok(described.collect())
+}
+
+fn created(seconds: u64) -> Option<String> {
+    let seconds = i64::try_from(seconds).ok()?;
+    jiff::Timestamp::from_second(seconds).ok().map(|time| time.to_string())
 }
 
 fn text(name: &str, data: &Data) -> String {
@@ -48,6 +81,11 @@ fn text(name: &str, data: &Data) -> String {
     }
     for reference in &data.references {
         table.row([reference.role, &reference.name]);
+    }
+    for snapshot in &data.snapshots {
+        let created = snapshot.created.as_deref().unwrap_or("at an unknown time");
+        let memory = if snapshot.memory_bytes == 0 { "" } else { ", with memory" };
+        table.row(["snapshot", &format!("{} ({created}{memory})", snapshot.name)]);
     }
     table.lines(0, None).join("\n") + "\n"
 }
@@ -67,6 +105,7 @@ mod tests {
             },
             unit_bytes: Some(65536),
             references: vec![ReferenceData { role: "parent", name: "../x\u{1b}".to_owned() }],
+            snapshots: Vec::new(),
         };
         assert_eq!(
             text("a.vmdk", &data),

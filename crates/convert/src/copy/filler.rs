@@ -1,0 +1,148 @@
+//! The producer's part: from the runs of a source to batches.
+
+use std::sync::mpsc::Receiver;
+
+use disk::{CLUSTER_BYTES, Extent, ExtentKind, Piece};
+
+use super::{Flow, batch::Batch, cluster_of, control::Control};
+use crate::Error;
+
+/// Fills batches in the order of the source and hands them to the workers.
+pub(super) struct Filler<'a, 'c> {
+    spare: &'a Receiver<Batch>,
+    submit: &'a mut dyn FnMut(Batch),
+    control: &'a Control<'c>,
+    /// The most guest bytes of a part that can be cut, from the start of a cluster on.
+    most_bytes: u64,
+    batch: Option<Batch>,
+    number: u64,
+    /// Where the last run ended, so that what is passed over can be counted.
+    reached_bytes: u64,
+    seen_bytes: u64,
+}
+
+impl<'a, 'c> Filler<'a, 'c> {
+    pub(super) fn new(
+        spare: &'a Receiver<Batch>,
+        submit: &'a mut dyn FnMut(Batch),
+        control: &'a Control<'c>,
+    ) -> Self {
+        Self {
+            spare,
+            submit,
+            control,
+            most_bytes: u64::MAX,
+            batch: None,
+            number: 0,
+            reached_bytes: 0,
+            seen_bytes: 0,
+        }
+    }
+
+    /// Cuts what can be cut at the borders of clusters, for work that is done cluster by cluster.
+    pub(super) fn by_cluster(self) -> Self {
+        Self { most_bytes: CLUSTER_BYTES, ..self }
+    }
+
+    /// Takes an extent; zeros and holes are passed over.
+    pub(super) fn fill_extent(&mut self, extent: Extent) -> Result<Flow, Error> {
+        let mut rest = Some(extent);
+        while let Some(extent) = rest {
+            if matches!(extent.kind, ExtentKind::Zero | ExtentKind::Hole) {
+                self.seen_bytes += extent.len_bytes;
+                self.control.advance(extent.len_bytes);
+                return Ok(if self.control.is_over() { Flow::Stop } else { Flow::Go(()) });
+            }
+            let most_bytes = self.most_bytes.saturating_sub(extent.start_bytes % CLUSTER_BYTES);
+            let Some(batch) = self.batch() else { return Ok(Flow::Stop) };
+            let room_bytes = batch.room_bytes(extent.start_bytes).min(most_bytes);
+            let (part, behind) = extent.split(room_bytes);
+            match batch.reserve(part.start_bytes, part.len_bytes) {
+                Some(at) => {
+                    batch.push_extent(at, part);
+                    self.pass(part.end_bytes(), part.len_bytes);
+                    rest = behind;
+                }
+                None => self.make_room(part.start_bytes)?,
+            }
+        }
+        Ok(Flow::Go(()))
+    }
+
+    /// Takes a piece and gives another one to be filled.
+    pub(super) fn fill_piece(&mut self, piece: Piece) -> Result<Flow<Piece>, Error> {
+        let (start_bytes, len_bytes) = (piece.start_bytes, piece.len_bytes);
+        if self.tears_a_cluster(start_bytes, start_bytes.saturating_add(len_bytes)) {
+            return Err(Error::cannot_stream(format!(
+                "parts of a cluster come out of order, at byte {start_bytes} of the disk"
+            )));
+        }
+        loop {
+            let Some(batch) = self.batch() else { return Ok(Flow::Stop) };
+            if let Some(at) = batch.reserve(start_bytes, len_bytes) {
+                let next = batch.push_piece(at, piece);
+                self.pass(start_bytes + len_bytes, len_bytes);
+                return Ok(Flow::Go(next));
+            }
+            self.make_room(start_bytes)?;
+        }
+    }
+
+    /// Whether a run has a part of a cluster whose other part is, or may be, in a batch that has
+    /// gone: the second write would put zeros over the first.
+    fn tears_a_cluster(&self, start_bytes: u64, end_bytes: u64) -> bool {
+        let starts_inside = !start_bytes.is_multiple_of(CLUSTER_BYTES);
+        let ends_inside =
+            !end_bytes.is_multiple_of(CLUSTER_BYTES) && end_bytes < self.control.capacity_bytes;
+        if start_bytes < self.reached_bytes {
+            return starts_inside || ends_inside;
+        }
+        let last = self.reached_bytes.checked_sub(1).map(cluster_of);
+        let here = self.batch.as_ref().is_some_and(|batch| batch.ends_in_cluster_of(start_bytes));
+        starts_inside && last == Some(cluster_of(start_bytes)) && !here
+    }
+
+    /// Counts what no run covered.
+    pub(super) fn rest_is_zero(&mut self) {
+        let skipped = self.control.capacity_bytes.saturating_sub(self.seen_bytes);
+        self.control.advance(skipped);
+    }
+
+    /// Hands a full batch on; one that may grow for the run and is too small will never hold it.
+    fn make_room(&mut self, start_bytes: u64) -> Result<(), Error> {
+        if self.batch.as_ref().is_some_and(|batch| batch.may_grow_for(start_bytes)) {
+            return Err(Error::cannot_stream(format!(
+                "the run at byte {start_bytes} of the disk is over 2 MiB, the largest cluster"
+            )));
+        }
+        self.flush();
+        Ok(())
+    }
+
+    /// Hands the batch to the workers.
+    pub(super) fn flush(&mut self) {
+        if let Some(batch) = self.batch.take_if(|batch| !batch.clusters.is_empty()) {
+            (self.submit)(batch);
+        }
+    }
+
+    fn pass(&mut self, end_bytes: u64, len_bytes: u64) {
+        self.reached_bytes = self.reached_bytes.max(end_bytes);
+        self.seen_bytes += len_bytes;
+    }
+
+    /// The batch that is being filled; `None` once the copy is over.
+    fn batch(&mut self) -> Option<&mut Batch> {
+        if self.control.is_over() {
+            return None;
+        }
+        if self.batch.is_none() {
+            let mut batch = self.spare.recv().ok()?;
+            batch.clear();
+            batch.number = self.number;
+            self.number += 1;
+            self.batch = Some(batch);
+        }
+        self.batch.as_mut()
+    }
+}
