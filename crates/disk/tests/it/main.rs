@@ -11,6 +11,6 @@ mod oracle;
 mod qcow2_image;
 mod sample;
 mod stream_optimized;
-mod vhdx;
 mod vdi;
 mod vhd;
+mod vhdx;
