@@ -4,6 +4,7 @@
 //! Descriptor --xml--> Package (+ disks, manifest) --> an OVA in memory, or a folder
 //! content(capacity) --stream_optimized--> a VMDK
 //!  or GuestDisk     --vhd_fixed, vhd_dynamic, vhd_differencing, vdi_dynamic, vdi_static--> the like
+//! Qcow2 (cluster by cluster) --build--> a qcow2 image of any layout
 //! ```
 //!
 //! A dev-dependency of every crate, and of nothing that is shipped. Whatever cannot be made panics:
@@ -16,6 +17,7 @@ mod guest_disk;
 mod memory;
 mod oracle;
 mod package;
+mod qcow2;
 mod read_back;
 mod vdi;
 mod vhd;
@@ -28,6 +30,7 @@ pub use guest_disk::{Fill, GuestDisk, Run, cases, guest_disks, some_guest_disks}
 pub use memory::Memory;
 pub use oracle::{oracle, oracle_command, skip_oracle};
 pub use package::Package;
+pub use qcow2::{BuiltQcow2, Qcow2, Qcow2Cluster};
 pub use read_back::{read_extents, read_in_steps};
 pub use vdi::{vdi_dynamic, vdi_static};
 pub use vhd::{vhd_differencing, vhd_dynamic, vhd_fixed, vhd_seal};

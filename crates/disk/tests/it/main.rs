@@ -8,6 +8,7 @@
 mod detection;
 mod hosted_sparse;
 mod oracle;
+mod qcow2_chain;
 mod qcow2_image;
 mod sample;
 mod stream_optimized;
