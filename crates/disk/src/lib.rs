@@ -65,7 +65,7 @@ pub use compress::{Adopted, Compression, Encoder};
 pub use error::{Error, Kind, MAX_CAPACITY_BYTES, Result};
 pub use format::{Declared, Format, UnknownFormat, detect};
 pub use forward::Length;
-pub use gate::{Closed, FileName, Folder, Gate, Opened, Place, Role};
+pub use gate::{Alone, Closed, FileName, Folder, Gate, Names, Opened, Place, Role};
 pub use gzip::{gzip_len_bytes, open_gzip};
 pub use image::{Codec, Extent, ExtentKind, Extents, Image, Info, Reference};
 pub use open::{open, open_behind, open_snapshot, open_stream};

@@ -5,6 +5,7 @@
 //! content(capacity) --stream_optimized--> a VMDK
 //!  or GuestDisk     --vhd_fixed, vhd_dynamic, vhd_differencing, vdi_dynamic, vdi_static--> the like
 //! Qcow2 (cluster by cluster) --build--> a qcow2 image of any layout
+//! SparseMap --hosted, cowd, sesparse--> an extent of a VMDK, which a VmdkDescriptor names
 //! ```
 //!
 //! A dev-dependency of every crate, and of nothing that is shipped. Whatever cannot be made panics:
@@ -22,6 +23,7 @@ mod read_back;
 mod vdi;
 mod vhd;
 mod vhdx;
+mod vmdk;
 
 pub use content::{content, stream_optimized};
 pub use descriptor::{Descriptor, item};
@@ -35,6 +37,7 @@ pub use read_back::{read_extents, read_in_steps};
 pub use vdi::{vdi_dynamic, vdi_static};
 pub use vhd::{vhd_differencing, vhd_dynamic, vhd_fixed, vhd_seal};
 pub use vhdx::{LogEntry, LogWrite, VHDX_LOG_GUID, Vhdx, vhdx};
+pub use vmdk::{SparseMap, VmdkDescriptor};
 
 /// One mebibyte.
 pub const MIB: u64 = 1 << 20;

@@ -48,8 +48,9 @@ impl Parent {
         child: Box<dyn Image>,
         opening: &Opening<'_>,
     ) -> Result<Box<dyn Image>> {
-        let (bytes, below) =
-            opening.below(Role::Parent, &self.names).map_err(|error| self.not_opened(error))?;
+        let found = opening.below(Role::Parent, &self.names);
+        let found = found.map_err(|error| self.not_opened(error))?;
+        let Some((bytes, below)) = found else { return Ok(child) };
         let name = below.place().name.clone();
         let parent = format::settle(Declared::Stated(Format::Vhd), || format::find(&*bytes))
             .and_then(|_| open_identified(bytes, &below, Some(self.uuid)))

@@ -5,10 +5,14 @@ use std::sync::Arc;
 use crate::{
     Error, FileName, Image, Kind, ReadAt, Result, Role,
     error::shown,
-    gate::Opening,
+    gate::{Below, Opening},
     overlay::Overlay,
     vmdk::{descriptor::Parent, layer::Layer},
 };
+
+/// The files that the disks of a chain may have together: the limit of this product. It is the most
+/// extents of one disk, and one descriptor for each disk of the longest chain.
+const MAX_FILES: usize = 4096 + 256;
 
 /// What is wrong between a delta and its parent.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +23,10 @@ enum ChainError {
     NoContentId { name: String, wanted: u32 },
     #[error("the parent '{name}' has {found} bytes, the delta above it only {wanted}")]
     LongerParent { name: String, found: u64, wanted: u64 },
+    #[error(
+        "the disks of the chain down to '{name}' have {found} files, at most {MAX_FILES} are read"
+    )]
+    Files { name: String, found: usize },
 }
 
 /// Opens a disk and all that it stands on, from the top down.
@@ -31,14 +39,21 @@ pub(super) fn open(bytes: Arc<dyn ReadAt>, opening: &Opening<'_>) -> Result<Box<
     let mut above = Vec::new();
     let mut opening = opening.clone();
     let mut name = String::new();
+    let mut files = top.image.files().len();
     while let Some(parent) = top.parent() {
-        let (bytes, below) = open_parent(&parent, &opening).map_err(|error| {
+        let found = open_parent(&parent, &opening).map_err(|error| {
             let error = top.place(error);
             if name.is_empty() { error } else { error.in_file(&name) }
         })?;
+        let Some((bytes, below)) = found else { break };
         let parent_name = below.place().name.clone();
         let layer = Layer::open(bytes, &below).map_err(|error| error.in_file(&parent_name))?;
         check(&parent, &top, &layer, &parent_name)?;
+        files = files.saturating_add(layer.image.files().len());
+        if files > MAX_FILES {
+            let leaf = ChainError::Files { name: shown(&parent_name), found: files };
+            return Err(Error::new(Kind::Limit, leaf));
+        }
         above.push((std::mem::replace(&mut top, layer).image, parent_name.clone()));
         (opening, name) = (below, parent_name);
     }
@@ -52,10 +67,7 @@ pub(super) fn open(bytes: Arc<dyn ReadAt>, opening: &Opening<'_>) -> Result<Box<
 /// Opens the file that the parent of a delta is.
 ///
 /// The hint is often a path of the host where the delta was made, so its last part is tried first.
-fn open_parent<'g>(
-    parent: &Parent,
-    opening: &Opening<'g>,
-) -> Result<(Arc<dyn ReadAt>, Opening<'g>)> {
+fn open_parent<'g>(parent: &Parent, opening: &Opening<'g>) -> Result<Option<Below<'g>>> {
     let base = parent.hint.as_ref().map(FileName::base);
     let relative = parent.hint.clone().filter(|hint| !is_absolute(hint.text()));
     let relative = relative.filter(|hint| Some(hint) != base.as_ref());

@@ -49,7 +49,7 @@ pub(super) fn open(
     let parts: Vec<_> =
         descriptor.extents.iter().map(|line| Part::of(line, opening)).collect::<Result<_>>()?;
     let mut warnings: Vec<_> = descriptor.warning(0).into_iter().collect();
-    warnings.extend(descriptor.extents.iter().filter_map(warning));
+    warnings.extend(no_access_warning(descriptor));
     let info = Info {
         format: Format::Vmdk,
         variant: descriptor.create_type.as_deref().map_or_else(|| "custom".to_owned(), shown),
@@ -101,7 +101,7 @@ impl Part {
             }
             (storage, Some(name)) => (name, *storage == Storage::Flat),
         };
-        let opened = opening.part(Role::Extent, name)?;
+        let Some(opened) = opening.part(Role::Extent, name)? else { return Ok(Self::Zeros) };
         let image = if is_flat { flat(opened.bytes, line) } else { sparse(opened.bytes) };
         let name = name.text().to_owned();
         let image = image.map_err(|error| error.in_file(&name))?;
@@ -147,15 +147,13 @@ fn unit_bytes(parts: &[Part]) -> Option<u64> {
     units.all(|unit| unit == first).then_some(first)
 }
 
-/// An extent that must not be read is zeros, and that is said.
-fn warning(line: &ExtentLine) -> Option<Warning> {
-    (line.access == Access::None).then(|| {
-        let (number, sectors) = (line.line, line.sectors);
-        Warning::oddity(
-            0,
-            format!(
-                "line {number} of the descriptor: {sectors} sectors without access, read as zeros"
-            ),
-        )
-    })
+/// The extents that must not be read are zeros, and that is said once: there may be thousands.
+fn no_access_warning(descriptor: &Descriptor) -> Option<Warning> {
+    let mut closed = descriptor.extents.iter().filter(|line| line.access == Access::None);
+    let first = closed.next()?.line;
+    let count = closed.count().saturating_add(1);
+    let message = format!(
+        "line {first} of the descriptor: {count} extents without access, from this one on, are read as zeros"
+    );
+    Some(Warning::oddity(0, message))
 }

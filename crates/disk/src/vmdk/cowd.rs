@@ -119,3 +119,44 @@ impl Layout for Header {
         vec![0..HEADER_SECTORS.saturating_mul(SECTOR_BYTES), self.directory()]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use testkit::SparseMap;
+
+    use super::*;
+
+    /// A header of a disk of 8 MiB with grains of one sector.
+    fn good() -> Vec<u8> {
+        SparseMap::new(8 << 20, 512).cowd()
+    }
+
+    #[test]
+    fn reads_every_field() {
+        let header = Header::parse(&good()).unwrap();
+        let want = Header { capacity_bytes: 8 << 20, grain_bytes: 512, directory_sector: 4 };
+        assert_eq!(header, want);
+        assert_eq!(header.directory(), 2048..2064);
+        assert_eq!(header.grain(0), Some(ExtentKind::Hole));
+        assert_eq!(header.grain(7), Some(ExtentKind::Data { offset_bytes: 3584 }));
+    }
+
+    #[test]
+    fn names_the_field_that_is_wrong() {
+        for (at, value, want) in [
+            (4, 0, "version 0 of a COWD extent is not 1, at byte 4"),
+            (12, 0, "a capacity of 0 sectors, at byte 12"),
+            (16, 0, "grain size of 0 sectors is not a power of two in 1..=2048, at byte 16"),
+            (20, 0, "the grain directory at sector 0 lies in the header, which has 4, at byte 20"),
+            (24, 3, "a grain directory of 3 entries, the capacity needs 4, at byte 24"),
+        ] {
+            let mut bad = good();
+            bad[at..at + 4].copy_from_slice(&u32::to_le_bytes(value));
+            assert_eq!(Header::parse(&bad).unwrap_err().to_string(), want);
+        }
+        for len in 0..HEADER_BYTES {
+            let want = format!("a COWD header of {len} bytes is cut, it has 32, at byte 0");
+            assert_eq!(Header::parse(&good()[..len]).unwrap_err().to_string(), want);
+        }
+    }
+}

@@ -194,3 +194,54 @@ impl Layout for Header {
         vec![0..SECTOR_BYTES, volatile, self.directory()]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use testkit::SparseMap;
+
+    use super::*;
+
+    /// The headers of a disk of 64 MiB.
+    fn good() -> Vec<u8> {
+        SparseMap::new(64 << 20, 4096).sesparse()
+    }
+
+    #[test]
+    fn reads_every_field() {
+        let header = Header::parse(&good()).unwrap();
+        assert_eq!((header.capacity_bytes(), header.grain_bytes()), (64 << 20, 4096));
+        assert_eq!(header.directory(), 65_536..65_568);
+        assert_eq!(header.table_bytes(0x1000_0000_0000_0002), Some(66_048 + 2 * 32_768));
+        assert_eq!(header.table_bytes(0x2000_0000_0000_0002), None);
+    }
+
+    #[test]
+    fn an_entry_says_hole_zeros_or_where_the_grain_is() {
+        let header = Header::parse(&good()).unwrap();
+        let grain = |number: u64| {
+            let offset_bytes = header.grains_bytes + number * 4096;
+            Some(ExtentKind::Data { offset_bytes })
+        };
+        for (entry, want) in [
+            (0, Some(ExtentKind::Hole)),
+            (1 << 60, Some(ExtentKind::Zero)),
+            (2 << 60, Some(ExtentKind::Zero)),
+            // The number 0 is a grain like any other.
+            (3 << 60, grain(0)),
+            (0x3abc_0000_0000_0001, grain(0x1abc)),
+            (1, None),
+            (4 << 60, None),
+            (u64::MAX, None),
+        ] {
+            assert_eq!(header.grain(entry), want, "{entry:#x}");
+        }
+    }
+
+    #[test]
+    fn refuses_a_header_cut_at_any_length() {
+        for len in 0..HEADER_BYTES {
+            let want = format!("an seSparse header of {len} bytes is cut, it has 208, at byte 0");
+            assert_eq!(Header::parse(&good()[..len]).unwrap_err().to_string(), want);
+        }
+    }
+}

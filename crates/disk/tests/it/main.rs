@@ -5,7 +5,11 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod delta;
 mod detection;
+mod esx_deltas;
+mod extents;
+mod folder;
 mod hosted_sparse;
 mod oracle;
 mod qcow2_chain;
