@@ -61,7 +61,7 @@ pub use audit::Finding;
 pub use check::{Fault, MAX_FAULTS, Report, check};
 pub use chunked::Chunked;
 pub use compare::{Comparison, compare};
-pub use compress::{Adopted, Compression, Encoder};
+pub use compress::{Compression, Encoder};
 pub use error::{Error, Kind, MAX_CAPACITY_BYTES, Result};
 pub use format::{Declared, Format, UnknownFormat, detect};
 pub use forward::Length;
