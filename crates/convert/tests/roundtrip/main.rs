@@ -7,6 +7,7 @@
 //! ```
 
 mod oracle;
+mod pairs;
 mod pipe;
 mod writers;
 
