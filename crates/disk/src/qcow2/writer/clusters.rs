@@ -90,10 +90,7 @@ impl Clusters {
     /// Counts one more reference to a cluster.
     pub(super) fn refer(&mut self, cluster: u64) -> Result<()> {
         let number = buffer_len(cluster / BLOCK_ENTRIES);
-        let settled = match self.blocks.homeless_before(number) {
-            Some(block) => Some(self.settle(block)),
-            None => None,
-        };
+        let settled = self.blocks.homeless_before(number).map(|block| self.settle(block));
         if !self.blocks.contains(number) {
             self.blocks.add(&*self.file, number)?;
         }
