@@ -137,12 +137,7 @@ pub fn some_guest_disks(max_mebibytes: u64, count: usize) -> Vec<GuestDisk> {
 /// How a property is tested: with so many cases, the same each time, and nothing left behind.
 #[must_use]
 pub fn cases(cases: u32) -> ProptestConfig {
-    ProptestConfig {
-        cases: cases * 25,
-        failure_persistence: None,
-        rng_seed: RngSeed::Fixed(77),
-        ..Default::default()
-    }
+    ProptestConfig { cases, failure_persistence: None, rng_seed: SEED, ..Default::default() }
 }
 
 fn len(bytes: u64) -> usize {
