@@ -121,11 +121,7 @@ fn runs() -> impl Strategy<Value = Run> {
     ]
 }
 
-/// The same disks each time, for a judge that is asked once for all of them.
-///
-/// # Panics
-///
-/// Never: every choice of a strategy of this file is taken.
+/// Any disks, but the same each time: for a judge that is asked once for all of them.
 #[must_use]
 pub fn some_guest_disks(max_mebibytes: u64, count: usize) -> Vec<GuestDisk> {
     let mut runner = TestRunner::new(cases(0));

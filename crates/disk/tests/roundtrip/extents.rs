@@ -2,7 +2,7 @@
 
 use disk::{Format, is_zero};
 use proptest::prelude::*;
-use testkit::{Files, GuestDisk, SparseMap, VmdkDescriptor, cases, guest_disks, stream_optimized};
+use testkit::{Files, SparseMap, VmdkDescriptor, cases, guest_disks, stream_optimized};
 
 use crate::{assert_reads_as, chains::chain};
 
@@ -163,8 +163,7 @@ proptest! {
             [Kind::Sparse { grain_bytes: 65536 }, Kind::Cowd { grain_bytes: 512 }, Kind::SeSparse]
                 [pick]
         });
-        let disks: &[GuestDisk; 3] = &disks;
-        let disks = chain(disks);
+        let disks = chain(&disks);
         let files = deltas(&disks, kinds);
         for (name, disk) in [("1.vmdk", &disks[1]), ("2.vmdk", &disks[2])] {
             let image = files.open_image(name, Format::Vmdk).unwrap();
