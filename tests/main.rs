@@ -12,4 +12,5 @@ mod failures;
 mod machines;
 mod oracles;
 mod signals;
+mod signatures;
 mod snapshots;

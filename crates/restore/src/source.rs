@@ -4,8 +4,8 @@ use std::{io::Read, path::PathBuf, sync::Arc};
 
 use disk::ReadAt;
 use ovf::{
-    EntryName, Envelope, Finding, Manifest,
-    manifest::{Algorithm, Hasher, Signature},
+    EntryName, Envelope, Finding, Manifest, Signature,
+    manifest::{Algorithm, Hasher},
 };
 
 use crate::{Error, PackedImage};
@@ -65,7 +65,7 @@ pub struct Facts {
     pub envelope: Envelope,
     /// The manifest's bytes, and the manifest.
     pub manifest: Option<(Text, Manifest)>,
-    /// Whether there is a signature.
+    /// What is known of its signature; on a pipe it may be still to come.
     pub signature: Signature,
     /// The files that are known; those of a pipe come to be known as they pass.
     pub members: Vec<Member>,
