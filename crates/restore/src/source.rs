@@ -153,6 +153,15 @@ impl std::fmt::Debug for Delivery<'_> {
     }
 }
 
+/// How bytes are best read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// In any order.
+    AnyPlace,
+    /// Front to end: every step back begins at the front again.
+    FrontToEnd,
+}
+
 /// Takes one member; what it leaves of a stream is passed over.
 pub type Take<'a> = dyn FnMut(&EntryName, Delivery<'_>) -> Result<(), Error> + 'a;
 
@@ -168,6 +177,11 @@ pub trait Source {
     /// # Errors
     /// The file cannot be opened, or is no regular file of the package's own folder.
     fn bytes(&self, name: &EntryName) -> Result<Option<Arc<dyn ReadAt>>, Error>;
+
+    /// How the bytes of a member are best read.
+    fn access(&self, _name: &EntryName) -> Access {
+        Access::AnyPlace
+    }
 
     /// Hands over each wanted member that is there, once: in the order wanted, or in the order in
     /// which they pass.

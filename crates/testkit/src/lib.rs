@@ -26,7 +26,7 @@ mod vhd;
 mod vhdx;
 mod vmdk;
 
-pub use content::{content, stream_optimized};
+pub use content::{content, gzip, stream_optimized};
 pub use descriptor::{Descriptor, item};
 pub use files::Files;
 pub use guest_disk::{Fill, GuestDisk, Run, cases, guest_disks, some_guest_disks};
