@@ -11,5 +11,7 @@ mod examples;
 mod failures;
 mod machines;
 mod oracles;
+mod packed;
 mod signals;
+mod signatures;
 mod snapshots;

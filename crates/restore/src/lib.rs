@@ -23,9 +23,9 @@ use sources::digest_of;
 
 pub use error::{Detail, Error};
 pub use execute::{Execution, Outcome, Output, Step, Watch, execute};
-pub use packed::PackedImage;
+pub use packed::{PackedImage, Passing, Reading};
 pub use plan::{Choices, FilePlan, MachinePlan, Plan, plan};
-pub use policy::{ManifestPolicy, VerifyOutput};
-pub use source::{Delivery, Facts, ImageFacts, Source, SourceKind};
-pub use sources::{open, open_stream};
+pub use policy::{ManifestPolicy, Policy, SignaturePolicy, VerifyOutput};
+pub use source::{Access, Delivery, Facts, ImageFacts, Source, SourceKind};
+pub use sources::{check_signature, open, open_stream};
 pub use verify::{Checked, Level, Verdict, verify};

@@ -41,6 +41,11 @@ pub(super) fn resolve(
             let note = Note::blocker(Code::E0402, text).hint("save the package to a file first");
             return Ok(Err(note));
         }
+        if file.size_bytes.zip(file.chunk_bytes).is_some_and(|(size, chunk)| size > chunk) {
+            let text = format!("{} is cut into chunks, which a pipe cannot join", file.href);
+            let note = Note::blocker(Code::E0405, text).hint("save the package to a file first");
+            return Ok(Err(note));
+        }
         ovf::check_href(&file.href)?;
         let href = Href { text: file.href.clone(), descriptor: facts.descriptor.name.clone() };
         let name = EntryName::parse(&file.href)?;
@@ -103,9 +108,14 @@ fn declared(stated: Option<ImageFormat>, name: &EntryName) -> Declared {
         Some(ImageFormat::Vdi) => Declared::Claimed(Format::Vdi),
         Some(ImageFormat::Qcow2) => Declared::Claimed(Format::Qcow2),
         Some(ImageFormat::Raw) => Declared::Claimed(Format::Raw),
-        _ if ["raw", "img", "iso"].iter().any(|ending| name.has_extension(ending)) => {
-            Declared::Claimed(Format::Raw)
-        }
+        _ if is_raw_by_name(name) => Declared::Claimed(Format::Raw),
         _ => Declared::Unknown,
     }
+}
+
+/// Whether the name says raw, with or without an ending for gzip.
+fn is_raw_by_name(name: &EntryName) -> bool {
+    let unpacked = EntryName::parse(name.stem()).ok().filter(|_| name.has_extension("gz"));
+    let name = unpacked.as_ref().unwrap_or(name);
+    ["raw", "img", "iso"].iter().any(|ending| name.has_extension(ending))
 }
