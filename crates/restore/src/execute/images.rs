@@ -16,7 +16,7 @@ use vm::DiskFormat;
 
 use super::{Execution, Output, Step, Written, copy_settings, files, is_disk, undo::Undo};
 use crate::{
-    Delivery, Error, Facts, ManifestPolicy, Plan, Source, VerifyOutput,
+    Delivery, Error, Facts, ManifestPolicy, PackedImage, Plan, Source, VerifyOutput,
     packed::FrontToEnd,
     plan::{FilePlan, FileRole, MachinePlan, capacity},
     verify,
@@ -452,11 +452,26 @@ pub(super) fn look_back(
         extent?;
     }
     let packed = file.image.as_ref().filter(|_| with.verify == VerifyOutput::Full);
-    let original = packed.map(|packed| packed.open(source)).transpose()?.flatten();
-    let Some(original) = original else { return Ok(()) };
-    let compared = disk::compare(&*original, &*image, with.watch)?;
-    match compared.first_difference_bytes {
+    let Some(packed) = packed else { return Ok(()) };
+    match first_difference(packed, source, &*image, with)? {
         None => Ok(()),
         Some(at) => Err(wrong(format!("the written disk differs from the source at byte {at}"))),
     }
+}
+
+/// The first guest byte in which a written disk is not what its source is.
+fn first_difference(
+    packed: &PackedImage,
+    source: &dyn Source,
+    written: &dyn disk::Image,
+    with: &Execution<'_>,
+) -> Result<Option<u64>, Error> {
+    if !packed.is_gzip {
+        let Some(original) = packed.open(source)? else { return Ok(None) };
+        return Ok(disk::compare(&*original, written, with.watch)?.first_difference_bytes);
+    }
+    let Some(bytes) = packed.bytes(source)? else { return Ok(None) };
+    let length = packed.unpacked_length(&*bytes)?;
+    let mut original = packed.stream(Box::new(FrontToEnd::new(&*bytes)), length)?;
+    Ok(disk::compare_stream(&mut *original, written, with.watch)?)
 }
