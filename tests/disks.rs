@@ -1,5 +1,7 @@
 //! Single disk images.
 
+use std::fmt::Write as _;
+
 use testkit::MIB;
 
 use crate::bench::Bench;
@@ -164,7 +166,7 @@ fn a_disk_of_more_parts_than_the_soft_limit_of_files_is_read() {
     for number in 0..100 {
         let name = format!("s{number:03}.bin");
         bench.write(&name, &[1; 512]);
-        text += &format!("RW 1 FLAT \"{name}\" 0\n");
+        writeln!(text, "RW 1 FLAT \"{name}\" 0").unwrap();
     }
     bench.write("split.vmdk", text.as_bytes());
     let run = bench.shell("ulimit -Sn 64; relift disk check split.vmdk");

@@ -369,7 +369,15 @@ impl<'a, 'u> Images<'a, 'u> {
         match missing.into_iter().find(|job| !written(job.number)) {
             None => Ok(()),
             Some(job) => {
-                let text = format!("{} is not in the package", file_name(job.file));
+                let name = file_name(job.file);
+                let first_chunk = format!("{name}.000000000");
+                if facts.members.iter().any(|member| member.name.as_str() == first_chunk) {
+                    let text = format!("{name} is cut into chunks, which are not joined on a pipe");
+                    return Err(Error::new(Code::E0405, text)
+                        .detail("package", &facts.name)
+                        .fix("save the package to a file first"));
+                }
+                let text = format!("{name} is not in the package");
                 Err(Error::new(Code::E0104, text)
                     .detail("package", &facts.name)
                     .fix("the download is incomplete, or the vendor's package is: get it again"))
