@@ -123,7 +123,7 @@ fn require_something_to_keep(image: &dyn Image) -> Result<(), Error> {
             ExtentKind::Stored { codec, .. } => {
                 extent.len_bytes == CLUSTER_BYTES && codec != Codec::Zstd
             }
-            _ => keepable_data(&extent, image.capacity_bytes()).is_some(),
+            _ => keepable_data(&extent, image).is_some(),
         };
         if keepable {
             return Ok(());

@@ -4,7 +4,7 @@ use std::{fs::File, sync::Arc};
 
 use convert::{
     Kind,
-    copy::{CloneFormat, TargetOptions, clone_image, write_image},
+    copy::{CloneFormat, Output, TargetOptions, clone_image, write_image},
 };
 use disk::{CLUSTER_BYTES, Compression, Declared, FileBytes, Format, Image, Unheard};
 use testkit::{MIB, content, stream_optimized};
@@ -38,6 +38,23 @@ fn a_clone_has_the_sources_bytes_and_the_guests() {
             );
             qemu_finds_it_sound(&clone, &want);
         }
+    }
+}
+
+#[test]
+fn a_larger_disk_does_not_show_what_is_behind_the_images_last_cluster() {
+    let want = content(3 * MIB + 512);
+    let larger = 4 * MIB;
+    let zeros = vec![0; (larger - 3 * MIB) as usize - 512];
+    // A footer follows the last cluster of a VHD at once.
+    for (bytes, format) in [(testkit::vhd_fixed(&want), Format::Vhd), (want.clone(), Format::Raw)] {
+        let image = open(bytes, format);
+        let file = Arc::new(Memory::default());
+        let output =
+            Output { capacity_bytes: larger, ..output(&*image, Arc::clone(&file) as _, QCOW2) };
+        write_image(&*image, output, workers(2), &Unheard).unwrap();
+        let clone = file.bytes.lock().unwrap().clone();
+        assert!(guest_bytes(&*open(clone, Format::Qcow2)) == [&want[..], &zeros].concat());
     }
 }
 
