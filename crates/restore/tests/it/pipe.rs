@@ -148,7 +148,7 @@ fn chunks_on_a_pipe_are_refused_by_name() {
     let disk = stream_optimized(&content(MIB), "d1.vmdk");
     let package = Package::new("web", &descriptor).member("d1.vmdk.000000000", disk);
     let reader = Box::new(Cursor::new(package.ova()));
-    let mut source = restore::open_stream(reader, ManifestPolicy::Check).unwrap();
+    let mut source = restore::open_stream(reader, &Policy::default()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
     let choices = Choices::default();
