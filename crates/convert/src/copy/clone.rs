@@ -205,7 +205,7 @@ impl ByteCopy<'_> {
     fn step(&self, range: Range<u64>, buffer: &mut Vec<u8>) -> Result<u64, Error> {
         let to = self.start_bytes + range.start;
         let part = range.start..range.end.min(range.start + KERNEL_STEP_BYTES);
-        let done = self.file.copy_from(self.source, part, to).map_err(Error::writing)?;
+        let done = self.file.copy_from(self.source, part, to);
         if done > 0 {
             return Ok(done);
         }
