@@ -3,6 +3,7 @@
 mod ova;
 mod ova_stream;
 mod ovf_dir;
+mod vmx_dir;
 
 use std::{fs::File, io::Read, path::Path};
 
@@ -23,7 +24,7 @@ const MAX_TEXT_BYTES: u64 = 1 << 20;
 /// The largest descriptor that is held in memory: the limit of this product.
 const MAX_DESCRIPTOR_BYTES: u64 = 16 << 20;
 
-/// Opens a path: a folder with one descriptor, a descriptor, or an archive.
+/// Opens a path: a folder with one descriptor, a descriptor, a VMX, or an archive.
 ///
 /// # Errors
 /// `E01…` for what is no package, `E02…` for a manifest that cannot be read, `E03…` for a descriptor
@@ -37,6 +38,9 @@ pub fn open(path: &Path, manifest: ManifestPolicy) -> Result<Box<dyn Source>, Er
     if !metadata.is_file() {
         return Err(Error::new(Code::E0101, format!("{shown} is no regular file"))
             .fix("an OVA from a pipe is read with: relift … -"));
+    }
+    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("vmx")) {
+        return Ok(Box::new(vmx_dir::VmxDir::open(path)?));
     }
     let mut file = File::open(path).map_err(|source| not_there(path, source))?;
     if is_descriptor(path, &mut file)? {

@@ -12,7 +12,7 @@ use super::{
     check_signature, deliver_whole, parse_descriptor, parse_manifest, read_text, untrusted,
 };
 use crate::{
-    Error, Facts, ManifestPolicy, Source, SourceKind,
+    Description, Error, Facts, ManifestPolicy, Source, SourceKind,
     packed::FrontToEnd,
     source::{Member, Take},
 };
@@ -56,7 +56,7 @@ impl Ova {
             kind: SourceKind::Ova,
             folder: path.parent().map(Path::to_owned),
             descriptor,
-            envelope,
+            description: Description::Ovf(Box::new(envelope)),
             manifest,
             signature,
             members: members.collect(),

@@ -12,7 +12,7 @@ use ovf::{
 
 use super::{parse_descriptor, parse_manifest, read_text, signs_nothing, untrusted};
 use crate::{
-    Delivery, Error, Facts, ManifestPolicy, Source, SourceKind,
+    Delivery, Description, Error, Facts, ManifestPolicy, Source, SourceKind,
     source::{Member, Take, Text},
 };
 
@@ -67,7 +67,7 @@ impl<'a> OvaStream<'a> {
             kind: SourceKind::Ova,
             name: NAME.to_owned(),
             folder: None,
-            envelope: parse_descriptor(&descriptor, NAME)?,
+            description: Description::Ovf(Box::new(parse_descriptor(&descriptor, NAME)?)),
             descriptor,
             manifest,
             signature: Signature::of_certificate(certificate.as_ref()),

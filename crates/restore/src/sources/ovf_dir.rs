@@ -22,7 +22,7 @@ use super::{
     check_signature, deliver_whole, parse_descriptor, parse_manifest, read_text, untrusted,
 };
 use crate::{
-    Error, Facts, ManifestPolicy, Source, SourceKind,
+    Description, Error, Facts, ManifestPolicy, Source, SourceKind,
     source::{Member, Take, Text},
 };
 
@@ -69,19 +69,8 @@ impl OvfDir {
 
     /// Opens a descriptor.
     pub(super) fn of_descriptor(path: &Path, policy: ManifestPolicy) -> Result<Self, Error> {
-        let parent = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-            _ => PathBuf::from("."),
-        };
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-        let name = EntryName::parse(&name.unwrap_or_default())?;
-        let folder = open_folder(&parent)?;
-        // The user typed this name, so a link at it is followed; the package's own names are not.
-        let wrap = |source: Errno| Error::io(format!("cannot open {name}"), source.into());
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = File::from(open(path, flags, Mode::empty()).map_err(wrap)?);
-        let typed = (path.display().to_string(), text_of(name.clone(), file)?);
-        Self::read(typed, &parent, folder, policy)
+        let (parent, folder, text) = open_typed(path)?;
+        Self::read((path.display().to_string(), text), &parent, folder, policy)
     }
 
     fn read(
@@ -108,7 +97,7 @@ impl OvfDir {
             None => None,
         };
         let mut names = list(&folder, None)?;
-        names.extend(names_in_folders(&folder, &envelope)?);
+        names.extend(names_in_folders(&folder, folders_of(&envelope))?);
         names.remove(&descriptor.name);
         let length_bytes = descriptor.bytes.len() as u64;
         let own = Member { name: descriptor.name.clone(), offset_bytes: 0, length_bytes };
@@ -122,7 +111,7 @@ impl OvfDir {
             kind: SourceKind::Ovf,
             name,
             folder: Some(path.to_owned()),
-            envelope,
+            description: Description::Ovf(Box::new(envelope)),
             manifest,
             signature,
             is_complete: true,
@@ -135,16 +124,31 @@ impl OvfDir {
     }
 }
 
+/// Opens a descriptor that the user typed: the path of its folder, the folder, its text.
+///
+/// A link at that name is followed; the package's own names are not.
+pub(super) fn open_typed(path: &Path) -> Result<(PathBuf, File, Text), Error> {
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let name = EntryName::parse(&name.unwrap_or_default())?;
+    let folder = open_folder(&parent)?;
+    let wrap = |source: Errno| Error::io(format!("cannot open {name}"), source.into());
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(open(path, flags, Mode::empty()).map_err(wrap)?);
+    let text = text_of(name.clone(), file)?;
+    Ok((parent, folder, text))
+}
+
 impl Source for OvfDir {
     fn facts(&self) -> &Facts {
         &self.facts
     }
 
     fn bytes(&self, name: &EntryName) -> Result<Option<Arc<dyn ReadAt>>, Error> {
-        let Some(file) = open_beneath(&self.folder, name)? else { return Ok(None) };
-        let bytes = FileBytes::new(file)
-            .map_err(|source| Error::io(format!("cannot read {name}"), source))?;
-        Ok(Some(Arc::new(bytes)))
+        bytes(&self.folder, name)
     }
 
     fn deliver(
@@ -156,6 +160,14 @@ impl Source for OvfDir {
     }
 }
 
+/// The bytes of a regular file beneath the folder.
+pub(super) fn bytes(folder: &File, name: &EntryName) -> Result<Option<Arc<dyn ReadAt>>, Error> {
+    let Some(file) = open_beneath(folder, name)? else { return Ok(None) };
+    let bytes =
+        FileBytes::new(file).map_err(|source| Error::io(format!("cannot read {name}"), source))?;
+    Ok(Some(Arc::new(bytes)))
+}
+
 /// Whether the descriptor speaks of a file.
 fn is_spoken_of(name: &EntryName, envelope: &ovf::Envelope, descriptor: &EntryName) -> bool {
     let mut hrefs = envelope.files.iter().filter_map(|file| file.href.as_deref());
@@ -164,7 +176,11 @@ fn is_spoken_of(name: &EntryName, envelope: &ovf::Envelope, descriptor: &EntryNa
 
 /// A regular file of the folder. A link is refused where the package speaks of it; whatever else lies
 /// there is somebody else's.
-fn member(folder: &File, name: EntryName, spoken_of: bool) -> Result<Option<Member>, Error> {
+pub(super) fn member(
+    folder: &File,
+    name: EntryName,
+    spoken_of: bool,
+) -> Result<Option<Member>, Error> {
     let stat = match statat(folder, name.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => stat,
         Err(source) if spoken_of => {
@@ -206,7 +222,7 @@ fn open_folder(path: &Path) -> Result<File, Error> {
 }
 
 /// The names in a folder that a package may use, sorted; others are passed over.
-fn list(folder: &File, beneath: Option<&str>) -> Result<BTreeSet<EntryName>, Error> {
+pub(super) fn list(folder: &File, beneath: Option<&str>) -> Result<BTreeSet<EntryName>, Error> {
     let wrap = |source: Errno| Error::io("cannot list the folder", source.into());
     let mut names = BTreeSet::new();
     for entry in Dir::read_from(folder).map_err(wrap)?.take(MAX_NAMES) {
@@ -221,11 +237,17 @@ fn list(folder: &File, beneath: Option<&str>) -> Result<BTreeSet<EntryName>, Err
     Ok(names)
 }
 
-/// The names in the sub-folders that the descriptor speaks of.
-fn names_in_folders(folder: &File, envelope: &ovf::Envelope) -> Result<BTreeSet<EntryName>, Error> {
+/// The sub-folders that the descriptor speaks of.
+fn folders_of(envelope: &ovf::Envelope) -> BTreeSet<String> {
     let hrefs = envelope.files.iter().filter_map(|file| file.href.as_deref());
-    let folders: BTreeSet<String> =
-        hrefs.filter_map(|href| EntryName::parse(href).ok()?.folder().map(str::to_owned)).collect();
+    hrefs.filter_map(|href| EntryName::parse(href).ok()?.folder().map(str::to_owned)).collect()
+}
+
+/// The names in sub-folders, where these are there.
+pub(super) fn names_in_folders(
+    folder: &File,
+    folders: BTreeSet<String>,
+) -> Result<BTreeSet<EntryName>, Error> {
     let mut names = BTreeSet::new();
     for name in folders {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
