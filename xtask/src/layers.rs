@@ -26,6 +26,8 @@ const TABLE: &[(&str, Place)] = &[
     ("batch", Place::Floor(5)),
     ("cli", Place::Floor(6)),
     ("testkit", Place::Testkit),
+    ("decoders", Place::Outside),
+    ("benches", Place::Outside),
     ("xtask", Place::Outside),
 ];
 

@@ -185,9 +185,10 @@ impl Checker<'_> {
         let twice = ranges.claim(range);
         self.ranges = self.ranges.saturating_add(ranges.0.len()).saturating_sub(before);
         if self.ranges >= MAX_RANGES {
-            let warning =
-                "it lies in more than 2097152 pieces: what else is used twice is not found";
-            self.report.warnings.push(Warning::interpreted(warning));
+            let message = format!(
+                "over {MAX_RANGES} separate pieces are in use: what else is used twice is not found"
+            );
+            self.report.warnings.push(Warning::oddity(start, message));
         }
         if let Some(at) = twice {
             let names = self.image.files();

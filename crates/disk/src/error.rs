@@ -143,8 +143,6 @@ pub(crate) enum Failure {
     Io(#[source] io::Error),
     #[error("stopped on request")]
     Stopped,
-    #[error("{0} is not read yet")]
-    NotYet(&'static str),
     #[error("{0} cannot be read from a pipe, save it to a file first")]
     NeedsFile(Format),
     #[error("the length of a raw image must be known before it is read")]

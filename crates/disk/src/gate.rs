@@ -33,8 +33,23 @@ pub trait Gate {
     /// Where the image lies that is opened first.
     fn root(&self) -> Place;
 
+    /// What becomes of the names in an image; a gate that does not say so follows them.
+    fn names(&self) -> Names {
+        Names::Followed
+    }
+
     /// The most images that may stand above one another, with the first one.
     fn max_depth(&self) -> usize;
+}
+
+/// What becomes of the names that stand in an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Names {
+    /// They are opened, as far as the gate allows it; an image is not read without them.
+    Followed,
+    /// They are passed over: a parent is left out, an extent reads as zeros. So one sees what an image
+    /// says of itself.
+    PassedOver,
 }
 
 /// What a named file is to the image that names it.
@@ -168,6 +183,28 @@ impl Gate for Closed {
     }
 }
 
+/// The gate that opens nothing and lets an image be looked at all the same.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Alone;
+
+impl Gate for Alone {
+    fn open(&self, role: Role, name: &FileName, from: &Place) -> Result<Opened> {
+        Closed.open(role, name, from)
+    }
+
+    fn root(&self) -> Place {
+        Closed.root()
+    }
+
+    fn names(&self) -> Names {
+        Names::PassedOver
+    }
+
+    fn max_depth(&self) -> usize {
+        Closed.max_depth()
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 enum GateError {
     #[error("the image needs its {role} '{name}', and only images that stand alone are read here")]
@@ -177,6 +214,9 @@ enum GateError {
     #[error("the {role} '{name}' would be image {depth} of the chain, {max} are allowed")]
     Depth { role: Role, name: String, depth: usize, max: usize },
 }
+
+/// The bytes of the image below another, and where it stands.
+pub(crate) type Below<'g> = (Arc<dyn ReadAt>, Opening<'g>);
 
 /// An image that is being opened: where it lies, and on which images it stands.
 #[derive(Clone)]
@@ -191,19 +231,26 @@ impl<'g> Opening<'g> {
         Self { gate, chain: vec![gate.root()] }
     }
 
-    /// Opens a part of this image: an extent, or a data file.
-    pub(crate) fn part(&self, role: Role, name: &FileName) -> Result<Opened> {
+    /// Opens a part of this image: an extent, or a data file; `None` when names are passed over.
+    pub(crate) fn part(&self, role: Role, name: &FileName) -> Result<Option<Opened>> {
+        if self.gate.names() == Names::PassedOver {
+            return Ok(None);
+        }
         let opened = self.gate.open(role, name, self.place())?;
         self.refuse_loop(role, name, &opened.place)?;
-        Ok(opened)
+        Ok(Some(opened))
     }
 
-    /// Opens the image that this one stands on; the first of the names that there is.
-    pub(crate) fn below(&self, role: Role, names: &[FileName]) -> Result<(Arc<dyn ReadAt>, Self)> {
+    /// Opens the image that this one stands on, by the first of the names that there is; `None` when
+    /// names are passed over.
+    pub(crate) fn below(&self, role: Role, names: &[FileName]) -> Result<Option<Below<'g>>> {
+        if self.gate.names() == Names::PassedOver {
+            return Ok(None);
+        }
         let mut missing = None;
         for name in names {
             match self.gate.open(role, name, self.place()) {
-                Ok(opened) => return self.step(role, name, opened),
+                Ok(opened) => return self.step(role, name, opened).map(Some),
                 Err(error) if error.kind() == Kind::Missing => missing = missing.or(Some(error)),
                 Err(error) => return Err(error),
             }
@@ -212,7 +259,7 @@ impl<'g> Opening<'g> {
             .unwrap_or_else(|| Error::new(Kind::Missing, "the image has a parent without a name")))
     }
 
-    fn step(&self, role: Role, name: &FileName, opened: Opened) -> Result<(Arc<dyn ReadAt>, Self)> {
+    fn step(&self, role: Role, name: &FileName, opened: Opened) -> Result<Below<'g>> {
         self.refuse_loop(role, name, &opened.place)?;
         let (depth, max) = (self.chain.len().saturating_add(1), self.gate.max_depth());
         if depth > max {
@@ -284,7 +331,7 @@ mod tests {
     fn the_first_name_that_is_there_is_taken() {
         let gate = Memory(&["b", "c"]);
         let (bytes, below) =
-            Opening::new(&gate).below(Role::Parent, &names(&["a", "b", "c"])).unwrap();
+            Opening::new(&gate).below(Role::Parent, &names(&["a", "b", "c"])).unwrap().unwrap();
         assert_eq!((bytes.len_bytes(), below.place().name.as_str()), (1, "b"));
         let error = Opening::new(&gate).below(Role::Parent, &names(&["x", "y"])).err().unwrap();
         assert_eq!((error.to_string().as_str(), error.kind()), ("no parent x", Kind::Missing));
@@ -296,7 +343,7 @@ mod tests {
     fn a_chain_has_an_end() {
         let gate = Memory(&["top", "a", "b", "c"]);
         fn step<'g>(opening: &Opening<'g>, name: &str) -> Result<Opening<'g>> {
-            opening.below(Role::Parent, &names(&[name])).map(|(_, below)| below)
+            opening.below(Role::Parent, &names(&[name])).map(|found| found.unwrap().1)
         }
         let top = Opening::new(&gate);
         let error = step(&top, "top").err().unwrap();

@@ -192,7 +192,8 @@ impl Iterator for Merged<'_> {
 pub(crate) mod tests {
     use super::*;
     use crate::{
-        Format, Warning,
+        Closed, Format, Warning,
+        gate::Opening,
         vmdk::{self, StreamOptions, StreamWriter},
     };
 
@@ -291,7 +292,8 @@ pub(crate) mod tests {
         for (index, grain) in (0..).zip(disk.chunks(65536)) {
             writer.write_grain(index, grain).unwrap();
         }
-        Box::new(vmdk::Reader::open(Arc::new(writer.finish().unwrap())).unwrap())
+        let opening = Opening::new(&Closed);
+        vmdk::open(Arc::new(writer.finish().unwrap()), &opening).unwrap()
     }
 
     /// The guest bytes, extent by extent and once more by `read_at`; the promises of both are checked.

@@ -26,6 +26,6 @@ mod writer;
 pub(crate) use open::{open, open_snapshot};
 pub(crate) use reader::Reader;
 pub use snapshots::{Snapshot, snapshots};
-pub use writer::{Options, Writer, allocated_bytes};
+pub use writer::{MAX_KEPT_BYTES, Options, Writer, allocated_bytes};
 
 pub use crate::compress::Compression;

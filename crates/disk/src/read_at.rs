@@ -204,6 +204,18 @@ mod tests {
     }
 
     #[test]
+    fn a_window_of_a_window_knows_its_place_in_the_file() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&[0; 100]).unwrap();
+        let bytes: Arc<dyn ReadAt> = Arc::new(FileBytes::new(file).unwrap());
+        let outer: Arc<dyn ReadAt> = Arc::new(Slice::new(Arc::clone(&bytes), 10, 80).unwrap());
+        let inner = Slice::new(outer, 5, 50).unwrap();
+        assert_eq!(inner.file_range().map(|(_, start)| start), Some(15));
+        let memory: Arc<dyn ReadAt> = Arc::new(vec![0; 9]);
+        assert!(Slice::new(memory, 1, 2).unwrap().file_range().is_none());
+    }
+
+    #[test]
     fn a_failed_read_names_its_byte() {
         let bytes: &dyn ReadAt = &vec![0; 10];
         let error = bytes.fill(&mut [0; 4], 7).unwrap_err();

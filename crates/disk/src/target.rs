@@ -166,3 +166,34 @@ pub trait Target: Send {
     /// When something cannot be written.
     fn finish(&mut self) -> Result<u64>;
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+    use crate::{FileBytes, Slice};
+
+    #[test]
+    fn copies_from_the_window_of_a_file_and_from_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let create = |name| {
+            let options = File::options().read(true).write(true).create_new(true).clone();
+            options.open(folder.path().join(name)).unwrap()
+        };
+        let mut source = create("source");
+        source.write_all(b"0123456789").unwrap();
+        let file: Arc<dyn ReadAt> = Arc::new(FileBytes::new(source).unwrap());
+        let window = Slice::new(file, 2, 6).unwrap();
+        let target = create("target");
+        // A file system that cannot copy says so with 0.
+        let copied = target.copy_from(&window, 1..4, 5).unwrap();
+        if copied > 0 {
+            let mut found = [0; 3];
+            WriteAt::read_exact_at(&target, &mut found[..copied as usize], 5).unwrap();
+            assert_eq!(found[..copied as usize], b"345"[..copied as usize]);
+        }
+        assert_eq!(target.copy_from(&window, 4..4, 0).unwrap(), 0);
+        assert_eq!(target.copy_from(&vec![1, 2, 3], 0..3, 0).unwrap(), 0);
+    }
+}

@@ -43,7 +43,8 @@ pub(crate) fn open(bytes: Arc<dyn ReadAt>, opening: &Opening<'_>) -> Result<Box<
 fn above_parent(child: Reader, opening: &Opening<'_>) -> Result<Box<dyn Image>> {
     let Some(locator) = child.locator() else { return Ok(Box::new(child)) };
     let found = opening.below(Role::Parent, locator.names());
-    let (bytes, below) = found.map_err(|error| locator.refused(error))?;
+    let found = found.map_err(|error| locator.refused(error))?;
+    let Some((bytes, below)) = found else { return Ok(Box::new(child)) };
     let name = below.place().name.clone();
     let parent = Reader::open(bytes).map_err(|error| error.in_file(&name))?;
     locator.verify(&name, parent.data_write_guid())?;

@@ -3,7 +3,7 @@
 use disk::vmdk::{StreamOptions, StreamWriter};
 
 /// The size of a grain and of a cluster.
-const GRAIN_BYTES: usize = 64 << 10;
+pub(crate) const GRAIN_BYTES: usize = 64 << 10;
 
 /// Content that has every kind of grain: text, noise, zeros, and grains of which only a byte is set.
 ///
@@ -23,7 +23,8 @@ pub fn content(capacity_bytes: u64) -> Vec<u8> {
     bytes
 }
 
-fn text(seed: usize, grain: &mut [u8]) {
+/// Lines of text.
+pub(crate) fn text(seed: usize, grain: &mut [u8]) {
     let line = format!("grain {seed} holds this line again and again\n");
     for (slot, byte) in grain.iter_mut().zip(line.bytes().cycle()) {
         *slot = byte;
@@ -31,7 +32,7 @@ fn text(seed: usize, grain: &mut [u8]) {
 }
 
 /// Bytes that do not compress (xorshift).
-fn noise(seed: usize, grain: &mut [u8]) {
+pub(crate) fn noise(seed: usize, grain: &mut [u8]) {
     let mut state = seed as u64 + 0x9e37_79b9_7f4a_7c15;
     for chunk in grain.chunks_mut(8) {
         state ^= state << 13;

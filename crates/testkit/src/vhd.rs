@@ -59,7 +59,7 @@ pub fn vhd_differencing(
         let mut data = vec![0; block.len()];
         for (number, sector) in block.chunks(SECTOR).enumerate() {
             let at = index * BLOCK + number * SECTOR;
-            if !parent.get(at..at + SECTOR).is_some_and(|below| below == sector) {
+            if parent.get(at..at + SECTOR).is_none_or(|below| below != sector) {
                 bitmap[number / 8] |= 0x80 >> (number % 8);
                 data[number * SECTOR..][..SECTOR].copy_from_slice(sector);
             }

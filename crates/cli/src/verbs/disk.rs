@@ -14,7 +14,7 @@ use std::{
 };
 
 use code::Code;
-use disk::{Declared, FileBytes, Folder, Format, Image, ReadAt};
+use disk::{Alone, Declared, FileBytes, Folder, Format, Image, ReadAt};
 use serde::Serialize;
 
 use crate::{
@@ -68,8 +68,9 @@ pub(super) fn open(input: &ImageArgs) -> Result<Box<dyn Image>> {
 }
 
 /// Opens an image and no other file, whatever it names.
-pub(super) fn open_alone(path: &Path) -> Result<Box<dyn Image>> {
-    open_allowing(path, None, &[])
+pub(super) fn open_alone(path: &Path, stated: Option<Format>) -> Result<Box<dyn Image>> {
+    let (bytes, declared) = look(path, stated)?;
+    disk::open_behind(&Alone, bytes, declared).map_err(|error| refused(error, path))
 }
 
 /// Opens a qcow2 image as it was when an internal snapshot was taken.

@@ -13,7 +13,9 @@ use std::{
     },
 };
 
-use disk::{CLUSTER_BYTES, Codec, ExtentKind, Format, Image, Progress, ReadAt, WriteAt, qcow2};
+use disk::{
+    CLUSTER_BYTES, Codec, ExtentKind, Format, Image, Progress, ReadAt, Target as _, WriteAt, qcow2,
+};
 
 use super::{
     CloneFormat, Run, Settings, Summary,
@@ -64,7 +66,7 @@ pub(super) fn clone_sized(
     }
     match format {
         CloneFormat::Raw => clone_raw(image, &*file, capacity_bytes, with.progress),
-        CloneFormat::Qcow2 => clone_qcow2(image, &file, capacity_bytes, with),
+        CloneFormat::Qcow2 => clone_qcow2(image, file, capacity_bytes, with),
     }
 }
 
@@ -87,16 +89,16 @@ fn clone_raw(
 
 fn clone_qcow2(
     image: &dyn Image,
-    file: &Arc<dyn WriteAt>,
+    file: Arc<dyn WriteAt>,
     capacity_bytes: u64,
     with: &Run<'_>,
 ) -> Result<Summary, Error> {
     require_something_to_keep(image)?;
     let source = &**image.bytes();
-    let mut target =
-        qcow2::Writer::create(Arc::clone(file), capacity_bytes).map_err(Error::target_image)?;
+    let mut target = qcow2::Writer::create(file, capacity_bytes).map_err(Error::target_image)?;
+    let file = target.file();
     let start_bytes = target.reserve(source.len_bytes()).map_err(Error::target_image)?;
-    let copy = ByteCopy { source, file: &**file, start_bytes, progress: with.progress };
+    let copy = ByteCopy { source, file: &*file, start_bytes, progress: with.progress };
     let over = AtomicBool::new(false);
     let (data_bytes, copied) = std::thread::scope(|scope| {
         let copying = scope.spawn(|| copy.run(&over));

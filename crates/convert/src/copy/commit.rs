@@ -12,10 +12,10 @@ use std::{
     },
 };
 
-use disk::{CLUSTER_BYTES, Target, WriteAt};
+use disk::{Target, WriteAt};
 
 use super::{
-    batch::{Batch, CLUSTER, Content},
+    batch::{Batch, Content},
     control::Control,
     pipeline::Sink,
 };
@@ -31,7 +31,6 @@ pub(super) struct Committer<'a> {
 
 struct State<'a> {
     target: &'a mut dyn Target,
-    capacity_bytes: u64,
     /// The number of the batch that is to be placed next.
     next: u64,
     /// Decoded batches that wait for an earlier one.
@@ -58,13 +57,7 @@ struct Write {
 impl<'a> Committer<'a> {
     pub(super) fn new(target: &'a mut dyn Target, control: &'a Control<'a>) -> Self {
         let file = target.file();
-        let state = State {
-            target,
-            capacity_bytes: control.capacity_bytes,
-            next: 0,
-            parked: BTreeMap::new(),
-            failure: None,
-        };
+        let state = State { target, next: 0, parked: BTreeMap::new(), failure: None };
         Self { state: Mutex::new(state), file, control, data_bytes: AtomicU64::new(0) }
     }
 
@@ -99,7 +92,7 @@ impl Sink for Committer<'_> {
     /// Places a decoded batch, and every parked one that follows it, and writes them.
     fn commit(&self, batch: Batch) {
         let mut ready = Vec::new();
-        let placed = self.lock().place(batch, &mut ready);
+        let placed = self.lock().place(batch, self.control, &mut ready);
         for placed in ready {
             match self.write(&placed) {
                 Ok(()) => {
@@ -130,14 +123,19 @@ impl Sink for Committer<'_> {
 }
 
 impl State<'_> {
-    fn place(&mut self, batch: Batch, ready: &mut Vec<Placed>) -> Result<(), (Box<Batch>, Error)> {
+    fn place(
+        &mut self,
+        batch: Batch,
+        control: &Control<'_>,
+        ready: &mut Vec<Placed>,
+    ) -> Result<(), (Box<Batch>, Error)> {
         let mut current = Some(batch);
         while let Some(batch) = current {
             if batch.number != self.next {
                 self.parked.insert(batch.number, batch);
                 return Ok(());
             }
-            match self.place_clusters(&batch) {
+            match self.place_clusters(&batch, control) {
                 Ok((writes, data_bytes)) => ready.push(Placed { batch, writes, data_bytes }),
                 Err(error) => return Err((Box::new(batch), Error::target_image(error))),
             }
@@ -147,16 +145,20 @@ impl State<'_> {
         Ok(())
     }
 
-    fn place_clusters(&mut self, batch: &Batch) -> disk::Result<(Vec<Write>, u64)> {
+    fn place_clusters(
+        &mut self,
+        batch: &Batch,
+        control: &Control<'_>,
+    ) -> disk::Result<(Vec<Write>, u64)> {
         let mut writes = Vec::with_capacity(batch.clusters.len());
         let mut data_bytes = 0;
         for (cluster, content) in batch.clusters.iter().zip(&batch.contents) {
-            let guest_bytes = CLUSTER_BYTES.min(self.capacity_bytes - cluster * CLUSTER_BYTES);
+            let guest_bytes = control.guest_bytes_of(*cluster);
             match *content {
                 Content::Zero => continue,
                 Content::Plain { at } => {
                     let offset_bytes = self.target.place(*cluster)?;
-                    let len = CLUSTER.min(guest_bytes as usize);
+                    let len = guest_bytes as usize;
                     push(&mut writes, Write { at, len, offset_bytes });
                 }
                 Content::Stream { at, len } => {

@@ -5,7 +5,7 @@ use std::sync::{
     mpsc::SyncSender,
 };
 
-use disk::Progress;
+use disk::{CLUSTER_BYTES, Progress};
 
 use super::batch::Batch;
 
@@ -44,6 +44,12 @@ impl<'a> Control<'a> {
     /// Says that more of the disk is done.
     pub(super) fn advance(&self, bytes: u64) {
         self.progress.advance(bytes);
+    }
+
+    /// How many guest bytes a cluster has: the last one may be short.
+    pub(super) fn guest_bytes_of(&self, cluster: u64) -> u64 {
+        let start_bytes = cluster.saturating_mul(CLUSTER_BYTES);
+        self.capacity_bytes.saturating_sub(start_bytes).min(CLUSTER_BYTES)
     }
 
     /// Lets the producer fill a batch again.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use disk::{
-    Adopted, CLUSTER_BYTES, Codec, Encoder, Extent, ExtentKind, Image, Kept, Workbench, is_zero,
+    CLUSTER_BYTES, Codec, Encoder, Extent, ExtentKind, Image, Kept, Workbench, is_zero, qcow2,
 };
 
 use super::{
@@ -129,29 +129,32 @@ impl Decoder<'_> {
         };
         plain.resize(plain.len().max(CLUSTER), 0);
         let cluster = &mut plain[..CLUSTER];
-        let adopted = encoder.adopt(codec, stream, bench, cluster);
-        if adopted != Adopted::Not && is_zero(cluster) {
+        let range = encoder.adopt(codec, stream, bench, cluster)?;
+        let len = range.len();
+        if is_zero(cluster) {
             return Some(Content::Zero);
         }
-        match adopted {
-            Adopted::Stream(range) => Some(match self.kept_stream(part, codec, &range) {
-                Some(kept) => Content::Kept(kept),
-                None => {
-                    Content::Stream { at: append(out, &stream[range.clone()]), len: range.len() }
-                }
-            }),
-            Adopted::Plain => Some(Content::Plain { at: append(out, cluster) }),
-            Adopted::Not => None,
+        if let Some(kept) = self.kept_stream(part, codec, &range) {
+            return Some(Content::Kept(kept));
         }
+        Some(if len < Encoder::MAX_STREAM_BYTES {
+            Content::Stream { at: append(out, &stream[range]), len }
+        } else {
+            Content::Plain { at: append(out, cluster) }
+        })
     }
 
-    /// Where in the target a stream of the image is, when the image's bytes are copied.
+    /// Where in the target a stream of the image is, when the image's bytes are copied: also one that
+    /// is longer than a plain cluster, since its bytes are there anyway.
     fn kept_stream(&self, part: &Part, codec: Codec, range: &Range<usize>) -> Option<Kept> {
         let (Mode::Kept { start_bytes }, PartSource::Extent(extent)) = (self.mode, &part.source)
         else {
             return None;
         };
         let ExtentKind::Stored { offset_bytes: record, .. } = extent.kind else { return None };
+        if range.len() as u64 > qcow2::MAX_KEPT_BYTES {
+            return None;
+        }
         let offset_bytes = start_bytes + record + codec.record_header_bytes() + range.start as u64;
         Some(Kept::Stored { offset_bytes, len_bytes: range.len() as u64 })
     }

@@ -116,14 +116,16 @@ impl Writer<'_> {
             let neighbours = batch.clusters[at..].iter().zip(first..);
             let run = neighbours.take_while(|(cluster, wanted)| **cluster == *wanted).count();
             self.zeros_to(first * CLUSTER_BYTES)?;
-            let rest_bytes = self.control.capacity_bytes - first * CLUSTER_BYTES;
-            let len =
-                usize::try_from(rest_bytes).map_or(run * CLUSTER, |rest| rest.min(run * CLUSTER));
+            let last_bytes = self.control.guest_bytes_of(first + run as u64 - 1);
+            let len = (run - 1) * CLUSTER + last_bytes as usize;
             self.put(&batch.buffer[at * CLUSTER..][..len])?;
             at += run;
         }
-        let filled = batch.contents.iter().filter(|content| **content != Content::Zero).count();
-        self.done.data_bytes += filled as u64 * CLUSTER_BYTES;
+        for (cluster, content) in batch.clusters.iter().zip(&batch.contents) {
+            if *content != Content::Zero {
+                self.done.data_bytes += self.control.guest_bytes_of(*cluster);
+            }
+        }
         self.control.advance(batch.covered_bytes);
         Ok(())
     }

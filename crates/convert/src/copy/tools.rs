@@ -1,9 +1,6 @@
 //! What workers decode and encode with.
 
-use std::{
-    ops::{Deref, DerefMut},
-    sync::{Condvar, Mutex, PoisonError},
-};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use disk::{Compression, Encoder, Workbench};
 
@@ -29,42 +26,27 @@ pub(super) struct Tools {
 
 /// The tools of all workers: a bounded number of sets, so that memory is bounded as well.
 pub(super) struct Toolbox {
-    usual: Pool,
-    large: Pool,
-}
-
-struct Pool {
-    sets: Mutex<Vec<Tools>>,
-    returned: Condvar,
-}
-
-/// A set of tools, given back when it is dropped.
-pub(super) struct Lent<'a> {
-    pool: &'a Pool,
-    tools: Option<Tools>,
+    /// One set for each worker: its tables and buffers stay in the cache of one processor.
+    usual: Vec<Mutex<Tools>>,
+    large: Vec<Mutex<Tools>>,
 }
 
 impl Toolbox {
     pub(super) fn new(workers: usize, compression: Compression) -> Result<Self, Error> {
-        let large = workers.min(LARGE_SETS);
-        Ok(Self { usual: Pool::new(workers, compression)?, large: Pool::new(large, compression)? })
+        let sets = |count| -> Result<Vec<_>, Error> {
+            (0..count).map(|_| Tools::new(compression).map(Mutex::new)).collect()
+        };
+        Ok(Self { usual: sets(workers)?, large: sets(workers.min(LARGE_SETS))? })
     }
 
-    /// Waits for a set of tools that is meant for the batch.
-    pub(super) fn lend(&self, batch: &Batch) -> Lent<'_> {
+    /// Lends the worker on this thread a set of tools that is meant for the batch; for one with large
+    /// grains it may have to wait.
+    pub(super) fn lend(&self, batch: &Batch) -> MutexGuard<'_, Tools> {
         let large = batch.largest_unit_bytes > LARGE_UNIT_BYTES;
-        let pool = if large { &self.large } else { &self.usual };
-        let sets = pool.sets.lock().unwrap_or_else(PoisonError::into_inner);
-        let sets = pool.returned.wait_while(sets, |sets| sets.is_empty());
-        let tools = sets.unwrap_or_else(PoisonError::into_inner).pop();
-        Lent { pool, tools }
-    }
-}
-
-impl Pool {
-    fn new(count: usize, compression: Compression) -> Result<Self, Error> {
-        let sets = (0..count).map(|_| Tools::new(compression)).collect::<Result<_, _>>()?;
-        Ok(Self { sets: Mutex::new(sets), returned: Condvar::new() })
+        let sets = if large { &self.large } else { &self.usual };
+        let worker = rayon::current_thread_index().unwrap_or(0);
+        // Tools that a panic left behind are sound: each use overwrites what the last one left.
+        sets[worker % sets.len()].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -76,28 +58,5 @@ impl Tools {
             plain: Vec::new(),
             stored: Vec::new(),
         })
-    }
-}
-
-impl Deref for Lent<'_> {
-    type Target = Tools;
-
-    fn deref(&self) -> &Tools {
-        self.tools.as_ref().expect("the tools are there until they are given back")
-    }
-}
-
-impl DerefMut for Lent<'_> {
-    fn deref_mut(&mut self) -> &mut Tools {
-        self.tools.as_mut().expect("the tools are there until they are given back")
-    }
-}
-
-impl Drop for Lent<'_> {
-    fn drop(&mut self) {
-        if let Some(tools) = self.tools.take() {
-            self.pool.sets.lock().unwrap_or_else(PoisonError::into_inner).push(tools);
-            self.pool.returned.notify_one();
-        }
     }
 }

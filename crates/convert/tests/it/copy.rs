@@ -20,8 +20,8 @@ use testkit::{MIB, content, stream_optimized};
 
 /// A file in memory that can be made to fail.
 #[derive(Default)]
-struct Memory {
-    bytes: Mutex<Vec<u8>>,
+pub(crate) struct Memory {
+    pub(crate) bytes: Mutex<Vec<u8>>,
     full_at_bytes: Option<usize>,
 }
 
@@ -51,20 +51,29 @@ impl WriteAt for Memory {
     }
 }
 
-fn vmdk(bytes: &[u8]) -> Box<dyn Image> {
+pub(crate) fn vmdk(bytes: &[u8]) -> Box<dyn Image> {
     open(stream_optimized(bytes, "a.vmdk"), Format::Vmdk)
 }
 
-fn open(bytes: Vec<u8>, format: Format) -> Box<dyn Image> {
+pub(crate) fn open(bytes: Vec<u8>, format: Format) -> Box<dyn Image> {
     disk::open(Arc::new(bytes), Declared::Stated(format)).expect("a sound image")
 }
 
-const fn workers(workers: usize) -> Settings {
+/// A disk of the image's own size.
+pub(crate) fn output(
+    image: &dyn Image,
+    file: Arc<dyn WriteAt>,
+    options: convert::copy::TargetOptions,
+) -> convert::copy::Output {
+    convert::copy::Output { file, capacity_bytes: image.capacity_bytes(), options }
+}
+
+pub(crate) const fn workers(workers: usize) -> Settings {
     Settings { workers }
 }
 
 /// Copies to a qcow2 and gives its bytes.
-fn to_qcow2(image: &dyn Image, threads: usize) -> Vec<u8> {
+pub(crate) fn to_qcow2(image: &dyn Image, threads: usize) -> Vec<u8> {
     let file = Arc::new(Memory::default());
     let mut target =
         qcow2::Writer::create(Arc::clone(&file) as _, image.capacity_bytes()).expect("a capacity");
@@ -73,7 +82,7 @@ fn to_qcow2(image: &dyn Image, threads: usize) -> Vec<u8> {
     bytes.clone()
 }
 
-fn guest_bytes(image: &dyn Image) -> Vec<u8> {
+pub(crate) fn guest_bytes(image: &dyn Image) -> Vec<u8> {
     let mut bytes = vec![0; usize::try_from(image.capacity_bytes()).expect("a small disk")];
     image.read_at(&mut bytes, 0).expect("a sound image");
     bytes
@@ -149,7 +158,7 @@ fn a_full_target_is_the_targets_fault() {
 }
 
 /// Says stop from the first word.
-struct Stop;
+pub(crate) struct Stop;
 
 impl Progress for Stop {
     fn advance(&self, _done_bytes: u64) {}
@@ -170,7 +179,7 @@ fn a_stop_ends_the_copy() {
 
 /// Adds up what is said to be done.
 #[derive(Default)]
-struct Sum(std::sync::atomic::AtomicU64);
+pub(crate) struct Sum(pub(crate) std::sync::atomic::AtomicU64);
 
 impl Progress for Sum {
     fn advance(&self, done_bytes: u64) {
@@ -198,6 +207,8 @@ fn what_is_said_to_be_done_adds_up_to_the_capacity() {
 struct Large {
     info: Info,
     cluster_bytes: u64,
+    /// The length of the parts in which its clusters are shown, as above a delta.
+    part_bytes: Option<u64>,
     panics: bool,
 }
 
@@ -205,7 +216,12 @@ impl Large {
     fn new(cluster_bytes: u64, clusters: u64) -> Self {
         let capacity_bytes = cluster_bytes * clusters;
         let info = open(vec![0; 512], Format::Raw).info().clone();
-        Self { info: Info { capacity_bytes, ..info }, cluster_bytes, panics: false }
+        Self {
+            info: Info { capacity_bytes, ..info },
+            cluster_bytes,
+            part_bytes: None,
+            panics: false,
+        }
     }
 }
 
@@ -215,11 +231,22 @@ impl Image for Large {
     }
 
     fn extents(&self) -> Extents<'_> {
-        let starts = (0..self.info.capacity_bytes).step_by(self.cluster_bytes as usize);
-        let kind = ExtentKind::Stored { codec: Codec::Deflate, offset_bytes: 0, len_bytes: 1 };
-        Box::new(
-            starts.map(move |start_bytes| Ok(Extent::new(start_bytes, self.cluster_bytes, kind))),
-        )
+        let len_bytes = self.part_bytes.unwrap_or(self.cluster_bytes);
+        let starts = (0..self.info.capacity_bytes).step_by(len_bytes as usize);
+        let codec = Codec::Deflate;
+        let whole = ExtentKind::Stored { codec, offset_bytes: 0, len_bytes: 1 };
+        Box::new(starts.map(move |start_bytes| {
+            let kind = ExtentKind::StoredPart {
+                codec,
+                offset_bytes: 0,
+                len_bytes: 1,
+                whole_start_bytes: start_bytes / self.cluster_bytes * self.cluster_bytes,
+                whole_len_bytes: self.cluster_bytes,
+            };
+            let kind = if self.part_bytes.is_some() { kind } else { whole };
+            let len_bytes = len_bytes.min(self.info.capacity_bytes - start_bytes);
+            Ok(Extent::new(start_bytes, len_bytes, kind))
+        }))
     }
 
     #[expect(clippy::panic_in_result_fn, reason = "this decoder is made to have a defect")]
@@ -271,6 +298,25 @@ fn a_compressed_cluster_of_two_mebibytes_is_copied_in_one_piece() {
         error.to_string(),
         "the run at byte 0 of the disk is over 2 MiB, the largest cluster"
     );
+}
+
+#[test]
+fn parts_of_large_clusters_may_have_any_length() {
+    for part_bytes in [512, 65_536 + 512, 300 * 512, 4 * MIB] {
+        let image = Large { part_bytes: Some(part_bytes), ..Large::new(2 * MIB, 3) };
+        let file = Arc::new(Memory::default());
+        let mut target =
+            raw::Writer::create(Arc::clone(&file) as _, image.capacity_bytes()).unwrap();
+        copy_image(&image, &mut target, workers(3), &Unheard).unwrap();
+        assert!(*file.bytes.lock().unwrap() == guest_bytes(&image), "{part_bytes}");
+        let zlib = disk::Compression::Zlib;
+        let file = Arc::new(Memory::default());
+        let options = convert::copy::TargetOptions::Qcow2(zlib);
+        let output = output(&image, Arc::clone(&file) as _, options);
+        convert::copy::write_image(&image, output, workers(3), &Unheard).unwrap();
+        let written = open(file.bytes.lock().unwrap().clone(), Format::Qcow2);
+        assert!(guest_bytes(&*written) == guest_bytes(&image), "{part_bytes}");
+    }
 }
 
 #[test]

@@ -2,6 +2,9 @@
 
 mod boot;
 mod copy;
+mod copy_clone;
+mod copy_encoded;
+mod copy_out;
 mod devices;
 mod network;
 mod storage;

@@ -245,3 +245,93 @@ enum Subcluster {
 fn low_bits(bits: u32) -> u64 {
     1_u64.checked_shl(bits).map_or(u64::MAX, |bit| bit.saturating_sub(1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Codec,
+        qcow2::header::tests::{good, put32},
+    };
+
+    const FILES: FileLengths = FileLengths { image_bytes: 0x50_0000, data_bytes: 0x50_0000 };
+
+    /// A header with incompatible features.
+    fn header(features: u32) -> Header {
+        let mut bytes = good();
+        put32(&mut bytes, 36, 4);
+        put32(&mut bytes, 76, features);
+        Header::parse(&bytes).unwrap()
+    }
+
+    fn decode(word: u64, bitmap: u64, features: u32) -> Result<Cluster, String> {
+        let decoded = Entry { word, bitmap }.decode(&header(features), 5, FILES);
+        decoded.map_err(|leaf| leaf.to_string())
+    }
+
+    #[test]
+    fn tells_where_a_cluster_is() {
+        let stored = |offset_bytes, len_bytes| ExtentKind::Stored {
+            codec: Codec::Deflate,
+            offset_bytes,
+            len_bytes,
+        };
+        for (word, features, want) in [
+            (0, 0, ExtentKind::Hole),
+            (1, 0, ExtentKind::Zero),
+            (COPIED | 0x3_0001, 0, ExtentKind::Zero),
+            (COPIED | 0x3_0000, 0, ExtentKind::Data { offset_bytes: 0x3_0000 }),
+            (0x3_0000, 0, ExtentKind::Data { offset_bytes: 0x3_0000 }),
+            (COMPRESSED | 0x3_0100, 0, stored(0x3_0100, 256)),
+            (COMPRESSED | 1 << 54 | 0x3_0100, 0, stored(0x3_0100, 768)),
+            // No more than the file has.
+            (COMPRESSED | 9 << 54 | 0x4f_ff00, 0, stored(0x4f_ff00, 256)),
+            // In a data file byte 0 is a place.
+            (0, 4, ExtentKind::Hole),
+            (COPIED, 4, ExtentKind::Data { offset_bytes: 0 }),
+        ] {
+            assert_eq!(decode(word, 0, features), Ok(Cluster::Whole(want)), "{word:#x}");
+        }
+    }
+
+    #[test]
+    fn runs_of_subclusters_cover_the_cluster() {
+        for bitmap in [0, 0xffff_ffff, 0xffff_ffff << 32, 0x0000_5555_aaaa_0000, 1, 1 << 63] {
+            let Ok(Cluster::Parts(parts)) = decode(COPIED | 0x3_0000, bitmap, 16) else {
+                panic!("{bitmap:#x}")
+            };
+            let mut end = 0;
+            for (range, kind) in parts.runs() {
+                assert_eq!(range.start, end);
+                end = range.end;
+                if let ExtentKind::Data { offset_bytes } = kind {
+                    assert_eq!(offset_bytes, 0x3_0000 + range.start);
+                }
+            }
+            assert_eq!(end, 65536, "{bitmap:#x}");
+        }
+    }
+
+    #[test]
+    fn names_what_no_entry_can_be() {
+        for (word, bitmap, features, want) in [
+            (1 << 58, 0, 0, "its L2 entry is 0x0400000000000000"),
+            (COPIED | 0x3_0200, 0, 0, "its L2 entry is 0x8000000000030200"),
+            (COPIED | 0x3_0001, 0, 16, "its L2 entry is 0x8000000000030001"),
+            (COPIED | 0x50_0000, 0, 0, "it starts at byte 5242880, the file has 5242880"),
+            (COPIED | 0x50_0000, 1, 16, "it starts at byte 5242880, the file has 5242880"),
+            (COMPRESSED | 0x50_0000, 0, 0, "it starts at byte 5242880, the file has 5242880"),
+            (COPIED | 0x3_0000, 1 << 32 | 1, 16, "its bitmap is 0x0000000100000001: a subcluster"),
+            (0, 1, 16, "its bitmap is 0x0000000000000001: subclusters are allocated"),
+            (COMPRESSED | 0x3_0000, 1, 16, "its bitmap is 0x0000000000000001, that of a"),
+        ] {
+            let error = decode(word, bitmap, features).unwrap_err();
+            assert!(error.starts_with(&format!("cluster 5: {want}")), "{error}");
+        }
+        let error = decode(COMPRESSED | 0x3_0000, 0, 4).unwrap_err();
+        assert_eq!(
+            error,
+            "cluster 5 is compressed, which none can be in an image with a data file"
+        );
+    }
+}

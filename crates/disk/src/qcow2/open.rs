@@ -72,7 +72,8 @@ fn assemble(
     let Some(name) = backing else { return Ok(Box::new(reader)) };
     let declared = backing_format(&name, format.as_deref())?;
     let name = followed(Role::BackingFile, &name)?;
-    let (bytes, below) = opening.below(Role::BackingFile, std::slice::from_ref(name))?;
+    let found = opening.below(Role::BackingFile, std::slice::from_ref(name))?;
+    let Some((bytes, below)) = found else { return Ok(Box::new(reader)) };
     let parent = open_in(&below, bytes, declared).map_err(|error| error.in_file(name.text()))?;
     Ok(Box::new(Overlay::new(Box::new(reader), parent, name.text())))
 }
@@ -92,7 +93,8 @@ fn data_file(
     let unnamed = || Error::new(Kind::Denied, NameError::Unnamed).at(72);
     let name = extensions.data_file.as_ref().ok_or_else(unnamed)?;
     let opened = opening.part(Role::DataFile, followed(Role::DataFile, name)?)?;
-    Ok(Some(opened.bytes))
+    // Passed over, the clusters read as what an empty file has.
+    Ok(Some(opened.map_or_else(|| Arc::new(Vec::new()) as _, |opened| opened.bytes)))
 }
 
 /// What the image says of its backing file's format; without a word the magic decides, and an image

@@ -10,7 +10,7 @@
 use std::ops::Range;
 
 use crate::{
-    Error, Progress, Result, Warning,
+    Error, MAX_FAULTS, Progress, Result, Warning,
     audit::Finding,
     fields::buffer_len,
     qcow2::{
@@ -54,7 +54,7 @@ pub(super) fn audit(
             Ok(()) => {}
             Err(Stop::Failed(error)) => return Err(error),
             Err(Stop::Exhausted) => {
-                counts.conclude("the tables and snapshots of the image are too many");
+                counts.conclude("the tables of the image are too many, or too damaged");
                 return Ok(());
             }
         }
@@ -74,6 +74,8 @@ struct Counts<'a> {
     run: Option<Run>,
     leaked: Tally,
     low: Tally,
+    /// How many runs were told as faults; no more than a report can list.
+    told: usize,
 }
 
 /// Clusters with too low a count.
@@ -126,8 +128,16 @@ impl Sink for Counts<'_> {
 
 impl<'a> Counts<'a> {
     fn new(reader: &'a Reader, found: &'a mut dyn FnMut(Finding)) -> Self {
-        let (leaked, low) = (Tally::default(), Tally::default());
-        Self { reader, found, window: 0..0, used: Vec::new(), run: None, leaked, low }
+        Self {
+            reader,
+            found,
+            window: 0..0,
+            used: Vec::new(),
+            run: None,
+            leaked: Tally::default(),
+            low: Tally::default(),
+            told: 0,
+        }
     }
 
     fn start(&mut self, window: Range<u64>) {
@@ -198,7 +208,8 @@ impl<'a> Counts<'a> {
     /// Tells of a run; of an image that was not closed only the sum is told.
     fn end_run(&mut self) {
         let Some(Run { first, clusters, stored, used }) = self.run.take() else { return };
-        if !self.reader.header.is_dirty() {
+        if !self.reader.header.is_dirty() && self.told <= MAX_FAULTS {
+            self.told = self.told.saturating_add(1);
             let leaf = TooLow { clusters, stored, used };
             let error = Error::malformed(leaf).at(self.byte(first));
             (self.found)(Finding::Fault(error));
@@ -246,4 +257,29 @@ fn count_at(block: &[u8], index: u64, order: u32) -> u64 {
     }
     let bytes = block.get(at..at.saturating_add(buffer_len(bits / 8))).unwrap_or_default();
     bytes.iter().fold(0, |number, byte| (number << 8) | u64::from(*byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_counts_of_every_width() {
+        let block = [0b1011_0001, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x01];
+        for (order, index, want) in [
+            (0, 0, 1),
+            (0, 1, 0),
+            (0, 7, 1),
+            (1, 2, 0b11),
+            (2, 0, 1),
+            (2, 1, 0b1011),
+            (3, 1, 0x23),
+            (4, 1, 0x4567),
+            (5, 1, 0x89ab_cdef),
+            (6, 0, 0xb123_4567_89ab_cdef),
+            (6, 1, 0),
+        ] {
+            assert_eq!(count_at(&block, index, order), want, "order {order}, entry {index}");
+        }
+    }
 }

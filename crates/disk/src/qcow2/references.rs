@@ -18,11 +18,14 @@ use crate::{
 /// The part of a table of offsets that is read at once.
 const WINDOW_BYTES: u64 = 64 << 10;
 
-/// The bytes of tables that are read for one audit: 64 GiB, the limit of this product.
+/// The bytes of tables that are read for one audit: 32 GiB, the limit of this product.
 ///
-/// The tables of 64 TiB in clusters of 64 KiB have 8 GiB; without a limit a small file with many
+/// The L2 tables of 64 TiB in clusters of 64 KiB have 8 GiB; without a limit a small file with many
 /// snapshots that share their tables could ask for any number.
-const MAX_READ_BYTES: u64 = 64 << 30;
+const MAX_READ_BYTES: u64 = 32 << 30;
+
+/// The damaged references after which a walk ends: the limit of this product.
+const MAX_DAMAGED: u32 = 10_000;
 
 /// The bits of an entry of the refcount table that are the offset of a block.
 const BLOCK_MASK: u64 = !0x1ff;
@@ -51,7 +54,7 @@ pub(super) struct Block {
 /// Why a walk ended early.
 #[derive(Debug)]
 pub(super) enum Stop {
-    /// There are more tables than are read.
+    /// There are more tables than are read, or more damage than is told.
     Exhausted,
     /// The file cannot be read, or the caller wants no more.
     Failed(Error),
@@ -87,11 +90,13 @@ pub(super) struct Walk<'a> {
     progress: &'a dyn Progress,
     /// The bytes that may still be read.
     rest_bytes: u64,
+    /// The damaged references that were met.
+    damaged: u32,
 }
 
 impl<'a> Walk<'a> {
     pub(super) fn new(reader: &'a Reader, progress: &'a dyn Progress) -> Self {
-        Self { reader, progress, rest_bytes: MAX_READ_BYTES }
+        Self { reader, progress, rest_bytes: MAX_READ_BYTES, damaged: 0 }
     }
 
     /// Finds every reference once: header, all states, bitmaps, refcounts.
@@ -108,7 +113,7 @@ impl<'a> Walk<'a> {
                     self.state(&entry.state(), &owner, sink)?;
                 }
                 Err(error) if error.kind() == crate::Kind::Io => return Err(error.into()),
-                Err(error) => sink.fault(error),
+                Err(error) => self.fault(error, sink)?,
             }
         }
         sink.refer(header.snapshots().1..table_end);
@@ -119,13 +124,13 @@ impl<'a> Walk<'a> {
         }
         let (start, len_bytes) = header.refcount_table();
         sink.refer(start..start.saturating_add(len_bytes));
-        self.blocks(0..len_bytes / 8, &mut |_, Block { number, entry, offset_bytes }| {
+        self.blocks(0..len_bytes / 8, &mut |walk, Block { number, entry, offset_bytes }| {
             match offset_bytes {
                 Some(at) => sink.refer(at..at.saturating_add(header.cluster_bytes())),
                 None => {
                     let leaf = ReferenceError::Block { number, entry };
                     let at = start.saturating_add(number.saturating_mul(8));
-                    sink.fault(Error::malformed(leaf).at(at));
+                    walk.fault(Error::malformed(leaf).at(at), sink)?;
                 }
             }
             Ok(())
@@ -142,8 +147,7 @@ impl<'a> Walk<'a> {
         let known = end <= bytes.len_bytes() || *state == self.reader.state;
         if !known || u64::from(entries) > MAX_L1_ENTRIES {
             let leaf = ReferenceError::L1 { owner: owner.to_owned(), entries, offset: start };
-            sink.fault(Error::malformed(leaf).at(start));
-            return Ok(());
+            return self.fault(Error::malformed(leaf).at(start), sink);
         }
         sink.refer(start..end);
         self.words(start..end, &mut |walk, number, entry| {
@@ -155,8 +159,7 @@ impl<'a> Walk<'a> {
             if table.end > bytes.len_bytes() || !offset.is_multiple_of(header.cluster_bytes()) {
                 let leaf = ReferenceError::L2 { owner: owner.to_owned(), number, entry };
                 let at = start.saturating_add(number.saturating_mul(8));
-                sink.fault(Error::malformed(leaf).at(at));
-                return Ok(());
+                return walk.fault(Error::malformed(leaf).at(at), sink);
             }
             sink.refer(table.clone());
             let is_read = *state == walk.reader.state && number < state.needed_l1_entries(header);
@@ -188,7 +191,7 @@ impl<'a> Walk<'a> {
                 if let Err(leaf) = entry.decode(header, index, files) {
                     let at = table_at.saturating_add(slot.saturating_mul(header.entry_bytes()));
                     let leaf = ReferenceError::Cluster { owner: owner.to_owned(), leaf };
-                    sink.fault(Error::malformed(leaf).at(at));
+                    self.fault(Error::malformed(leaf).at(at), sink)?;
                     continue;
                 }
             }
@@ -213,8 +216,8 @@ impl<'a> Walk<'a> {
         for number in 0..count {
             let end = at.saturating_add(BITMAP_ENTRY_BYTES);
             if end > directory.end.min(file_bytes) {
-                sink.fault(Error::malformed(ReferenceError::Bitmap(number)).at(at));
-                return Ok(());
+                let leaf = ReferenceError::Bitmap(number);
+                return self.fault(Error::malformed(leaf).at(at), sink);
             }
             let mut entry = [0; 24];
             self.fill(&mut entry, at)?;
@@ -223,7 +226,7 @@ impl<'a> Walk<'a> {
             let table_end = offset.saturating_add(u64::from(entries).saturating_mul(8));
             if table_end > file_bytes {
                 let leaf = ReferenceError::BitmapTable { number, entries, offset };
-                sink.fault(Error::malformed(leaf).at(at));
+                self.fault(Error::malformed(leaf).at(at), sink)?;
             } else {
                 sink.refer(offset..table_end);
                 let cluster_bytes = self.reader.header.cluster_bytes();
@@ -284,6 +287,12 @@ impl<'a> Walk<'a> {
             at = at.saturating_add(part);
         }
         Ok(())
+    }
+
+    fn fault(&mut self, error: Error, sink: &mut dyn Sink) -> Result<(), Stop> {
+        sink.fault(error);
+        self.damaged = self.damaged.saturating_add(1);
+        if self.damaged < MAX_DAMAGED { Ok(()) } else { Err(Stop::Exhausted) }
     }
 
     /// Reads, as far as the file goes; behind its end there are zeros.

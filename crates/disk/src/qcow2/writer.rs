@@ -14,11 +14,13 @@ use crate::{
     qcow2::header::{COPIED, MAGIC},
     target::{CLUSTER_BYTES, CLUSTER_LEN, Kept, Target, WriteAt},
 };
-use clusters::{Clusters, RefcountTable, refcount_clusters};
+use clusters::{Clusters, RefcountTable, SECTOR_BYTES, refcount_clusters};
 use streams::{Streams, descriptor};
 use tables::Tables;
 
 mod clusters;
+#[cfg(test)]
+mod sparse;
 mod streams;
 mod tables;
 
@@ -56,14 +58,15 @@ pub struct Writer {
 enum PlaceError {
     #[error("cluster {0} is placed twice")]
     Twice(u64),
-    #[error("the stream of cluster {0} has {1} bytes, 1 to 65024 are stored")]
+    #[error("the stream of cluster {0} has {1} bytes, 1 to {MAX_KEPT_BYTES} can be named")]
     StreamLength(u64, u64),
     #[error("cluster {cluster} is kept at byte {offset_bytes}, which is not in the bytes kept")]
     NotKept { cluster: u64, offset_bytes: u64 },
 }
 
-/// The longest stream that is stored: one sector less than a cluster.
-const MAX_STREAM_BYTES: u64 = CLUSTER_BYTES - 512;
+/// The longest stream that an L2 entry can name wherever it starts: 256 sectors can be named, and a
+/// stream of 255 touches one more when it starts inside a sector.
+pub const MAX_KEPT_BYTES: u64 = 255 * SECTOR_BYTES;
 
 impl Writer {
     /// Starts a plain image in an empty file. A capacity that is no multiple of 512 is rounded up.
@@ -230,7 +233,7 @@ impl Target for Writer {
 
     fn place_stored(&mut self, cluster: u64, len_bytes: usize) -> Result<u64> {
         let len_bytes = len_bytes as u64;
-        if !(1..=MAX_STREAM_BYTES).contains(&len_bytes) {
+        if !(1..=MAX_KEPT_BYTES).contains(&len_bytes) {
             return Err(Error::malformed(PlaceError::StreamLength(cluster, len_bytes)));
         }
         self.touch(cluster)?;
@@ -253,7 +256,7 @@ impl Target for Writer {
         if offset_bytes < CLUSTER_BYTES || !inside || !aligned {
             return Err(Error::malformed(PlaceError::NotKept { cluster, offset_bytes }));
         }
-        if !(1..=MAX_STREAM_BYTES).contains(&len_bytes) {
+        if !(1..=MAX_KEPT_BYTES).contains(&len_bytes) {
             return Err(Error::malformed(PlaceError::StreamLength(cluster, len_bytes)));
         }
         self.touch(cluster)?;
@@ -275,5 +278,104 @@ impl Target for Writer {
         self.file.set_len_bytes(len_bytes)?;
         self.file.write_all_at(&self.header(&l1, &refcounts), 0)?;
         Ok(len_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{sparse::Sparse, *};
+
+    const C: u64 = CLUSTER_BYTES;
+
+    fn writer(compression: Compression) -> Writer {
+        Writer::create_with(Arc::new(Sparse::default()), 100 * C, Options { compression }).unwrap()
+    }
+
+    #[test]
+    fn plain_clusters_and_streams_have_places_of_their_own() {
+        let mut writer = writer(Compression::Zlib);
+        // Cluster 1 is the L2 table.
+        assert_eq!(writer.place_stored(0, 1000).unwrap(), 2 * C);
+        assert_eq!(writer.place_stored(1, 65_024).unwrap(), 2 * C + 1000);
+        assert_eq!(writer.place(2).unwrap(), 18 * C);
+        assert_eq!(writer.place_stored(3, 5).unwrap(), 2 * C + 66_024);
+        assert_eq!(writer.place(99).unwrap(), 19 * C);
+        let table = writer.l2.get(&*writer.file, 0).unwrap();
+        let entries: Vec<u64> = (0..4).map(|n| be64(table, n * 8).unwrap()).collect();
+        // The first ends in its second sector; the second touches 128 sectors, the last one more.
+        let want = [
+            COMPRESSED | 1 << 54 | 2 * C,
+            COMPRESSED | 127 << 54 | (2 * C + 1000),
+            COPIED | 18 * C,
+            COMPRESSED | (2 * C + 66_024),
+        ];
+        assert_eq!(entries, want);
+    }
+
+    #[test]
+    fn refuses_what_has_no_place() {
+        let mut writer = writer(Compression::Zlib);
+        let first = writer.reserve(3 * C - 1).unwrap();
+        assert_eq!(first, C);
+        let plain = |offset_bytes| Kept::Plain { offset_bytes };
+        let stored = |offset_bytes, len_bytes| Kept::Stored { offset_bytes, len_bytes };
+        for (kept, want) in [
+            (plain(0), "cluster 7 is kept at byte 0, which is not in the bytes kept"),
+            (plain(C + 512), "cluster 7 is kept at byte 66048, which is not in the bytes kept"),
+            (plain(4 * C), "cluster 7 is kept at byte 262144, which is not in the bytes kept"),
+            (
+                stored(4 * C - 9, 10),
+                "cluster 7 is kept at byte 262135, which is not in the bytes kept",
+            ),
+            (stored(C, 0), "the stream of cluster 7 has 0 bytes, 1 to 130560 can be named"),
+            (
+                stored(C, 130_561),
+                "the stream of cluster 7 has 130561 bytes, 1 to 130560 can be named",
+            ),
+        ] {
+            assert_eq!(writer.keep(7, kept).unwrap_err().to_string(), want);
+        }
+        writer.keep(7, stored(C + 511, 130_560)).unwrap();
+        assert_eq!(writer.keep(7, plain(C)).unwrap_err().to_string(), "cluster 7 is placed twice");
+        let error = writer.place_stored(100, 9).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "cluster 100 of 65536 bytes is behind the capacity of 6553600 bytes"
+        );
+        for len in [0, 130_561, usize::MAX] {
+            let want = format!("the stream of cluster 8 has {len} bytes, 1 to 130560 can be named");
+            assert_eq!(writer.place_stored(8, len).unwrap_err().to_string(), want);
+        }
+        let mut raw = crate::raw::Writer::create(Arc::new(Sparse::default()), C).unwrap();
+        let want = "cluster 0 is compressed or elsewhere, which the written image does not allow";
+        assert_eq!(raw.place_stored(0, 9).unwrap_err().to_string(), want);
+        assert_eq!(raw.keep(0, plain(C)).unwrap_err().to_string(), want);
+    }
+
+    #[test]
+    fn the_length_of_a_full_disk_is_known_before() {
+        for clusters in [0, 1, 8191, 8192, 8193, 32_700, 32_757, 32_758, 32_759, 40_000] {
+            let mut writer = Writer::create(Arc::new(Sparse::default()), clusters * C).unwrap();
+            for cluster in 0..clusters {
+                writer.place(cluster).unwrap();
+            }
+            assert_eq!(writer.finish().unwrap(), allocated_bytes(clusters * C), "{clusters}");
+        }
+    }
+
+    #[test]
+    fn only_zstd_is_another_kind_of_image() {
+        for (compression, feature, kind) in [
+            (Compression::None, 0, 0),
+            (Compression::Zlib, 0, 0),
+            (Compression::ZlibCompat, 0, 0),
+            (Compression::ZSTD, 8, 1),
+        ] {
+            let mut writer = writer(compression);
+            writer.finish().unwrap();
+            let mut header = [0; 112];
+            writer.file.read_exact_at(&mut header, 0).unwrap();
+            assert_eq!((be64(&header, 72), header[104]), (Some(feature), kind), "{compression:?}");
+        }
     }
 }

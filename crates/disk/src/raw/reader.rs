@@ -11,27 +11,56 @@ use crate::{
 /// The unit of every disk.
 const SECTOR_BYTES: u64 = 512;
 
-/// A raw image.
+/// A raw image: a whole file, or a window of one.
 pub(crate) struct Reader {
     bytes: Arc<dyn ReadAt>,
+    /// The byte of the file that the disk begins with.
+    start_bytes: u64,
+    /// The byte of the file behind the last one of the disk.
+    end_bytes: u64,
     info: Info,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{len_bytes} bytes from byte {start_bytes} on are not inside the file of {file_bytes}")]
+struct OutsideFile {
+    start_bytes: u64,
+    len_bytes: u64,
+    file_bytes: u64,
 }
 
 impl Reader {
     /// Opens an image; a length that is no multiple of 512 is padded with zeros, with a warning.
     pub(crate) fn open(bytes: Arc<dyn ReadAt>) -> Result<Self> {
         let file_bytes = bytes.len_bytes();
-        let (capacity_bytes, warnings) = padded(file_bytes)?;
+        Self::of(bytes, 0, file_bytes)
+    }
+
+    /// Opens a part of a file as a disk: its extents name the bytes of the file.
+    ///
+    /// # Errors
+    ///
+    /// When the part is not inside the file.
+    pub(crate) fn window(bytes: Arc<dyn ReadAt>, start_bytes: u64, len_bytes: u64) -> Result<Self> {
+        let file_bytes = bytes.len_bytes();
+        match start_bytes.checked_add(len_bytes) {
+            Some(end_bytes) if end_bytes <= file_bytes => Self::of(bytes, start_bytes, end_bytes),
+            _ => Err(Error::malformed(OutsideFile { start_bytes, len_bytes, file_bytes })),
+        }
+    }
+
+    fn of(bytes: Arc<dyn ReadAt>, start_bytes: u64, end_bytes: u64) -> Result<Self> {
+        let (capacity_bytes, warnings) = padded(end_bytes.saturating_sub(start_bytes))?;
         let info = Info {
             format: Format::Raw,
             variant: "raw".to_owned(),
             capacity_bytes,
-            file_bytes,
+            file_bytes: bytes.len_bytes(),
             unit_bytes: None,
             references: Vec::new(),
             warnings,
         };
-        Ok(Self { bytes, info })
+        Ok(Self { bytes, start_bytes, end_bytes, info })
     }
 
     /// The extent that starts at `at`: data, or the zeros up to the next data.
@@ -40,13 +69,18 @@ impl Reader {
         if at >= capacity_bytes {
             return Ok(None);
         }
+        let offset_bytes = self.start_bytes.saturating_add(at);
+        let in_disk = |offset: u64| offset.saturating_sub(self.start_bytes);
         // A member of an archive can begin anywhere, so a hole may begin and end inside a sector:
         // such a sector is data.
-        let (end, kind) = match self.bytes.next_data(at)? {
-            Some(data) => match data.start.saturating_sub(data.start % SECTOR_BYTES) {
-                start if start > at => (start, ExtentKind::Zero),
-                _ => (data.end, ExtentKind::Data { offset_bytes: at }),
-            },
+        let (end, kind) = match self.bytes.next_data(offset_bytes)? {
+            Some(data) => {
+                let start = in_disk(data.start);
+                match start.saturating_sub(start % SECTOR_BYTES) {
+                    start if start > at => (start, ExtentKind::Zero),
+                    _ => (in_disk(data.end), ExtentKind::Data { offset_bytes }),
+                }
+            }
             None => (capacity_bytes, ExtentKind::Zero),
         };
         let end = end.next_multiple_of(SECTOR_BYTES).min(capacity_bytes);
@@ -89,7 +123,7 @@ impl Image for Reader {
             out.fill(0);
             return Ok(());
         };
-        let there = self.info.file_bytes.saturating_sub(offset_bytes).min(extent.len_bytes);
+        let there = self.end_bytes.saturating_sub(offset_bytes).min(extent.len_bytes);
         let (data, padding) = out.split_at_mut(usize::try_from(there).unwrap_or(usize::MAX));
         padding.fill(0);
         self.bytes.fill(data, offset_bytes)
@@ -101,7 +135,7 @@ impl Image for Reader {
 
     /// All of it: holes are only looked for by [`extents`](Image::extents).
     fn extent_at(&self, _offset_bytes: u64) -> Result<Extent> {
-        let kind = ExtentKind::Data { offset_bytes: 0 };
+        let kind = ExtentKind::Data { offset_bytes: self.start_bytes };
         Ok(Extent::new(0, self.info.capacity_bytes, kind))
     }
 
@@ -161,6 +195,31 @@ mod tests {
             assert_eq!(end, 8192);
             let sectors = data.end.next_multiple_of(512) - data.start / 512 * 512;
             assert_eq!(zeros, 8192 - sectors, "{data:?}");
+        }
+    }
+    #[test]
+    fn a_window_names_the_bytes_of_its_file() {
+        for data in [1000..3000, 100..101, 2047..2049, 4000..4097, 0..8192, 7000..8192] {
+            let reader = Reader::window(Arc::new(Holes(data.clone())), 2048, 2048).unwrap();
+            assert_eq!(reader.capacity_bytes(), 2048);
+            let mut disk = vec![0xee; 2048];
+            for extent in reader.extents().map(Result::unwrap) {
+                let range = extent.start_bytes as usize..extent.end_bytes() as usize;
+                if let ExtentKind::Data { offset_bytes } = extent.kind {
+                    assert_eq!(offset_bytes, 2048 + extent.start_bytes);
+                }
+                reader.read_extent(&extent, &mut Workbench::new(), &mut disk[range]).unwrap();
+            }
+            let want: Vec<_> = (2048..4096).map(|at| u8::from(data.contains(&at))).collect();
+            assert_eq!(disk, want, "{data:?}");
+            let mut again = vec![0xee; 2000];
+            reader.read_at(&mut again, 48).unwrap();
+            assert_eq!(again, want[48..]);
+        }
+        for (start, len) in [(8192, 512), (0, 8704), (u64::MAX, 2)] {
+            let error = Reader::window(Arc::new(Holes(0..1)), start, len).err().unwrap();
+            let want = format!("{len} bytes from byte {start} on are not inside the file of 8192");
+            assert_eq!(error.to_string(), want);
         }
     }
 }

@@ -291,3 +291,173 @@ pub(super) fn checksum(bytes: &[u8], field: usize) -> u32 {
     let others = bytes.iter().enumerate().filter(|(at, _)| !own.contains(at));
     !others.fold(0, |sum: u32, (_, byte)| sum.wrapping_add(u32::from(*byte)))
 }
+
+#[cfg(test)]
+mod tests {
+    use testkit::{vhd_dynamic, vhd_fixed, vhd_seal};
+
+    use super::*;
+
+    /// A fixed disk of 1 KiB with this field of its footer changed, and the checksum right again.
+    fn fixed(field: usize, value: &[u8]) -> Vec<u8> {
+        let mut file = vhd_fixed(&[7; 1024]);
+        file[1024 + field..1024 + field + value.len()].copy_from_slice(value);
+        vhd_seal(&mut file[1024..], 64);
+        file
+    }
+
+    fn search(file: &dyn ReadAt) -> Result<Found> {
+        Found::search(file)
+    }
+
+    fn warnings(file: &dyn ReadAt) -> Vec<String> {
+        search(file).unwrap().warnings.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn reads_every_field() {
+        let found = search(&vhd_fixed(&[7; 1024])).unwrap();
+        assert_eq!(found.footer.disk_type(), DiskType::Fixed);
+        assert_eq!(found.footer.capacity_bytes(), 1024);
+        assert_eq!((found.offset_bytes, found.data_end_bytes), (1024, 1024));
+        assert_eq!((found.ranges.len(), &found.ranges[0]), (1, &(1024..1536)));
+        assert_eq!(found.warnings, []);
+        let found = search(&vhd_dynamic(&[7; 1024])).unwrap();
+        assert_eq!(found.footer.disk_type(), DiskType::Dynamic);
+        assert_eq!((found.footer.header_offset_bytes(), found.ranges.len()), (512, 2));
+    }
+
+    #[test]
+    fn reads_the_shorter_footer_of_old_versions() {
+        let mut file = vhd_fixed(&[7; 1024]);
+        file.pop();
+        let found = search(&file).unwrap();
+        assert_eq!((found.offset_bytes, found.data_end_bytes), (1024, 1024));
+        assert_eq!((found.ranges.len(), &found.ranges[0]), (1, &(1024..1535)));
+    }
+
+    #[test]
+    fn names_the_field_that_is_wrong() {
+        use Kind::{Limit, Malformed, Unsupported};
+        for (field, value, kind, want) in [
+            (
+                12,
+                &[0, 2, 0, 0][..],
+                Unsupported,
+                "footer version 0x00020000 is not 0x00010000, at byte 1036",
+            ),
+            (
+                60,
+                &[0, 0, 0, 5],
+                Unsupported,
+                "disk type 5 is none of 2 (fixed), 3 (dynamic) and 4 (differencing), at byte 1084",
+            ),
+            (
+                48,
+                &[0xff; 8],
+                Limit,
+                "a virtual size of 18446744073709551615 bytes is over the limit of 70368744177664 bytes, at byte 1072",
+            ),
+            (
+                55,
+                &[1],
+                Malformed,
+                "a current size of 1025 bytes is no multiple of 512, at byte 1072",
+            ),
+        ] {
+            let error = search(&fixed(field, value)).unwrap_err();
+            assert_eq!((error.to_string().as_str(), error.kind()), (want, kind));
+        }
+    }
+
+    #[test]
+    fn warns_of_a_suspended_machine_of_a_geometry_and_of_a_size_over_the_format() {
+        let want = "the machine was suspended: its saved state is not carried over, at byte 1108";
+        assert_eq!(warnings(&fixed(84, &[1])), [want]);
+        let want = "the geometry 16/4/17 gives 557056 bytes, the current size of 1024 counts";
+        assert_eq!(warnings(&fixed(56, &[0, 16, 4, 17])), [want]);
+        let want =
+            "a current size of 2190433320960 bytes is over 2190433320960, the format's own limit";
+        assert_eq!(warnings(&fixed(48, &(2040_u64 << 30).to_be_bytes())), [""; 0]);
+        let over = (2040_u64 << 30) + 512;
+        let want = want.replacen("2190433320960", &over.to_string(), 1);
+        assert_eq!(warnings(&fixed(48, &over.to_be_bytes())), [want + ", at byte 1072"]);
+    }
+
+    #[test]
+    fn one_good_copy_is_enough() {
+        let good = vhd_dynamic(&[7; 1024]);
+        let end = good.len() - 512;
+        let mut file = good.clone();
+        file[end + 40] ^= 1;
+        let found = search(&file).unwrap();
+        assert_eq!((found.offset_bytes, found.data_end_bytes), (0, end as u64));
+        let text = found.warnings[0].to_string();
+        let wanted = "the footer is damaged (its checksum is 0x";
+        assert!(text.starts_with(wanted) && text.ends_with(&format!("at byte {end}")), "{text}");
+        // Without a cookie it is not even a footer, so blocks may reach to the end.
+        file[end] = 0;
+        let found = search(&file).unwrap();
+        assert_eq!(found.data_end_bytes, file.len() as u64);
+        let text = found.warnings[0].to_string();
+        let want =
+            "the footer is damaged (it does not start with conectix), its copy at byte 0 counts";
+        assert!(text.starts_with(want), "{text}");
+        let mut file = good.clone();
+        file[3] = 0;
+        let want = "the copy of the footer is damaged (it does not start with conectix), at byte 0";
+        assert_eq!(warnings(&file), [want]);
+        let mut file = good;
+        file[54] ^= 1;
+        vhd_seal(&mut file[..512], 64);
+        let want =
+            "the copy of the footer says something else; the one at the end counts, at byte 0";
+        assert_eq!(warnings(&file), [want]);
+    }
+
+    #[test]
+    fn says_of_both_copies_what_is_wrong() {
+        let mut file = vhd_dynamic(&[7; 1024]);
+        let end = file.len() - 512;
+        file[end] = 0;
+        file[40..44].copy_from_slice(&[0, 0, 0, 1]);
+        let said = be32(&file, 64).unwrap();
+        let want = format!(
+            "the footer at the end is damaged (it does not start with conectix), and so is its copy at byte 0 (its checksum is {said:#010x}, that of its bytes is {:#010x}), at byte {}",
+            said - 1,
+            file.len()
+        );
+        let error = search(&file).unwrap_err();
+        assert_eq!((error.to_string(), error.kind()), (want, Kind::Malformed));
+    }
+
+    #[test]
+    fn takes_no_copy_from_the_guest_of_a_fixed_disk() {
+        // The guest wrote the footer of a differencing disk into its first sector.
+        let mut disk = vec![0; 1024];
+        let mut planted = vhd_dynamic(&[7; 1024])[..512].to_vec();
+        planted[63] = 4;
+        vhd_seal(&mut planted, 64);
+        disk[..512].copy_from_slice(&planted);
+        let mut file = vhd_fixed(&disk);
+        assert_eq!(search(&file).unwrap().footer.disk_type(), DiskType::Fixed);
+        file[1024 + 24] ^= 1;
+        let error = search(&file).unwrap_err().to_string();
+        assert!(
+            error.starts_with("the footer of a fixed disk is damaged (its checksum"),
+            "{error}"
+        );
+        let mut file = vhd_fixed(&[7; 1024]).split_off(1024);
+        file.resize(4096, 0);
+        let want = "the copy of the footer is that of a fixed disk, which has none, at byte 60";
+        assert_eq!(search(&file).unwrap_err().to_string(), want);
+    }
+
+    #[test]
+    fn refuses_a_footer_cut_at_any_length() {
+        let footer = vhd_fixed(&[]);
+        for len in 0..511 {
+            assert!(search(&footer[..len].to_vec()).is_err(), "{len}");
+        }
+    }
+}

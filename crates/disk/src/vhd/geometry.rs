@@ -5,7 +5,8 @@ use std::fmt;
 /// The unit of every disk.
 const SECTOR_BYTES: u64 = 512;
 
-/// The most cylinders of a VHD and of an ATA disk: a geometry that ends there only says "large".
+/// The most cylinders of a VHD and of an ATA disk: a geometry that ends there says nothing. It stands
+/// for "large", and in files of Disk2vhd and QEMU for "look at the size".
 const CAPPED_CYLINDERS: [u16; 2] = [u16::MAX, 16_383];
 
 /// Cylinders, heads, and sectors of a track.
@@ -31,7 +32,7 @@ impl Geometry {
             .saturating_mul(u64::from(self.sectors))
             .saturating_mul(SECTOR_BYTES);
         let size_bytes = cylinder_bytes.saturating_mul(u64::from(self.cylinders));
-        let capped = CAPPED_CYLINDERS.contains(&self.cylinders) && size_bytes < capacity_bytes;
+        let capped = CAPPED_CYLINDERS.contains(&self.cylinders);
         let rounded = size_bytes.abs_diff(capacity_bytes) < cylinder_bytes;
         (size_bytes > 0 && !capped && !rounded).then_some(size_bytes)
     }
@@ -56,7 +57,8 @@ mod tests {
             (65_278, 16, 255, 136_365_211_648, None),
             // Rounded up, far too large, the two maxima, and nothing at all.
             (61, 4, 17, 2 << 20, None),
-            (65_535, 16, 255, 2 << 20, Some(136_899_993_600)),
+            (1024, 16, 63, 2 << 20, Some(528_482_304)),
+            (65_535, 16, 255, 2 << 20, None),
             (65_535, 16, 255, 1 << 40, None),
             (16_383, 16, 63, 1 << 40, None),
             (0, 0, 0, 2 << 20, None),

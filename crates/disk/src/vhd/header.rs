@@ -192,3 +192,98 @@ impl Header {
         &self.locators
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use testkit::{vhd_dynamic, vhd_seal};
+
+    use super::*;
+
+    /// A dynamic disk of two blocks, its header at byte 512 and its BAT at byte 1536, with this field
+    /// of the header changed and the checksum right again.
+    fn disk(field: usize, value: &[u8]) -> Vec<u8> {
+        let mut file = vhd_dynamic(&[7; 1 << 20]);
+        file[512 + field..512 + field + value.len()].copy_from_slice(value);
+        vhd_seal(&mut file[512..1536], 36);
+        file
+    }
+
+    fn read(file: &Vec<u8>) -> Result<Header> {
+        Header::read(file, &footer::Found::search(file)?)
+    }
+
+    #[test]
+    fn reads_every_field() {
+        let header = read(&disk(40, &[0xab; 16])).unwrap();
+        assert_eq!((header.range(), header.bat_range()), (512..1536, 1536..1544));
+        assert_eq!((header.bat_entries(), header.block_bytes()), (2, 512 << 10));
+        assert_eq!(header.parent_uuid(), Uuid::big_endian([0xab; 16]));
+        assert_eq!(header.locators(), []);
+    }
+
+    #[test]
+    fn names_the_field_that_is_wrong() {
+        use Kind::{Malformed, Unsupported};
+        let end = vhd_dynamic(&[7; 1 << 20]).len() - 512;
+        let bat = |entries, offset| {
+            format!(
+                "a BAT of {entries} entries at byte {offset} is not inside the {end} bytes before the footer, or overlaps a header, at byte 528"
+            )
+        };
+        let version = "dynamic header version 0x00010001 is not 0x00010000, at byte 536";
+        let short = "a BAT of 1 entries, the current size needs 2, at byte 540";
+        for (field, value, kind, want) in [
+            (
+                0,
+                &[0][..],
+                Malformed,
+                "the dynamic header does not start with cxsparse, at byte 512".to_owned(),
+            ),
+            (27, &[1], Unsupported, version.to_owned()),
+            (31, &[1], Malformed, short.to_owned()),
+            (28, &[0xff; 4], Malformed, bat(u32::MAX, 1536)),
+            (16, &[0, 0, 0, 0, 0, 0, 1, 0xfc], Malformed, bat(2, 508)),
+            (16, &[0, 0, 0, 0, 0, 0, 5, 0xfc], Malformed, bat(2, 1532)),
+            (16, &[0xff; 8], Malformed, bat(2, u64::MAX)),
+        ] {
+            let error = read(&disk(field, value)).unwrap_err();
+            assert_eq!((error.to_string(), error.kind()), (want, kind));
+        }
+        for block_bytes in [0, 1, 256 << 10, 3 << 20, 512 << 20, u32::MAX] {
+            let error = read(&disk(32, &block_bytes.to_be_bytes())).unwrap_err();
+            let want = format!(
+                "a block size of {block_bytes} bytes is not a power of two in 524288..=268435456, at byte 544"
+            );
+            assert_eq!(error.to_string(), want);
+        }
+        let mut file = disk(0, b"c");
+        file[1535] ^= 1;
+        let error = read(&file).unwrap_err().to_string();
+        assert!(error.starts_with("the checksum of the dynamic header is 0x"), "{error}");
+        assert!(error.ends_with("at byte 548"), "{error}");
+    }
+
+    #[test]
+    fn refuses_a_header_that_is_not_between_the_footers() {
+        let good = vhd_dynamic(&[7; 1 << 20]);
+        let end = good.len() - 512;
+        for offset in [0, 511, end as u64 - 1023, u64::MAX - 5, u64::MAX] {
+            let mut file = good.clone();
+            file[end + 16..end + 24].copy_from_slice(&offset.to_be_bytes());
+            vhd_seal(&mut file[end..], 64);
+            let want = format!(
+                "a dynamic header of 1024 bytes at byte {offset} is not between the two footers, which end at byte 512 and start at byte {end}, at byte {}",
+                end + 16
+            );
+            assert_eq!(read(&file).unwrap_err().to_string(), want);
+        }
+    }
+
+    #[test]
+    fn a_locator_of_no_platform_that_is_read_is_left_out() {
+        let mut entries = vec![0; 72];
+        entries[..4].copy_from_slice(b"Wi2r");
+        entries[48..52].copy_from_slice(b"W2ku");
+        assert_eq!(read(&disk(576, &entries)).unwrap().locators().len(), 1);
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::{header::Header, locator, open_identified};
 use crate::{
-    Declared, Error, FileName, Format, Image, ReadAt, Result, Role, format, gate::Opening,
+    Declared, Error, FileName, Format, Image, Kind, ReadAt, Result, Role, format, gate::Opening,
     overlay::Overlay, uuid::Uuid,
 };
 
@@ -48,8 +48,9 @@ impl Parent {
         child: Box<dyn Image>,
         opening: &Opening<'_>,
     ) -> Result<Box<dyn Image>> {
-        let (bytes, below) =
-            opening.below(Role::Parent, &self.names).map_err(|error| self.not_opened(error))?;
+        let found = opening.below(Role::Parent, &self.names);
+        let found = found.map_err(|error| self.not_opened(error))?;
+        let Some((bytes, below)) = found else { return Ok(child) };
         let name = below.place().name.clone();
         let parent = format::settle(Declared::Stated(Format::Vhd), || format::find(&*bytes))
             .and_then(|_| open_identified(bytes, &below, Some(self.uuid)))
@@ -61,9 +62,13 @@ impl Parent {
         Ok(Box::new(Overlay::new(child, parent, &name)))
     }
 
+    /// Says which disk is wanted where a gate has none to give; its other errors stand as they are.
     fn not_opened(&self, source: Error) -> Error {
-        let name = self.names.first().map(|name| format!("'{name}' ")).unwrap_or_default();
         let kind = source.kind();
+        if !matches!(kind, Kind::Denied | Kind::Missing) {
+            return source;
+        }
+        let name = self.names.first().map(|name| format!("'{name}' ")).unwrap_or_default();
         let leaf = ParentError::NotOpened { name, uuid: self.uuid, source };
         Error::new(kind, leaf).at(self.uuid_at)
     }

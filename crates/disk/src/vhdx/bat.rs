@@ -33,12 +33,12 @@ pub(super) struct Bat {
     bytes: Arc<dyn ReadAt>,
     at: u64,
     layout: Layout,
-    kind: Kind,
+    standing: Standing,
 }
 
 /// Whether a disk stands alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum Standing {
     /// What is not present is zeros.
     Alone,
     /// What is not present is the parent's.
@@ -128,11 +128,11 @@ impl Layout {
     }
 
     /// The entries of the whole table ([MS-VHDX] 2.5).
-    fn entries(&self, kind: Kind) -> u64 {
+    fn entries(&self, standing: Standing) -> u64 {
         let Some(last) = self.blocks().checked_sub(1) else { return 0 };
-        match kind {
-            Kind::Alone => self.entry_of(last).saturating_add(1),
-            Kind::Delta => self.bitmap_entry_of(self.chunk_of(last)).saturating_add(1),
+        match standing {
+            Standing::Alone => self.entry_of(last).saturating_add(1),
+            Standing::Delta => self.bitmap_entry_of(self.chunk_of(last)).saturating_add(1),
         }
     }
 }
@@ -145,14 +145,14 @@ impl Bat {
         metadata: &Metadata,
     ) -> Result<Self> {
         let layout = Layout::new(metadata);
-        let kind = if metadata.parent.is_some() { Kind::Delta } else { Kind::Alone };
+        let standing = if metadata.parent.is_some() { Standing::Delta } else { Standing::Alone };
         let region_bytes = region.end.saturating_sub(region.start);
-        let needed = layout.entries(kind).saturating_mul(ENTRY_BYTES);
+        let needed = layout.entries(standing).saturating_mul(ENTRY_BYTES);
         if needed > region_bytes {
             let leaf = BatError::Short { region_bytes, needed };
             return Err(Error::malformed(leaf).at(region.start));
         }
-        Ok(Self { bytes, at: region.start, layout, kind })
+        Ok(Self { bytes, at: region.start, layout, standing })
     }
 
     /// The number of blocks of the disk.
@@ -192,14 +192,12 @@ impl Bat {
                 window.get(entry).unwrap_or_default()
             }
         };
-        self.decode(block, raw).map_err(|leaf| Error::malformed(leaf).at(self.byte_of(entry)))
+        self.decode(block, raw)
     }
 
     /// What the table says of a block; only its entry is read.
     pub(super) fn payload_alone(&self, block: u64) -> Result<Payload> {
-        let entry = self.layout.entry_of(block);
-        let raw = self.read_entry(entry)?;
-        self.decode(block, raw).map_err(|leaf| Error::malformed(leaf).at(self.byte_of(entry)))
+        self.decode(block, self.read_entry(self.layout.entry_of(block))?)
     }
 
     /// The first block whose entry is behind the window that the entry of `block` belongs to.
@@ -240,8 +238,14 @@ impl Bat {
         self.layout.sector_bytes
     }
 
+    /// What the entry of a block means; an error names the byte of the entry.
+    fn decode(&self, block: u64, entry: u64) -> Result<Payload> {
+        let at = self.byte_of(self.layout.entry_of(block));
+        self.judge(block, entry).map_err(|leaf| Error::malformed(leaf).at(at))
+    }
+
     /// Layout: [MS-VHDX] 2.5.1, "BAT Entry"; states: 2.5.1.1.
-    fn decode(&self, block: u64, entry: u64) -> std::result::Result<Payload, BatError> {
+    fn judge(&self, block: u64, entry: u64) -> std::result::Result<Payload, BatError> {
         if entry & RESERVED != 0 {
             return Err(BatError::Reserved(block, entry));
         }
@@ -252,12 +256,12 @@ impl Bat {
                 BatError::Outside { index: block, start, end, file_bytes }
             })
         };
-        match (entry & STATE_MASK, self.kind) {
+        match (entry & STATE_MASK, self.standing) {
             (0, _) => Ok(Payload::Hole),
             (1..=3, _) => Ok(Payload::Zero),
             (6, _) => Ok(Payload::Whole(place()?)),
-            (7, Kind::Delta) => Ok(Payload::Partial(place()?)),
-            (7, Kind::Alone) => Err(BatError::NoParent(block)),
+            (7, Standing::Delta) => Ok(Payload::Partial(place()?)),
+            (7, Standing::Alone) => Err(BatError::NoParent(block)),
             (state, _) => Err(BatError::State(block, state)),
         }
     }
@@ -281,7 +285,7 @@ impl Bat {
     /// Reads the window that `entry` lies in, as far as the table has entries.
     fn fill(&self, window: &mut Window, entry: u64) -> Result<()> {
         let first = entry.saturating_sub(entry % WINDOW_ENTRIES);
-        let entries = self.layout.entries(self.kind).saturating_sub(first).min(WINDOW_ENTRIES);
+        let entries = self.layout.entries(self.standing).saturating_sub(first).min(WINDOW_ENTRIES);
         window.first = first;
         window.bytes.clear();
         let mut bytes = vec![0; buffer_len(entries.saturating_mul(ENTRY_BYTES))];
@@ -312,12 +316,12 @@ mod tests {
     }
 
     /// A disk of `blocks` blocks of 1 MiB that lies in a file of 16 MiB, with its table in MiB 1.
-    fn bat(entries: &[u64], kind: Kind) -> Bat {
+    fn bat(entries: &[u64], standing: Standing) -> Bat {
         let mut file = vec![0; 16 << 20];
         for (slot, entry) in file[1 << 20..].chunks_mut(8).zip(entries) {
             slot.copy_from_slice(&entry.to_le_bytes());
         }
-        Bat { bytes: Arc::new(file), at: MIB, layout: layout(4 * MIB, 1, 512), kind }
+        Bat { bytes: Arc::new(file), at: MIB, layout: layout(4 * MIB, 1, 512), standing }
     }
 
     #[test]
@@ -333,8 +337,8 @@ mod tests {
         ] {
             let layout = layout(capacity, block_mib, sector);
             assert_eq!(layout.chunk_blocks, chunk);
-            assert_eq!(layout.entries(Kind::Alone), alone);
-            assert_eq!(layout.entries(Kind::Delta), delta);
+            assert_eq!(layout.entries(Standing::Alone), alone);
+            assert_eq!(layout.entries(Standing::Delta), delta);
         }
         let layout = layout(TIB, 256, 512);
         assert_eq!(
@@ -369,8 +373,8 @@ mod tests {
             ),
         ];
         for (state, alone, delta) in states {
-            for (kind, want) in [(Kind::Alone, alone), (Kind::Delta, delta)] {
-                let bat = bat(&[0, 0, at | state], kind);
+            for (standing, want) in [(Standing::Alone, alone), (Standing::Delta, delta)] {
+                let bat = bat(&[0, 0, at | state], standing);
                 let found =
                     bat.payload(&mut Window::default(), 2).map_err(|error| error.to_string());
                 let want = want.map_err(|message| format!("{message}, at byte 1048592"));
@@ -398,7 +402,7 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                bat(&[0, entry], Kind::Alone).payload_alone(1).unwrap_err().to_string(),
+                bat(&[0, entry], Standing::Alone).payload_alone(1).unwrap_err().to_string(),
                 want
             );
         }
@@ -406,7 +410,7 @@ mod tests {
         let with_bitmap = |entry| {
             let mut entries = vec![0; 4097];
             entries[4096] = entry;
-            bat(&entries, Kind::Delta).bitmap(0).map_err(|error| error.to_string())
+            bat(&entries, Standing::Delta).bitmap(0).map_err(|error| error.to_string())
         };
         assert_eq!(layout.bitmap_entry_of(0), 4096);
         assert_eq!(with_bitmap((15 << 20) | 6), Ok(15 << 20));

@@ -76,15 +76,12 @@ impl Header {
         };
         match (sound(&first), sound(&second)) {
             (Ok(()), Ok(())) => {
-                let sequences = [sequence(&first), sequence(&second)];
-                let [one, two] = sequences;
+                let (one, two) = (sequence(&first), sequence(&second));
                 if one == two && first != second {
                     return Err(Error::malformed(HeaderError::Twins(one)).at(first_at));
                 }
-                let second_wins = two > one;
-                let (copy, at) =
-                    if second_wins { (&second, second_at) } else { (&first, first_at) };
-                Ok((Self::parse(copy, at)?, None))
+                let current = if two > one { (&second, second_at) } else { (&first, first_at) };
+                Ok((Self::parse(current.0, current.1)?, None))
             }
             (Ok(()), Err(why)) => Ok((Self::parse(&first, first_at)?, unused(second_at, why))),
             (Err(why), Ok(())) => Ok((Self::parse(&second, second_at)?, unused(first_at, why))),

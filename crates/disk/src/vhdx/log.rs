@@ -58,7 +58,10 @@ pub(super) fn replay(
     let last = sequence.iter().map(|entry| entry.last_file_bytes).max().unwrap_or_default();
     let mut patched = Patched::new(Arc::clone(&file), last);
     for entry in &sequence {
-        log.walk(entry, &mut |range, content| patched.put(range, content))?;
+        if !log.walk(entry, &mut |range, content| patched.put(range, content))? {
+            // It was sound before: the file is being written.
+            return Err(fail(LogError::NoSequence));
+        }
     }
     let told = format!(
         "the disk was not closed: its log was replayed in memory, entries: {}",
@@ -178,7 +181,9 @@ fn active(entries: &BTreeMap<u64, Entry>, log_sectors: u64) -> Vec<&Entry> {
     let mut heads = Vec::new();
     for entry in entries.values() {
         match follower(entry) {
-            Some(next) => drop(before.insert(next.first_sector, entry)),
+            Some(next) => {
+                before.insert(next.first_sector, entry);
+            }
             None => heads.push(entry),
         }
     }

@@ -8,10 +8,10 @@ use crate::{Error, ReadAt, Result, error::Kind, fields::buffer_len};
 pub(super) const PAGE_BYTES: u64 = PAGE_LEN as u64;
 const PAGE_LEN: usize = 4096;
 
-/// The most pages and runs of zeros that are kept: the limit of this product, about 24 MiB of memory.
+/// The most pages and runs of zeros that are kept: the limit of this product, about 6 MiB of memory.
 ///
-/// It is what a log of 8 MiB can say at most; logs in use have 1 MiB.
-const MAX_PATCHES: usize = 1 << 18;
+/// It is what a log of 2 MiB can say at most; logs in use have 1 MiB.
+const MAX_PATCHES: usize = 1 << 16;
 
 /// The bytes of a file, and above them the pages and zeros of its log.
 ///
@@ -255,7 +255,7 @@ mod tests {
         }
         let last = 2 * MAX_PATCHES as u64;
         let error = patched.put(pages(last..last + 1), Content::Zero).unwrap_err();
-        let want = "the log holds more than 262144 pages and runs of zeros, at byte 2147483648";
+        let want = "the log holds more than 65536 pages and runs of zeros, at byte 536870912";
         assert_eq!((error.kind(), error.to_string().as_str()), (Kind::Limit, want));
         patched.put(pages(0..last), Content::Zero).unwrap();
         assert_eq!(patched.patches.len(), 1);

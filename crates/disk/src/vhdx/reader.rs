@@ -267,7 +267,7 @@ impl Iterator for Blocks<'_> {
                 Ok(Some(extent)) => return Some(Ok(extent)),
                 Err(error) => {
                     if error.kind() == Kind::Io {
-                        // The window could not be read: neither could it be for the next block.
+                        // What cannot be read here cannot be read for its neighbours.
                         self.block = self.reader.bat.block_behind_window(block);
                     }
                     return Some(Err(error));

@@ -105,7 +105,8 @@ impl Regions {
             return Err(fail(RegionError::Count(count), 8));
         }
         let (mut bat, mut metadata) = (None, None);
-        let mut all = vec![0..HEADER_SECTION_BYTES, log];
+        let log = (!log.is_empty()).then_some(log);
+        let mut all: Vec<_> = std::iter::once(0..HEADER_SECTION_BYTES).chain(log).collect();
         let entries = table.get(TABLE_HEADER_BYTES..).unwrap_or_default();
         let entries = entries.chunks_exact(ENTRY_BYTES).take(count as usize);
         for (entry, at) in entries.zip((TABLE_HEADER_BYTES..).step_by(ENTRY_BYTES)) {
@@ -131,7 +132,6 @@ impl Regions {
         }
         let bat = bat.ok_or_else(|| fail(RegionError::Missing(BAT), 0))?;
         let metadata = metadata.ok_or_else(|| fail(RegionError::Missing(METADATA), 0))?;
-        all.retain(|range| !range.is_empty());
         Ok(Self { bat, metadata, all })
     }
 }
@@ -196,6 +196,8 @@ mod tests {
         let (regions, warning) = read(&good()).unwrap();
         assert_eq!((regions.metadata, regions.bat), (2 * MIB..3 * MIB, 3 * MIB..4 * MIB));
         assert_eq!((regions.all.len(), warning), (5, None));
+        let without_log = Regions::read(&good(), 0..0).unwrap().0;
+        assert_eq!(without_log.all.len(), 4);
     }
 
     #[test]

@@ -1,42 +1,51 @@
 //! The descriptor: a text that says what a VMDK is made of.
 
+use encoding_rs::{Encoding, UTF_8};
+
 use crate::{
-    Error, Reference, Warning,
-    error::{Failure, Kind, shown},
+    Error, FileName, Reference, Role, Warning,
+    error::{Kind, shown},
 };
+
+mod extent_line;
+
+pub(super) use extent_line::{Access, ExtentLine, Storage};
 
 /// A `parentCID` that stands for no parent.
 const NO_PARENT: u32 = u32::MAX;
 
 /// The extents that a descriptor may list: the limit of this product for the files of one disk.
-const MAX_EXTENTS: usize = 64;
+///
+/// A disk that is split at 2 GiB has one for each; so 8 TiB can be read.
+const MAX_EXTENTS: usize = 4096;
 
 /// What a descriptor says, as far as it matters here.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Descriptor {
     pub(super) create_type: Option<String>,
     pub(super) content_id: Option<u32>,
-    pub(super) parent_id: Option<u32>,
-    pub(super) parent_hint: Option<String>,
+    parent_id: Option<u32>,
+    parent_hint: Option<FileName>,
     pub(super) extents: Vec<ExtentLine>,
     encryption: Option<String>,
-    unread_lines: Vec<usize>,
+    /// The first line that is neither comment, key nor extent.
+    unread_line: Option<usize>,
 }
 
-/// A line that names one extent of the disk.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct ExtentLine {
-    pub(super) sectors: u64,
-    /// `SPARSE`, `FLAT`, `VMFS`, …, in capitals.
-    pub(super) kind: String,
-    pub(super) name: Option<String>,
+/// What a delta says of the disk that it stands on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Parent {
+    /// The content id that the parent must have.
+    pub(super) content_id: u32,
+    /// The content id of the delta itself.
+    pub(super) child_id: u32,
+    /// Where the parent lay when the delta was made: often a path of another host.
+    pub(super) hint: Option<FileName>,
 }
 
 /// What is wrong with a descriptor, or with what it asks for.
 #[derive(Debug, thiserror::Error)]
 enum DescriptorError {
-    #[error("line {0} of the descriptor: extent of '{1}' sectors, a number is needed")]
-    Sectors(usize, String),
     #[error("the descriptor lists more than {MAX_EXTENTS} extents")]
     TooMany,
     #[error("the extents of the descriptor have more sectors than 64 bits can count")]
@@ -46,7 +55,7 @@ enum DescriptorError {
     #[error(
         "the disk is a delta: it needs the parent '{hint}' with CID {parent:08x} (its own CID is {own:08x})"
     )]
-    Delta { hint: String, parent: u32, own: u32 },
+    Delta { hint: String, parent: u32, own: u32, source: Option<Error> },
     #[error("the embedded descriptor names an extent of type {0}: the disk lies in other files")]
     OtherFiles(String),
 }
@@ -57,16 +66,14 @@ impl Descriptor {
     /// A NUL ends the text. Unknown keys are ignored.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, Error> {
         let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
-        let text = String::from_utf8_lossy(text);
+        let encoding = encoding_of(text);
         let mut descriptor = Self::default();
         let mut total = 0_u64;
-        for (number, line) in (1..).zip(text.lines()) {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
+        for (number, line) in (1..).zip(lines(text)) {
+            if line.is_empty() || line.starts_with(b"#") {
                 continue;
             }
-            if let Some(words) = extent_words(line) {
-                let extent = ExtentLine::parse(number, words)?;
+            if let Some(extent) = ExtentLine::parse(number, line, encoding)? {
                 total = total
                     .checked_add(extent.sectors)
                     .ok_or_else(|| Error::malformed(DescriptorError::Overflow))?;
@@ -74,23 +81,24 @@ impl Descriptor {
                     return Err(Error::new(Kind::Limit, DescriptorError::TooMany));
                 }
                 descriptor.extents.push(extent);
-            } else if let Some((key, value)) = line.split_once('=') {
-                descriptor.set(key.trim(), value.trim().trim_matches('"'));
+            } else if let Some((key, value)) = key_and_value(line) {
+                descriptor.set(&key, value, encoding);
             } else {
-                descriptor.unread_lines.push(number);
+                descriptor.unread_line.get_or_insert(number);
             }
         }
         Ok(descriptor)
     }
 
-    fn set(&mut self, key: &str, value: &str) {
+    fn set(&mut self, key: &str, raw: &[u8], encoding: &'static Encoding) {
         let lower = key.to_ascii_lowercase();
+        let value = String::from_utf8_lossy(raw);
         match lower.as_str() {
-            "cid" => self.content_id = u32::from_str_radix(value, 16).ok(),
+            "cid" => self.content_id = u32::from_str_radix(&value, 16).ok(),
             // What cannot be read is no proof that there is no parent.
-            "parentcid" => self.parent_id = Some(u32::from_str_radix(value, 16).unwrap_or(0)),
-            "createtype" => self.create_type = Some(value.to_owned()),
-            "parentfilenamehint" => self.parent_hint = Some(value.to_owned()),
+            "parentcid" => self.parent_id = Some(u32::from_str_radix(&value, 16).unwrap_or(0)),
+            "createtype" => self.create_type = Some(value.into_owned()),
+            "parentfilenamehint" => self.parent_hint = Some(extent_line::decode(raw, encoding)),
             "ddb.iofilters" if value.to_ascii_lowercase().contains("vmwarevmcrypt") => {
                 self.encryption = Some(key.to_owned());
             }
@@ -101,21 +109,26 @@ impl Descriptor {
         }
     }
 
-    /// Refuses a disk whose bytes are not all in one file, or not readable without a key.
-    pub(super) fn refuse_incomplete(&self) -> Result<(), Error> {
-        let denied = |leaf| Err(Error::new(Kind::Denied, leaf));
-        if let Some(key) = &self.encryption {
-            return denied(DescriptorError::Encrypted(shown(key)));
-        }
-        let parent = self.parent_id.unwrap_or(NO_PARENT);
-        if parent != NO_PARENT || self.parent_hint.is_some() {
-            return denied(DescriptorError::Delta {
-                hint: self.parent_hint.as_deref().map(shown).unwrap_or_default(),
-                parent,
-                own: self.content_id.unwrap_or_default(),
-            });
-        }
-        Ok(())
+    /// The disk that this one stands on, if it is a delta.
+    pub(super) fn parent(&self) -> Option<Parent> {
+        let content_id = self.parent_id.unwrap_or(NO_PARENT);
+        (content_id != NO_PARENT || self.parent_hint.is_some()).then(|| Parent {
+            content_id,
+            child_id: self.content_id.unwrap_or_default(),
+            hint: self.parent_hint.clone(),
+        })
+    }
+
+    /// Refuses a disk that is not readable without a key.
+    pub(super) fn refuse_encrypted(&self) -> Result<(), Error> {
+        self.encryption.as_ref().map_or(Ok(()), |key| {
+            Err(Error::new(Kind::Denied, DescriptorError::Encrypted(shown(key))))
+        })
+    }
+
+    /// Refuses a delta, where no parent can be opened.
+    pub(super) fn refuse_delta(&self) -> Result<(), Error> {
+        self.parent().map_or(Ok(()), |parent| Err(parent.refused(Kind::Denied, None)))
     }
 
     /// Refuses the embedded descriptor of a sparse extent that is about other files.
@@ -123,7 +136,7 @@ impl Descriptor {
     /// Such a file describes itself with one SPARSE line. The name in that line is ignored, since
     /// files get renamed.
     pub(super) fn refuse_other_extents(&self) -> Result<(), Error> {
-        let mut kinds = self.extents.iter().map(|extent| extent.kind.as_str());
+        let mut kinds = self.extents.iter().map(|extent| extent.storage.as_str());
         let other = kinds.find(|kind| *kind != "SPARSE");
         let other = other.or((self.extents.len() > 1).then_some("SPARSE, and several of them"));
         other.map_or(Ok(()), |kind| {
@@ -131,54 +144,58 @@ impl Descriptor {
         })
     }
 
-    /// Refuses a descriptor that stands alone, by the name of what it describes.
-    pub(super) fn refuse_alone(&self) -> Error {
-        if let Err(error) = self.refuse_incomplete() {
-            return error;
-        }
-        match self.extents.len() {
-            0 => Error::malformed("a VMDK descriptor without an extent"),
-            _ => Error::unsupported(Failure::NotYet("a VMDK whose extents are other files")),
-        }
-    }
-
-    /// The lines that are neither comment, key nor extent, as a warning.
+    /// A line that is neither comment, key nor extent, as a warning.
     pub(super) fn warning(&self, offset_bytes: u64) -> Option<Warning> {
-        let first = self.unread_lines.first()?;
+        let first = self.unread_line?;
         let message =
             format!("line {first} of the descriptor is no comment, key or extent; ignored");
         Some(Warning::defect(offset_bytes, message))
     }
 
-    /// The names of extents, as text.
+    /// The names of the extents and of the parent, as text.
     pub(super) fn references(&self) -> Vec<Reference> {
-        let names = self.extents.iter().filter_map(|extent| extent.name.clone());
-        names.map(|name| Reference { role: "extent", name }).collect()
+        let extents = self.extents.iter().filter_map(|extent| extent.name.as_ref());
+        let parts = extents.map(|name| (Role::Extent, name));
+        let parent = self.parent_hint.iter().map(|name| (Role::Parent, name));
+        parts
+            .chain(parent)
+            .map(|(role, name)| Reference { role: role.as_str(), name: name.text().to_owned() })
+            .collect()
     }
 }
 
-/// The words before the name of an extent line, and the rest; `None` for any other line.
-fn extent_words(line: &str) -> Option<(&str, &str)> {
-    let (access, rest) = line.split_once(char::is_whitespace)?;
-    let is_access =
-        ["RW", "RDONLY", "NOACCESS"].iter().any(|word| access.eq_ignore_ascii_case(word));
-    let (sectors, rest) = rest.trim_start().split_once(char::is_whitespace)?;
-    (is_access && !sectors.starts_with('=')).then_some((sectors, rest.trim_start()))
+impl Parent {
+    /// The error that the parent is not there, or may not be opened, and why.
+    pub(super) fn refused(&self, kind: Kind, source: Option<Error>) -> Error {
+        let hint = self.hint.as_ref().map(ToString::to_string).unwrap_or_default();
+        let leaf =
+            DescriptorError::Delta { hint, parent: self.content_id, own: self.child_id, source };
+        Error::new(kind, leaf)
+    }
 }
 
-impl ExtentLine {
-    fn parse(number: usize, (sectors, rest): (&str, &str)) -> Result<Self, Error> {
-        let sectors = sectors
-            .parse()
-            .map_err(|_| Error::malformed(DescriptorError::Sectors(number, shown(sectors))))?;
-        let (kind, rest) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
-        let name = rest.trim_start().strip_prefix('"').and_then(|rest| rest.split_once('"'));
-        Ok(Self {
-            sectors,
-            kind: kind.to_ascii_uppercase(),
-            name: name.map(|(name, _)| name.to_owned()),
-        })
-    }
+/// The lines of a text, without the spaces around them.
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii)
+}
+
+/// The key of a line, and its value without quotes.
+fn key_and_value(line: &[u8]) -> Option<(String, &[u8])> {
+    let mut parts = line.splitn(2, |byte| *byte == b'=');
+    let (key, value) = (parts.next()?, parts.next()?.trim_ascii());
+    let value = value.strip_prefix(b"\"").unwrap_or(value);
+    let value = value.strip_suffix(b"\"").unwrap_or(value);
+    Some((String::from_utf8_lossy(key.trim_ascii()).into_owned(), value))
+}
+
+/// The encoding that the text says it has; UTF-8 when it says none, or one in which a quote is not
+/// the one byte that it is in ASCII.
+fn encoding_of(text: &[u8]) -> &'static Encoding {
+    let mut keys = lines(text).filter_map(key_and_value);
+    keys.find(|(key, _)| key.eq_ignore_ascii_case("encoding"))
+        .and_then(|(_, label)| Encoding::for_label(label))
+        .filter(|encoding| encoding.is_ascii_compatible())
+        .unwrap_or(UTF_8)
 }
 
 #[cfg(test)]
@@ -196,9 +213,12 @@ mod tests {
             content_id: Some(0x0bad_c0de),
             parent_id: Some(NO_PARENT),
             extents: vec![ExtentLine {
+                line: 8,
+                access: Access::Readable,
                 sectors: 2048,
-                kind: "SPARSE".to_owned(),
-                name: Some("disk 1.vmdk".to_owned()),
+                storage: Storage::Sparse,
+                name: Some(FileName::new("disk 1.vmdk")),
+                offset_sectors: 0,
             }],
             ..Descriptor::default()
         };
@@ -207,9 +227,11 @@ mod tests {
         {
             assert_eq!(Descriptor::parse(text.as_bytes()).unwrap(), want, "{text}");
         }
-        let windows = [b"# cr\xe9\xe9\n", GOOD.as_bytes()].concat();
+        let windows = GOOD.replacen("Disk", "cr\u{e9}\u{e9}", 1);
+        let (windows, _, _) = encoding_rs::WINDOWS_1252.encode(&windows);
         assert_eq!(Descriptor::parse(&windows).unwrap(), want);
-        assert_eq!(want.refuse_incomplete().map_err(|error| error.to_string()), Ok(()));
+        assert_eq!(want.refuse_encrypted().map_err(|error| error.to_string()), Ok(()));
+        assert_eq!(want.parent(), None);
         assert_eq!(want.refuse_other_extents().map_err(|error| error.to_string()), Ok(()));
         assert_eq!(want.references()[0].name, "disk 1.vmdk");
     }
@@ -218,7 +240,8 @@ mod tests {
     fn refuses_what_is_not_whole_by_name() {
         let refusal = |text: &str| {
             let descriptor = Descriptor::parse(text.as_bytes()).unwrap();
-            let error = descriptor.refuse_incomplete().unwrap_err();
+            let refused = descriptor.refuse_encrypted().and_then(|()| descriptor.refuse_delta());
+            let error = refused.unwrap_err();
             assert_eq!(error.code(), code::Code::E0402);
             error.to_string()
         };
@@ -252,24 +275,31 @@ mod tests {
     }
 
     #[test]
-    fn a_descriptor_alone_is_refused_by_what_it_describes() {
-        let refusal = |text: &str| match Descriptor::parse(text.as_bytes()) {
-            Ok(descriptor) => descriptor.refuse_alone().to_string(),
-            Err(error) => error.to_string(),
-        };
-        assert_eq!(
-            refusal("createType=\"vmfs\"\nRW 1 VMFS \"a\"\n"),
-            "a VMDK whose extents are other files is not read yet"
-        );
-        assert_eq!(refusal("createType=\"vmfs\"\n"), "a VMDK descriptor without an extent");
-        let many = "RW 1 FLAT \"a\" 0\n".repeat(65);
-        assert_eq!(refusal(&many), "the descriptor lists more than 64 extents");
+    fn bounds_what_it_lists() {
+        let refusal = |text: &str| Descriptor::parse(text.as_bytes()).unwrap_err().to_string();
+        let many = "RW 1 FLAT \"a\" 0\n".repeat(4097);
+        assert_eq!(refusal(&many), "the descriptor lists more than 4096 extents");
+        assert_eq!(Descriptor::parse(&many.as_bytes()[16..]).unwrap().extents.len(), 4096);
         let huge = format!("RW {0} ZERO\nRW {0} ZERO\nRW 2 ZERO\n", u64::MAX / 2);
         assert!(refusal(&huge).contains("more sectors than 64 bits"));
-        assert_eq!(
-            refusal("\nRW -1 FLAT \"a\"\n"),
-            "line 2 of the descriptor: extent of '-1' sectors, a number is needed"
-        );
+        let want = "line 2 of the descriptor: extent of '-1' sectors, a number is needed";
+        assert_eq!(refusal("\nRW -1 FLAT \"a\"\n"), want);
+    }
+
+    #[test]
+    fn names_are_in_the_encoding_that_it_says() {
+        let parse = |encoding: &str| {
+            let mut text = format!("encoding = \"{encoding}\"\n").into_bytes();
+            text.extend(b"RW 1 FLAT \"caf\xe9\"\nparentFileNameHint=\"/x/\xe9\"");
+            let descriptor = Descriptor::parse(&text).unwrap();
+            let names = descriptor.references().into_iter().map(|reference| reference.name);
+            names.collect::<Vec<_>>()
+        };
+        assert_eq!(parse("windows-1252"), ["caf\u{e9}", "/x/\u{e9}"]);
+        assert_eq!(parse("ISO-8859-5"), ["caf\u{449}", "/x/\u{449}"]);
+        for unknown in ["UTF-8", "UTF-16LE", "klingon"] {
+            assert_eq!(parse(unknown), ["caf\u{fffd}", "/x/\u{fffd}"]);
+        }
     }
 
     #[test]

@@ -18,13 +18,15 @@ const ZERO_GRAIN: u32 = 1;
 
 /// What is wrong with an entry of a grain table.
 #[derive(Debug, thiserror::Error)]
-enum EntryError {
+pub(super) enum EntryError {
     #[error("grain {index}: its {len_bytes} bytes are not inside the file of {file_bytes}")]
     Outside { index: u64, len_bytes: u64, file_bytes: u64 },
     #[error("grain {index}: it lies in the header and the tables, which end at byte {end}")]
     InHeader { index: u64, end: u64 },
     #[error("grain {0}: its bytes are those of another grain, too")]
     Shared(u64),
+    #[error("grain {index}: its entry {entry:#018x} is of no known type")]
+    Type { index: u64, entry: u64 },
 }
 
 /// The extents of a disk; one table is in memory at a time.

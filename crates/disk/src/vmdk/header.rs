@@ -45,7 +45,7 @@ pub(super) const FLAG_MARKERS: u32 = 1 << 17;
 pub(super) const NEWLINE_TEST: [u8; 4] = *b"\n \r\n";
 
 /// The largest grain: 1 MiB, the limit of this product; writers use 8, 16, 128 and 256 sectors.
-const MAX_GRAIN_SECTORS: u64 = 2048;
+pub(super) const MAX_GRAIN_SECTORS: u64 = 2048;
 
 /// The least grain of the specification, which says "greater than 8"; smaller ones are read, with a
 /// warning.

@@ -52,10 +52,7 @@ enum LocateError {
 pub(super) fn locate(bytes: &dyn ReadAt, header: &Header) -> Result<Located> {
     match (header.directory_sector(), header.is_stream()) {
         (Some(sector), false) => directory(bytes, header, sector),
-        (Some(sector), true) => match directory(bytes, header, sector) {
-            Err(error) if error.kind() == Kind::Malformed => walk_instead(bytes, header, &error),
-            other => other,
-        },
+        (Some(sector), true) => of_stream(bytes, header, directory(bytes, header, sector)),
         (None, true) => behind_the_grains(bytes, header),
         (None, false) => Err(Error::malformed(LocateError::NoDirectory).at(56)),
     }
@@ -101,13 +98,32 @@ fn behind_the_grains(bytes: &dyn ReadAt, header: &Header) -> Result<Located> {
         let leaf = LocateError::FooterWithoutDirectory;
         return Err(Error::malformed(leaf).at(found.offset_bytes));
     };
-    match directory(bytes, header, sector) {
-        Ok(mut located) => {
-            located.warnings.extend(found.warning);
-            Ok(located)
+    let located = directory(bytes, header, sector).map(|mut located| {
+        located.warnings.extend(found.warning);
+        located
+    });
+    of_stream(bytes, header, located)
+}
+
+/// Takes the directory of a stream, unless it is damaged or has lost all of its tables: then the
+/// grains are found by their own headers.
+fn of_stream(bytes: &dyn ReadAt, header: &Header, located: Result<Located>) -> Result<Located> {
+    let located = match located {
+        Err(error) if error.kind() == Kind::Malformed => {
+            return walk_instead(bytes, header, &error);
         }
-        Err(error) if error.kind() == Kind::Malformed => walk_instead(bytes, header, &error),
-        Err(error) => Err(error),
+        other => other?,
+    };
+    let start = header.grains_start_bytes();
+    if !located.map.places().is_empty() || start >= bytes.len_bytes() {
+        return Ok(located);
+    }
+    // The stream of an empty disk has nothing to walk over.
+    match walk(bytes, header)?.0 {
+        GrainMap::Walked(grains) if !grains.is_empty() => {
+            walk_instead(bytes, header, &"the grain directory is empty and the stream is not")
+        }
+        _ => Ok(located),
     }
 }
 

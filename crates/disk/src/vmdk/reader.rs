@@ -15,7 +15,7 @@ use crate::{
         descriptor::Descriptor,
         extents::{GrainExtents, grain_extent},
         grain::{GrainPlace, RECORD_HEADER_BYTES},
-        header::{Header, MAGIC, SECTOR_BYTES, TABLE_BYTES},
+        header::{Header, SECTOR_BYTES, TABLE_BYTES},
         locate::{Located, locate},
         map::{GrainMap, Table},
     },
@@ -24,7 +24,7 @@ use crate::{
 /// The tables that [`Image::read_at`] keeps: they describe 512 MiB of the usual grains.
 const CACHED_TABLES: usize = 16;
 
-/// A hosted sparse or streamOptimized extent that stands alone.
+/// A hosted sparse or streamOptimized extent.
 pub(crate) struct Reader {
     pub(super) bytes: Arc<dyn ReadAt>,
     pub(super) header: Header,
@@ -35,23 +35,27 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// Opens a disk: its header, its descriptor and its grain directory are read and checked.
+    /// Opens an extent: its header and its grain directory are read and checked.
+    ///
+    /// Of its descriptor it is only asked whether the grains are encrypted.
     pub(crate) fn open(bytes: Arc<dyn ReadAt>) -> Result<Self> {
+        Ok(Self::with_descriptor(bytes)?.0)
+    }
+
+    /// Opens an extent, and gives its descriptor, if it has one.
+    pub(super) fn with_descriptor(bytes: Arc<dyn ReadAt>) -> Result<(Self, Option<Embedded>)> {
         let head_bytes = bytes.len_bytes().min(SECTOR_BYTES);
         let mut head = vec![0; buffer_len(head_bytes)];
         bytes.fill(&mut head, 0)?;
-        if !head.starts_with(MAGIC) {
-            return Err(refuse_other(&*bytes, &head)?);
-        }
         let header = Header::parse(&head, 0)?;
-        let descriptor = read_descriptor(&*bytes, &header)?;
+        let embedded = Embedded::read(&*bytes, &header)?;
+        let descriptor = embedded.as_ref().map(|embedded| &embedded.descriptor);
         let Located { map, directory_sector, mut warnings } = locate(&*bytes, &header)?;
         warnings.extend(header.warning());
-        if let (Some(descriptor), Some((sector, _))) = (&descriptor, header.descriptor()) {
-            warnings.extend(descriptor.warning(sector.saturating_mul(SECTOR_BYTES)));
-        }
-        let info = info(&header, descriptor.as_ref(), bytes.len_bytes(), warnings);
-        Ok(Self { bytes, header, map, directory_sector, info, cache: Mutex::default() })
+        warnings.extend(embedded.as_ref().and_then(Embedded::warning));
+        let info = info(&header, descriptor, bytes.len_bytes(), warnings);
+        let reader = Self { bytes, header, map, directory_sector, info, cache: Mutex::default() };
+        Ok((reader, embedded))
     }
 
     /// The grain around a byte of the disk.
@@ -154,43 +158,45 @@ impl Image for Reader {
     }
 }
 
-/// Refuses a VMDK that is no hosted sparse extent, by its name.
-fn refuse_other(bytes: &dyn ReadAt, head: &[u8]) -> Result<Error> {
-    if head.starts_with(b"COWD") {
-        return Ok(Error::unsupported(Failure::NotYet("a COWD (vmfsSparse) delta")));
-    }
-    if head.starts_with(&0xcafe_babe_u64.to_le_bytes()) {
-        return Ok(Error::unsupported(Failure::NotYet("an seSparse delta")));
-    }
-    let mut text = vec![0; buffer_len(bytes.len_bytes().min(MAX_DESCRIPTOR_BYTES))];
-    bytes.fill(&mut text, 0)?;
-    Ok(Descriptor::parse(&text).map_or_else(|error| error, |descriptor| descriptor.refuse_alone()))
+/// The descriptor that stands in a sparse extent.
+#[derive(Debug)]
+pub(super) struct Embedded {
+    pub(super) descriptor: Descriptor,
+    /// The byte of the file that it starts at.
+    pub(super) offset_bytes: u64,
 }
 
-/// The part of a descriptor file that is looked at: the limit of this product.
-const MAX_DESCRIPTOR_BYTES: u64 = 1 << 20;
-
-/// Reads the embedded descriptor and refuses a disk that needs other files or a key.
-pub(super) fn read_descriptor(bytes: &dyn ReadAt, header: &Header) -> Result<Option<Descriptor>> {
-    let Some((sector, sectors)) = header.descriptor() else { return Ok(None) };
-    let start = sector.saturating_mul(SECTOR_BYTES);
-    // The header's limit for a descriptor holds here.
-    let len_bytes = sectors.saturating_mul(SECTOR_BYTES);
-    if start.checked_add(len_bytes).is_none_or(|end| end > bytes.len_bytes()) {
-        let message = format!(
-            "a descriptor of {len_bytes} bytes is not inside the file of {} bytes",
-            bytes.len_bytes()
-        );
-        return Err(Error::malformed(message).at(start));
+impl Embedded {
+    /// Reads the descriptor of an extent, if it has one; an encrypted disk is refused.
+    pub(super) fn read(bytes: &dyn ReadAt, header: &Header) -> Result<Option<Self>> {
+        let Some((sector, sectors)) = header.descriptor() else { return Ok(None) };
+        let offset_bytes = sector.saturating_mul(SECTOR_BYTES);
+        // The header's limit for a descriptor holds here.
+        let len_bytes = sectors.saturating_mul(SECTOR_BYTES);
+        if offset_bytes.checked_add(len_bytes).is_none_or(|end| end > bytes.len_bytes()) {
+            let message = format!(
+                "a descriptor of {len_bytes} bytes is not inside the file of {} bytes",
+                bytes.len_bytes()
+            );
+            return Err(Error::malformed(message).at(offset_bytes));
+        }
+        let mut text = vec![0; buffer_len(len_bytes)];
+        bytes.fill(&mut text, offset_bytes)?;
+        let parsed = Descriptor::parse(&text).map_err(|error| error.at(offset_bytes))?;
+        let embedded = Self { descriptor: parsed, offset_bytes };
+        embedded.check(Descriptor::refuse_encrypted)?;
+        Ok(Some(embedded))
     }
-    let mut text = vec![0; buffer_len(len_bytes)];
-    bytes.fill(&mut text, start)?;
-    let checked = Descriptor::parse(&text).and_then(|descriptor| {
-        descriptor.refuse_incomplete()?;
-        descriptor.refuse_other_extents()?;
-        Ok(descriptor)
-    });
-    checked.map(Some).map_err(|error| error.at(start))
+
+    /// Asks the descriptor; an error names its byte.
+    pub(super) fn check(&self, refuse: impl Fn(&Descriptor) -> Result<()>) -> Result<()> {
+        refuse(&self.descriptor).map_err(|error| error.at(self.offset_bytes))
+    }
+
+    /// What is odd about the text.
+    pub(super) fn warning(&self) -> Option<Warning> {
+        self.descriptor.warning(self.offset_bytes)
+    }
 }
 
 fn info(

@@ -23,7 +23,7 @@ use crate::{
         map::{GrainMap, parse_table},
         marker::{MARKER_BYTES, Marker, Metadata, WalkError},
         proof::Proof,
-        reader::{Reader, read_descriptor, variant},
+        reader::{Embedded, Reader, variant},
     },
 };
 
@@ -98,11 +98,18 @@ impl Front {
     }
 
     /// Reads the descriptor, which must be in front of the grains.
-    fn descriptor(&self, header: &Header) -> Result<Option<Descriptor>> {
+    ///
+    /// A disk that needs other files is refused: a pipe has none beside it.
+    fn descriptor(&self, header: &Header) -> Result<Option<Embedded>> {
         if header.descriptor().is_some_and(|(sector, sectors)| !self.holds(sector, sectors)) {
             return Err(needs_file("its descriptor is behind the grains"));
         }
-        read_descriptor(self, header)
+        let embedded = Embedded::read(self, header)?;
+        if let Some(embedded) = &embedded {
+            embedded.check(Descriptor::refuse_delta)?;
+            embedded.check(Descriptor::refuse_other_extents)?;
+        }
+        Ok(embedded)
     }
 
     /// The sector of the grain directory, if it is in front of the grains.
@@ -147,7 +154,7 @@ impl<'a> Grains<'a> {
     fn open(input: Forward<'a>, header: Header, front: &Front) -> Result<Self> {
         let descriptor = front.descriptor(&header)?;
         let mut warnings = Vec::from_iter(header.warning());
-        warnings.extend(descriptor.and_then(|descriptor| descriptor.warning(SECTOR_BYTES)));
+        warnings.extend(descriptor.as_ref().and_then(Embedded::warning));
         let mut proof = Proof::default();
         if let Some(sector) = front.directory_sector(&header) {
             match note_front_tables(&mut proof, front, &header, sector) {
@@ -228,6 +235,7 @@ impl<'a> Grains<'a> {
                     done = done.saturating_add(part);
                 }
             }
+            Metadata::Unspecified => self.input.skip(len_bytes)?,
             Metadata::Footer => {
                 self.input.append(&mut raw, SECTOR_BYTES)?;
                 let footer = Header::parse(&raw, at)?;

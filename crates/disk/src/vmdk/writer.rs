@@ -362,7 +362,7 @@ mod tests {
         let descriptor = Descriptor::parse(&file[512..21 * 512]).unwrap();
         assert_eq!(descriptor.content_id, Some(0xfeed));
         assert_eq!(descriptor.extents[0].sectors, 196);
-        assert!(descriptor.refuse_incomplete().is_ok());
+        assert_eq!(descriptor.parent(), None);
     }
 
     #[test]

@@ -1,32 +1,10 @@
 //! What is said of an image, and what it is.
 
-use std::io::Cursor;
+use std::{io::Cursor, sync::Arc};
 
-use disk::{Declared, Format, Kind, open_stream};
+use disk::{Declared, Format, open_stream};
 
-use crate::sample::{self, content, refusal};
-
-#[test]
-fn refuses_the_formats_that_are_not_read_yet_by_name() {
-    let with = |at: usize, magic: &[u8]| {
-        let mut bytes = vec![0; 4096];
-        bytes[at..at + magic.len()].copy_from_slice(magic);
-        bytes
-    };
-    for (bytes, format, want) in [
-        (with(0, b"COWD"), Format::Vmdk, "a COWD (vmfsSparse) delta is not read yet"),
-        (with(0, b"\xbe\xba\xfe\xca\0\0\0\0"), Format::Vmdk, "an seSparse delta is not read yet"),
-        (
-            b"# Disk DescriptorFile\nRW 8 FLAT \"a\" 0\n".to_vec(),
-            Format::Vmdk,
-            "a VMDK whose extents are other files is not read yet",
-        ),
-        (with(0, b"vhdxfile"), Format::Vhdx, "a VHDX disk is not read yet"),
-    ] {
-        let error = refusal(&bytes, format);
-        assert_eq!((error.to_string().as_str(), error.kind()), (want, Kind::Unsupported));
-    }
-}
+use crate::sample::{self, content};
 
 #[test]
 fn a_disk_that_is_stated_to_be_raw_is_never_probed() {
@@ -34,6 +12,18 @@ fn a_disk_that_is_stated_to_be_raw_is_never_probed() {
     let image = sample::open(&bytes, Format::Raw).unwrap();
     assert_eq!(sample::read_all(&*image).unwrap(), bytes);
     assert_eq!(sample::read_pipe(&bytes, Format::Raw).unwrap().0, bytes);
+}
+
+#[test]
+fn what_a_guest_wrote_into_its_last_sector_does_not_hide_a_stated_format() {
+    let mut disk = content(2 * sample::GRAIN, &[1]);
+    disk.truncate(sample::GRAIN + 512);
+    let mut bytes = sample::qcow2(&disk);
+    bytes.extend_from_slice(&[&b"conectix"[..], &[0; 504]].concat());
+    let image = sample::open(&bytes, Format::Qcow2).unwrap();
+    assert_eq!(sample::read_all(&*image).unwrap(), disk);
+    let error = disk::open(Arc::new(bytes), Declared::Unknown).err().unwrap();
+    assert_eq!(error.to_string(), "two disk formats match the image: qcow2 and vhd");
 }
 
 #[test]

@@ -5,10 +5,17 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod delta;
 mod detection;
+mod esx_deltas;
+mod extents;
+mod folder;
 mod hosted_sparse;
 mod oracle;
+mod qcow2_chain;
 mod qcow2_image;
 mod sample;
 mod stream_optimized;
+mod vdi;
+mod vhd;
 mod vhdx;

@@ -82,6 +82,23 @@ fn tolerates_an_end_that_is_not_as_it_should_be_and_says_so() {
 }
 
 #[test]
+fn a_directory_of_zeros_is_no_empty_disk() {
+    let disk = disk();
+    let mut file = stream_vmdk(&disk);
+    // The directory has one sector, before the marker of the footer, the footer and the end.
+    let directory = file.len() - 4 * 512;
+    file[directory..directory + 512].fill(0);
+    let image = open(&file);
+    assert_eq!(read_all(&*image).unwrap(), disk);
+    assert_eq!(
+        image.warnings()[0].to_string(),
+        "the grain directory is empty and the stream is not; the grains are found by their own headers, at byte 65536"
+    );
+    let empty = stream_vmdk(&[0; 3 * GRAIN]);
+    assert_eq!(open(&empty).warnings(), []);
+}
+
+#[test]
 fn a_sector_of_zeros_among_the_grains_is_not_the_end() {
     let file = stream_vmdk(&disk());
     let (first, second) = (records(&file)[0], records(&file)[1]);

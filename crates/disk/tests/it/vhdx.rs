@@ -140,7 +140,7 @@ fn a_file_that_is_cut_is_refused_or_lost_nothing_that_is_read() {
     for file in [vhdx(&disk), Vhdx::new(&disk).with_pending_log().build()] {
         for len in (0..file.len()).step_by(64 << 10) {
             let read = sample::open(&file[..len], Format::Vhdx).and_then(|image| read_all(&*image));
-            assert!(read.is_err(), "{len}");
+            assert_ne!(read.unwrap_err().kind(), Kind::Io, "{len}");
         }
     }
     let file = vhdx(&disk);

@@ -6,7 +6,6 @@ use host::dir::Dir;
 use ovf::manifest::Algorithm;
 use restore::{Choices, ManifestPolicy};
 use testkit::{Descriptor, MIB, Package, content, stream_optimized};
-use vm::DiskFormat;
 
 use crate::{Quiet, convert, files, names, ova};
 

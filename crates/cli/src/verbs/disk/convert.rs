@@ -80,7 +80,7 @@ pub(crate) fn run(args: &DiskConvertArgs, session: &Session, gauge: &Gauge<'_>) 
 
 fn text(image: &Path, data: &Data) -> String {
     let image = show::clean(&image.display().to_string());
-    let mut text = format!(
+    let converted = format!(
         "Converted {image} ({}) to {} ({}): {}, {} with content, file {}\n",
         data.image.name(),
         show::clean(&data.output.path),
@@ -89,10 +89,9 @@ fn text(image: &Path, data: &Data) -> String {
         ByteSize(data.data_bytes),
         ByteSize(data.output.file_bytes),
     );
-    if let Some(digest) = &data.source_digest {
-        text += &format!("{} {}  {image}\n", digest.algorithm, digest.value);
-    }
-    text
+    let hashed = data.source_digest.as_ref();
+    let hashed = hashed.map(|one| format!("{} {}  {image}\n", one.algorithm, one.value));
+    converted + &hashed.unwrap_or_default()
 }
 
 /// Converts, and hashes the source file on a thread of its own where that was asked for.

@@ -34,7 +34,7 @@ struct ReferenceData {
 
 /// Describes an image; opens no other file that it names.
 pub(crate) fn run(args: &DiskInfoArgs) -> Result<Report> {
-    let image = super::open_allowing(&args.image, args.format, &[])?;
+    let image = super::open_alone(&args.image, args.format)?;
     let info = image.info();
     let references = info.references.iter();
     let data = Data {

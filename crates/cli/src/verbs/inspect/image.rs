@@ -14,7 +14,7 @@ use crate::{
 
 /// Describes an image.
 pub(super) fn run(path: &Path) -> Result<Report> {
-    let image = disk::open_alone(path)?;
+    let image = disk::open_alone(path, None)?;
     let info = image.info();
     let data = Data {
         kind: "disk",

@@ -90,10 +90,8 @@ impl Clusters {
     /// Counts one more reference to a cluster.
     pub(super) fn refer(&mut self, cluster: u64) -> Result<()> {
         let number = buffer_len(cluster / BLOCK_ENTRIES);
-        let settled = match self.blocks.homeless_before(number) {
-            Some(block) => Some(self.settle(block)),
-            None => None,
-        };
+        let homeless = self.blocks.homeless_before(number);
+        let settled = homeless.map(|block| self.settle(block));
         if !self.blocks.contains(number) {
             self.blocks.add(&*self.file, number)?;
         }
@@ -104,7 +102,7 @@ impl Clusters {
             (Some(slot), Some(count)) => slot.copy_from_slice(&count.to_be_bytes()),
             _ => return Err(Error::new(Kind::Limit, TooManyReferences(cluster))),
         }
-        // The block that counts it may push out another one; the file is short of none for ever.
+        // This may push out another block; each gets its place once, so it ends.
         settled.map_or(Ok(()), |own| self.refer(own))
     }
 
@@ -150,5 +148,94 @@ pub(super) fn refcount_clusters(base: u64) -> (u64, u64) {
             return (blocks, table);
         }
         (blocks, table) = (next, next_table);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{fields::be64, qcow2::writer::sparse::Sparse};
+
+    /// The references to each cluster of a finished file, as the table and the blocks say.
+    fn counts(file: &dyn WriteAt, table: &RefcountTable) -> Vec<u16> {
+        let mut names = vec![0; table.clusters as usize * CLUSTER_BYTES as usize];
+        file.read_exact_at(&mut names, table.offset_bytes).unwrap();
+        let mut counts = Vec::new();
+        for number in 0..names.len() / 8 {
+            let offset = be64(&names, number * 8).unwrap();
+            let mut block = vec![0; CLUSTER_BYTES as usize];
+            if offset != 0 {
+                file.read_exact_at(&mut block, offset).unwrap();
+            } else if names[number * 8..].iter().all(|byte| *byte == 0) {
+                break;
+            }
+            counts.extend(block.chunks_exact(2).map(|count| be16(count, 0).unwrap()));
+        }
+        counts
+    }
+
+    #[test]
+    fn every_cluster_of_a_dense_file_has_one_reference() {
+        for taken in [0, 1, 32_764, 32_765, 32_766, 32_767, 32_768, 65_531, 65_532, 65_533, 98_000]
+        {
+            let file: Arc<dyn WriteAt> = Arc::new(Sparse::default());
+            let mut clusters = Clusters::new(Arc::clone(&file));
+            clusters.take_run(taken).unwrap();
+            let table = clusters.finish().unwrap();
+            let end = (clusters.end_bytes() / CLUSTER_BYTES) as usize;
+            let (blocks, names) = refcount_clusters(taken);
+            assert_eq!(end as u64, taken + blocks + names, "{taken}");
+            let counts = counts(&*file, &table);
+            assert!(counts[..end].iter().all(|count| *count == 1), "{taken}");
+            assert!(counts[end..].iter().all(|count| *count == 0), "{taken}");
+        }
+    }
+
+    #[test]
+    fn counts_survive_when_their_blocks_leave_memory() {
+        let file: Arc<dyn WriteAt> = Arc::new(Sparse::default());
+        let mut clusters = Clusters::new(Arc::clone(&file));
+        const BLOCKS: u64 = 150;
+        clusters.reserve(BLOCKS * BLOCK_ENTRIES);
+        for round in 0..3 {
+            for block in 0..BLOCKS {
+                clusters.refer(block * BLOCK_ENTRIES + round % 2).unwrap();
+            }
+        }
+        let table = clusters.finish().unwrap();
+        let counts = counts(&*file, &table);
+        let end = (clusters.end_bytes() / CLUSTER_BYTES) as usize;
+        let kept = (BLOCKS * BLOCK_ENTRIES) as usize;
+        for (cluster, count) in counts[..kept].iter().enumerate() {
+            let want = [2, 1].get(cluster % BLOCK_ENTRIES as usize).copied().unwrap_or(0);
+            assert_eq!(*count, want, "cluster {cluster}");
+        }
+        assert!(counts[kept..end].iter().all(|count| *count == 1));
+        assert!(counts[end..].iter().all(|count| *count == 0));
+    }
+
+    #[test]
+    fn a_stream_counts_in_each_cluster_that_it_touches() {
+        let file: Arc<dyn WriteAt> = Arc::new(Sparse::default());
+        let mut clusters = Clusters::new(Arc::clone(&file));
+        let c = CLUSTER_BYTES;
+        clusters.reserve(4);
+        for bytes in [0..1, c - 1..c, c - 1..c + 1, c..2 * c, 2 * c..2 * c + 1, c + 9..3 * c + 9] {
+            clusters.refer_bytes(&bytes).unwrap();
+        }
+        let table = clusters.finish().unwrap();
+        assert_eq!(counts(&*file, &table)[..4], [3, 3, 2, 1]);
+    }
+
+    #[test]
+    fn refuses_more_references_than_16_bits_count() {
+        let mut clusters = Clusters::new(Arc::new(Sparse::default()));
+        clusters.reserve(1);
+        for _ in 0..u16::MAX {
+            clusters.refer(0).unwrap();
+        }
+        let error = clusters.refer(0).unwrap_err();
+        let want = "cluster 0 of the written file has 65535 references, the most that are counted";
+        assert_eq!((error.to_string().as_str(), error.kind()), (want, Kind::Limit));
     }
 }

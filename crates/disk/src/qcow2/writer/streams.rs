@@ -60,3 +60,67 @@ pub(super) fn descriptor(offset_bytes: u64, len_bytes: u64) -> u64 {
     let beyond = (last / SECTOR_BYTES).saturating_sub(offset_bytes / SECTOR_BYTES);
     beyond << 54 | offset_bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::qcow2::writer::sparse::Sparse;
+
+    const C: u64 = CLUSTER_BYTES;
+
+    #[test]
+    fn streams_alone_have_no_gaps() {
+        let mut clusters = Clusters::new(Arc::new(Sparse::default()));
+        let mut streams = Streams::default();
+        clusters.take().unwrap();
+        let mut at = C;
+        for len in [1, 700, 65_024, 30_000].into_iter().cycle().take(200) {
+            assert_eq!(streams.place(&mut clusters, len).unwrap(), at);
+            at += len;
+        }
+        streams.finish(&mut clusters);
+        assert_eq!(clusters.end_bytes(), at.next_multiple_of(C));
+    }
+
+    #[test]
+    fn plain_clusters_between_streams_cost_little() {
+        let mut clusters = Clusters::new(Arc::new(Sparse::default()));
+        let mut streams = Streams::default();
+        clusters.take().unwrap();
+        let mut used = C;
+        for _ in 0..500 {
+            streams.place(&mut clusters, 20_000).unwrap();
+            clusters.take().unwrap();
+            used += 20_000 + C;
+        }
+        let wasted = clusters.end_bytes() - used;
+        assert!(wasted < used / 100 + RUN_CLUSTERS * C, "{wasted} of {used} bytes");
+    }
+
+    #[test]
+    fn a_run_behind_which_something_was_taken_is_kept() {
+        let mut clusters = Clusters::new(Arc::new(Sparse::default()));
+        let mut streams = Streams::default();
+        clusters.take().unwrap();
+        streams.place(&mut clusters, 10).unwrap();
+        let plain = clusters.take().unwrap();
+        streams.finish(&mut clusters);
+        assert_eq!(clusters.end_bytes(), plain + C);
+    }
+
+    #[test]
+    fn an_entry_counts_the_sectors_behind_the_first() {
+        for (offset, len, beyond) in [
+            (C, 1, 0),
+            (C, 512, 0),
+            (C, 513, 1),
+            (C + 511, 1, 0),
+            (C + 511, 2, 1),
+            (C + 1, 130_560, 255),
+        ] {
+            assert_eq!(descriptor(offset, len), beyond << 54 | offset, "{offset} {len}");
+        }
+    }
+}
