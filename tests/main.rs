@@ -13,3 +13,4 @@ mod machines;
 mod oracles;
 mod signals;
 mod snapshots;
+mod vmx;

@@ -41,6 +41,14 @@ impl Devices {
             _ => false,
         }
     }
+
+    /// An id that no row has: the wanted one, else the item's own, else that with a number.
+    fn unique(&self, wanted: String, own: &str) -> String {
+        let numbered = (2..).map(|number| format!("{own}-{number}"));
+        let mut ids = [wanted.clone(), own.to_owned()].into_iter().chain(numbered);
+        let is_free = |id: &String| self.rows.iter().all(|row| row.item != *id);
+        ids.find(is_free).unwrap_or(wanted)
+    }
 }
 
 /// Goes through the items that no other file of the map reads.
@@ -89,9 +97,7 @@ fn one(scene: &Scene<'_>, device: &Device, devices: &mut Devices) -> Row {
         _ => only(kind).unwrap_or(&origin.row).to_owned(),
     };
     let is_left_out = scene.ignores(&id, origin);
-    // A second item of a kind keeps its own id, so that ids are unique.
-    let is_taken = devices.rows.iter().any(|row| row.item == id);
-    let id = if is_taken { origin.row.clone() } else { id };
+    let id = devices.unique(id, &origin.row);
     if is_left_out {
         return dropped(&id, Code::W0203, "left out on request");
     }

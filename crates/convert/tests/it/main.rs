@@ -8,6 +8,7 @@ mod copy_out;
 mod devices;
 mod network;
 mod storage;
+mod vmx;
 
 use convert::{Choices, Converted, Identity, Row, from_ovf, map_hardware};
 use ovf::Envelope;
