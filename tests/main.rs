@@ -11,6 +11,8 @@ mod examples;
 mod failures;
 mod machines;
 mod oracles;
+mod packed;
 mod signals;
+mod signatures;
 mod snapshots;
 mod vmx;

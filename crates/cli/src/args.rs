@@ -193,6 +193,8 @@ pub(crate) struct InspectArgs {
     /// Print the descriptor as it stands.
     #[arg(long, conflicts_with = "json")]
     pub(crate) xml: bool,
+    #[command(flatten)]
+    pub(crate) signature: SignatureArgs,
 }
 
 /// `plan`.
@@ -261,9 +263,33 @@ pub(crate) struct PolicyArgs {
     /// What to do with the manifest.
     #[arg(long, value_enum, default_value_t = ManifestChoice::Check, help_heading = "Package")]
     pub(crate) manifest: ManifestChoice,
+    #[command(flatten)]
+    pub(crate) signature: SignatureArgs,
     /// Any warning blocks (exit 6).
     #[arg(long, help_heading = "Package")]
     pub(crate) strict: bool,
+}
+
+/// Policies about the signature of the package.
+#[derive(Debug, Args)]
+pub(crate) struct SignatureArgs {
+    /// What to do with the signature.
+    #[arg(long, value_enum, default_value_t = SignatureChoice::Check, help_heading = "Package")]
+    pub(crate) signature: SignatureChoice,
+    /// Trust signers with these certificates, or whose issuers have them (PEM).
+    #[arg(long, value_name = "FILE.pem", help_heading = "Package")]
+    pub(crate) trust: Option<PathBuf>,
+}
+
+/// What to do with the signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SignatureChoice {
+    /// It must be there, fit, and be by a trusted signer.
+    Require,
+    /// If it is there it must fit.
+    Check,
+    /// It is not looked at.
+    Skip,
 }
 
 /// What to do with the manifest.
@@ -288,6 +314,8 @@ pub(crate) struct VerifyArgs {
     /// How far to look.
     #[arg(long, value_enum, default_value_t = VerifyLevel::Digests)]
     pub(crate) level: VerifyLevel,
+    #[command(flatten)]
+    pub(crate) signature: SignatureArgs,
 }
 
 /// How far `verify` looks.

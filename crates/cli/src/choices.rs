@@ -2,6 +2,7 @@
 
 mod network;
 mod property;
+mod trust;
 
 use std::path::PathBuf;
 
@@ -14,7 +15,7 @@ use crate::{
     args::{
         BusChoice, DigestChoice, FirmwareChoice, HardwareArgs, KeepOrNew, LayoutChoice,
         MachineChoice, ManifestChoice, NicChoice, OutputArgs, OutputFormat, PackingArgs,
-        PolicyArgs, ProfileChoice, VirtTypeChoice,
+        PolicyArgs, ProfileChoice, SignatureArgs, VirtTypeChoice,
     },
     failure::{Failure, Result},
 };
@@ -39,6 +40,7 @@ pub(crate) fn of(
         hardware: machine(hardware)?,
         output: packed_as(hardware.format, packing, "--format")?,
         manifest: manifest(policy.manifest),
+        signature: trust::policy(policy.signature.signature),
         strict: policy.strict,
         ..restore::Choices::default()
     })
@@ -143,6 +145,20 @@ pub(crate) const fn digest(choice: DigestChoice) -> Algorithm {
     }
 }
 
+/// What is done with the papers of a package that is converted.
+pub(crate) fn policy(args: &PolicyArgs) -> Result<restore::Policy> {
+    Ok(restore::Policy { manifest: manifest(args.manifest), ..papers(&args.signature)? })
+}
+
+/// What is done with the papers of a package that is only looked at.
+pub(crate) fn papers(args: &SignatureArgs) -> Result<restore::Policy> {
+    Ok(restore::Policy {
+        manifest: ManifestPolicy::Check,
+        signature: trust::policy(args.signature),
+        trust: trust::store(args.trust.as_deref())?,
+    })
+}
+
 const fn manifest(choice: ManifestChoice) -> ManifestPolicy {
     match choice {
         ManifestChoice::Require => ManifestPolicy::Require,
@@ -242,6 +258,8 @@ mod tests {
             "raw",
             "--manifest",
             "require",
+            "--signature",
+            "require",
             "--strict",
         ])
         .unwrap();
@@ -259,6 +277,7 @@ mod tests {
         assert_eq!(chosen.name.as_deref(), Some("web 1"));
         assert_eq!((chosen.output, chosen.strict), (copy::TargetOptions::Raw, true));
         assert_eq!(chosen.manifest, ManifestPolicy::Require);
+        assert_eq!(chosen.signature, restore::SignaturePolicy::Require);
     }
 
     #[test]

@@ -11,6 +11,22 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use crate::failure::Failure;
 
+/// Who signed a package, where the user's trust store knows it.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct SignerData {
+    subject: String,
+    fingerprint: String,
+}
+
+impl SignerData {
+    /// The signer of a trusted signature.
+    pub(crate) fn of(signature: &ovf::Signature) -> Option<Self> {
+        let ovf::Signature::Trusted(identity) = signature else { return None };
+        let (subject, fingerprint) = (identity.subject.clone(), identity.fingerprint.clone());
+        Some(Self { subject, fingerprint: format!("sha256:{fingerprint}") })
+    }
+}
+
 /// The one document of `--json`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Envelope<'a> {

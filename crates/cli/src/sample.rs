@@ -139,7 +139,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("demo.ova");
         std::fs::write(&path, ova().unwrap()).unwrap();
-        let mut source = restore::open(&path, restore::ManifestPolicy::Require).unwrap();
+        let mut source = restore::open(&path, &restore::Policy::default()).unwrap();
         assert!(source.facts().findings.is_empty(), "{:?}", source.facts().findings);
         let rows = restore::verify(&mut *source, restore::Level::Deep, &disk::Unheard).unwrap();
         let files: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();

@@ -1,8 +1,8 @@
 //! A disk that is gzip'd as a whole: a package may hold its files so (DSP0243 7.1).
 
-use std::io::{self, Read};
+use std::io::{self, BufRead as _, BufReader, Read};
 
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 
 use crate::{Declared, Error, Length, Result, Sequential, error::Kind, open_stream};
 
@@ -19,7 +19,7 @@ pub fn open_gzip<'a>(
     length: Length,
     declared: Declared,
 ) -> Result<Box<dyn Sequential + 'a>> {
-    open_stream(Box::new(Unpacked(MultiGzDecoder::new(reader))), length, declared)
+    open_stream(Box::new(Unpacked::new(reader)), length, declared)
 }
 
 /// Unpacks what `reader` has gzip'd, only to know how long it is.
@@ -28,19 +28,58 @@ pub fn open_gzip<'a>(
 ///
 /// Of kind [`Malformed`](Kind::Malformed) when the gzip stream is damaged.
 pub fn gzip_len_bytes(reader: Box<dyn Read + Send + '_>) -> Result<u64> {
-    Ok(io::copy(&mut Unpacked(MultiGzDecoder::new(reader)), &mut io::sink())?)
+    Ok(io::copy(&mut Unpacked::new(reader), &mut io::sink())?)
 }
 
 /// What is unpacked; damage is told as damage.
-struct Unpacked<'a>(MultiGzDecoder<Box<dyn Read + Send + 'a>>);
+struct Unpacked<'a> {
+    /// The member that is read; `None` behind the last one.
+    member: Option<GzDecoder<BufReader<Box<dyn Read + Send + 'a>>>>,
+}
 
 #[derive(Debug, thiserror::Error)]
 #[error("the gzip stream around the image is damaged or cut")]
 struct Damaged(#[source] io::Error);
 
+impl<'a> Unpacked<'a> {
+    fn new(reader: Box<dyn Read + Send + 'a>) -> Self {
+        Self { member: Some(GzDecoder::new(BufReader::new(reader))) }
+    }
+
+    fn read_member(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.member {
+            let count = member.read(buf)?;
+            if count > 0 || buf.is_empty() {
+                return Ok(count);
+            }
+            self.next_member()?;
+        }
+        Ok(0)
+    }
+
+    /// Goes on behind a member. Zeros there are what a tape or a block device was filled up with.
+    fn next_member(&mut self) -> io::Result<()> {
+        let Some(member) = self.member.take() else { return Ok(()) };
+        let mut reader = member.into_inner();
+        loop {
+            let buffer = reader.fill_buf()?;
+            if buffer.is_empty() {
+                return Ok(());
+            }
+            let zeros = buffer.iter().take_while(|byte| **byte == 0).count();
+            let is_over = zeros == buffer.len();
+            reader.consume(zeros);
+            if !is_over {
+                self.member = Some(GzDecoder::new(reader));
+                return Ok(());
+            }
+        }
+    }
+}
+
 impl Read for Unpacked<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buf).map_err(|error| match error.kind() {
+        self.read_member(buf).map_err(|error| match error.kind() {
             io::ErrorKind::InvalidInput
             | io::ErrorKind::InvalidData
             | io::ErrorKind::UnexpectedEof => {
@@ -87,6 +126,20 @@ mod tests {
         let (front, back) = vmdk.split_at(100_000);
         let members = [gzip(front), gzip(back)].concat();
         assert_eq!(read(&members, Length::Unknown, declared).unwrap(), content);
+    }
+
+    #[test]
+    fn zeros_behind_the_last_member_are_nothing_and_other_bytes_are_damage() {
+        let content = testkit::content(1 << 20);
+        let declared = Declared::Claimed(Format::Vmdk);
+        let packed = gzip(&testkit::stream_optimized(&content, "a.vmdk"));
+        for zeros in [1, 511, 100_000] {
+            let padded = [packed.as_slice(), &vec![0; zeros]].concat();
+            assert_eq!(read(&padded, Length::Unknown, declared).unwrap(), content);
+        }
+        let followed = [packed.as_slice(), &[0; 9], b"more"].concat();
+        let error = read(&followed, Length::Unknown, declared).unwrap_err();
+        assert_eq!(error.kind(), Kind::Malformed, "{error}");
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //!     (every dialect, nothing lost)           (one configuration: cpu, memory, disks in bus order, …)
 //!
 //!  .mf bytes --Manifest::parse--> entries <--compare-- Hasher over the member's bytes
+//!  .cert bytes --Signature::verify(.mf bytes, Trust)--> unsigned | invalid | untrusted | trusted
 //! ```
 //!
 //! The crate opens no disk and knows no hypervisor: it hands out what the descriptor states.
@@ -37,6 +38,7 @@ mod href;
 
 pub mod archive;
 pub mod manifest;
+pub mod signature;
 
 pub mod descriptor;
 pub mod selection;
@@ -50,3 +52,4 @@ pub use finding::Finding;
 pub use href::{Resolved, check_href, resolve_href, resolve_parts};
 pub use manifest::Manifest;
 pub use selection::{Choices, Selection};
+pub use signature::Signature;

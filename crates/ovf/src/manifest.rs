@@ -17,7 +17,7 @@ mod writer;
 use std::collections::HashMap;
 
 pub use algorithm::{Algorithm, Digest, Hasher};
-pub use verify::Signature;
+pub(crate) use parse::hex;
 pub use writer::write;
 
 use crate::{EntryName, Finding, href};

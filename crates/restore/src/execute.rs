@@ -90,6 +90,8 @@ pub struct Outcome {
     pub findings: Vec<Finding>,
     /// The manifest was there and every digest matched.
     pub manifest_matches: bool,
+    /// What is known of the signature.
+    pub signature: ovf::Signature,
     /// What pins the source: of a pipe it is known once it has passed.
     pub source_digest: Option<String>,
 }
@@ -148,6 +150,9 @@ fn run<'a>(
     with: &'a Execution<'a>,
     undo: &mut Undo<'a>,
 ) -> Result<Outcome, Error> {
+    if with.verify == VerifyOutput::Full {
+        images::check_comparable(plan, source)?;
+    }
     folders(plan, with, undo)?;
     let known = source.facts().findings.len();
     let mut images = images::Images::new(plan, with, undo);
@@ -157,6 +162,7 @@ fn run<'a>(
     let images::Converted { mut written, digests, mut findings } = images.finish()?;
     findings.extend(source.facts().findings.iter().skip(known).cloned());
     let used: Vec<EntryName> = written.iter().filter_map(|one| one.output.member.clone()).collect();
+    crate::check_signature(source.facts(), plan.signature)?;
     let manifest_matches = check_manifest(plan, source, &digests, &used, &mut findings)?;
     if plan.strict
         && let Some(finding) = findings.first()
@@ -180,6 +186,7 @@ fn run<'a>(
         domains,
         findings,
         manifest_matches,
+        signature: source.facts().signature.clone(),
         source_digest: source.facts().digest(),
     };
     for one in written {

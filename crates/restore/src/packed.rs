@@ -1,19 +1,23 @@
 //! How an image lies in a package, and how it is opened there.
 //!
 //! ```text
-//! one member | chunks in order | gzip'd --> bytes --> disk::open_behind(Package gate) --> Image
+//! one member | chunks in order --> bytes --> disk::open_behind(Package gate) --> Image
+//!                                        \-> gzip'd, deflated: Passing --> Sequential
 //! ```
 
 mod gate;
+mod passing;
 
 use std::{io, sync::Arc};
 
 use code::Code;
-use disk::{Chunked, Declared, Image, Length, ReadAt, Sequential};
+use disk::{Chunked, Declared, Image, ReadAt};
 use ovf::EntryName;
 
-use crate::{Error, Source};
+use crate::{Error, Source, source::Access};
 use gate::Package;
+use passing::Packing;
+pub use passing::{Passing, Reading};
 
 /// One image of a package: the members that hold it, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +26,7 @@ pub struct PackedImage {
     pub name: EntryName,
     /// The other chunks, in order.
     pub further: Vec<EntryName>,
-    /// Whether what the members hold is gzip'd.
+    /// Whether the descriptor says that what the members hold is gzip'd.
     pub is_gzip: bool,
     /// What the descriptor says that a delta stands on, the nearest first.
     pub parents: Vec<EntryName>,
@@ -66,18 +70,24 @@ impl PackedImage {
         Ok(Some(Arc::new(whole)))
     }
 
-    /// Opens the image and what it stands on; `None` for a pipe. An image that is gzip'd can only be
-    /// streamed.
+    /// Opens the image and what it stands on; `None` for a pipe.
     ///
     /// # Errors
     /// A member cannot be opened; the image is damaged, not understood, or names what is not in the
     /// package.
-    pub fn open(&self, source: &dyn Source) -> Result<Option<Box<dyn Image>>, Error> {
+    pub fn open(&self, source: &dyn Source) -> Result<Option<Reading>, Error> {
         let Some(bytes) = self.bytes(source)? else { return Ok(None) };
+        let head = passing::head(&*bytes)
+            .map_err(|source| Error::io(format!("cannot read {}", self.name), source))?;
+        let (packing, _) = self.packing(&head);
+        let passes = self.members().any(|name| source.access(name) == Access::FrontToEnd);
+        if packing == Packing::Gzip || passes {
+            return Ok(Some(Reading::Passing(Passing::new(self, bytes, packing)?)));
+        }
         let gate = Package { source, image: self };
         let image = disk::open_behind(&gate, bytes, self.declared)?;
         self.check_parent(&*image)?;
-        Ok(Some(image))
+        Ok(Some(Reading::AnyPlace(image)))
     }
 
     /// What the image says of itself; `None` for a pipe.
@@ -85,52 +95,17 @@ impl PackedImage {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn info(&self, source: &dyn Source) -> Result<Option<disk::Info>, Error> {
-        if !self.is_gzip {
-            return Ok(self.open(source)?.map(|image| image.info().clone()));
-        }
-        let Some(bytes) = self.bytes(source)? else { return Ok(None) };
-        let length = self.unpacked_length(&*bytes)?;
-        let image = self.stream(Box::new(FrontToEnd::new(&*bytes)), length)?;
-        Ok(Some(disk::Info {
-            format: image.format(),
-            variant: image.variant().to_owned(),
-            capacity_bytes: image.capacity_bytes(),
-            file_bytes: bytes.len_bytes(),
-            unit_bytes: None,
-            references: Vec::new(),
-            warnings: image.warnings().to_vec(),
-        }))
-    }
-
-    /// Opens the image as it passes. `length` is that of the image itself, unpacked.
-    ///
-    /// # Errors
-    /// The image is damaged, not understood, or cannot be read from a pipe.
-    pub fn stream<'a>(
-        &self,
-        reader: Box<dyn io::Read + Send + 'a>,
-        length: Length,
-    ) -> Result<Box<dyn Sequential + 'a>, disk::Error> {
+        let image = match self.open(source)? {
+            None => return Ok(None),
+            Some(Reading::Passing(image)) => return Ok(Some(image.info()?)),
+            Some(Reading::AnyPlace(image)) => image,
+        };
+        let mut info = image.info().clone();
         if self.is_gzip {
-            disk::open_gzip(reader, length, self.declared)
-        } else {
-            disk::open_stream(reader, length, self.declared)
+            // It is read as it is, so its first bytes are not those of gzip.
+            info.warnings.extend(self.packing(&[]).1);
         }
-    }
-
-    /// The length of what `bytes`, which are gzip'd, hold. A raw image has nothing else that says how
-    /// large it is, so it is unpacked once to know.
-    ///
-    /// # Errors
-    /// The gzip stream is damaged or cannot be read.
-    pub(crate) fn unpacked_length(&self, bytes: &dyn ReadAt) -> Result<Length, Error> {
-        let raw = disk::Format::Raw;
-        if !matches!(self.declared, Declared::Claimed(said) | Declared::Stated(said) if said == raw)
-        {
-            return Ok(Length::Unknown);
-        }
-        let reader = Box::new(FrontToEnd::new(bytes));
-        Ok(Length::Known(disk::gzip_len_bytes(reader)?))
+        Ok(Some(info))
     }
 
     /// Whether the image agrees with a descriptor that calls it a delta.

@@ -19,7 +19,7 @@ use host::FolderFacts;
 use ovf::{EntryName, Finding};
 use vm::{DiskId, Machine};
 
-use crate::{Error, Facts, ImageFacts, ManifestPolicy, PackedImage, Selection};
+use crate::{Error, Facts, ImageFacts, ManifestPolicy, PackedImage, Selection, SignaturePolicy};
 
 pub(crate) use machines::capacity;
 pub use space::Space;
@@ -41,6 +41,8 @@ pub struct Choices {
     pub output: TargetOptions,
     /// What to do with the manifest.
     pub manifest: ManifestPolicy,
+    /// What to do with the signature.
+    pub signature: SignaturePolicy,
     /// Warnings block.
     pub strict: bool,
     /// Files that relift wrote before and that may be replaced.
@@ -77,6 +79,10 @@ pub struct Plan {
     pub space: Space,
     /// What to do with the manifest.
     pub manifest: ManifestPolicy,
+    /// What to do with the signature.
+    pub signature: SignaturePolicy,
+    /// What is known of the signature; on a pipe it may be still to come.
+    pub signed: ovf::Signature,
     /// What keeps the plan from being executed and belongs to no row.
     pub blockers: Vec<Note>,
     /// Files that may be replaced.
@@ -202,13 +208,14 @@ impl Plan {
 /// # Errors
 /// `E0302`, `E0303`, `E0304`, `E0306` when no machine, configuration or property of that name is
 /// there, or a used disk contradicts itself; `E0104`, `E0105` for a file that is missing or unsafe;
-/// `E0201`, `E0203`, `E0205` for a manifest that does not fit.
+/// `E0201`, `E0203`, `E0205` for a manifest that does not fit, `E0204` for a signature that does not.
 pub fn plan(
     facts: &Facts,
     images: &[ImageFacts],
     target: &TargetFacts,
     choices: &Choices,
 ) -> Result<Plan, Error> {
+    crate::check_signature(facts, choices.signature)?;
     let selection = select(facts, choices)?;
     let chosen = machines::choose(&selection, &choices.systems)?;
     let mut findings = selection.text_findings.clone();
@@ -240,6 +247,8 @@ pub fn plan(
         findings,
         space,
         manifest: choices.manifest,
+        signature: choices.signature,
+        signed: facts.signature.clone(),
         blockers: Vec::new(),
         replace: choices.replace.clone(),
         strict: choices.strict,

@@ -1,5 +1,18 @@
 //! What the user decided about checks.
 
+use ovf::signature::Trust;
+
+/// What to do with the papers of a package: its manifest and its signature.
+#[derive(Debug, Clone, Default)]
+pub struct Policy {
+    /// What to do with the manifest.
+    pub manifest: ManifestPolicy,
+    /// What to do with the signature.
+    pub signature: SignaturePolicy,
+    /// Whose signatures are trusted.
+    pub trust: Trust,
+}
+
 /// What to do with the manifest of a package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ManifestPolicy {
@@ -11,6 +24,18 @@ pub enum ManifestPolicy {
     /// A mismatch is a warning.
     Warn,
     /// It is not read.
+    Skip,
+}
+
+/// What to do with the signature of a package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SignaturePolicy {
+    /// It must be there, fit, and be by somebody who is trusted.
+    Require,
+    /// If it is there it must fit.
+    #[default]
+    Check,
+    /// It is not looked at.
     Skip,
 }
 

@@ -4,8 +4,8 @@ use std::{io::Read, path::PathBuf, sync::Arc};
 
 use disk::ReadAt;
 use ovf::{
-    EntryName, Finding, Manifest,
-    manifest::{Algorithm, Hasher, Signature},
+    EntryName, Finding, Manifest, Signature,
+    manifest::{Algorithm, Hasher},
 };
 
 use crate::{Description, Error, PackedImage};
@@ -75,7 +75,7 @@ pub struct Facts {
     pub description: Description,
     /// The manifest's bytes, and the manifest.
     pub manifest: Option<(Text, Manifest)>,
-    /// Whether there is a signature.
+    /// What is known of its signature; on a pipe it may be still to come.
     pub signature: Signature,
     /// The files that are known; those of a pipe come to be known as they pass.
     pub members: Vec<Member>,
@@ -163,6 +163,15 @@ impl std::fmt::Debug for Delivery<'_> {
     }
 }
 
+/// How bytes are best read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// In any order.
+    AnyPlace,
+    /// Front to end: every step back begins at the front again.
+    FrontToEnd,
+}
+
 /// Takes one member; what it leaves of a stream is passed over.
 pub type Take<'a> = dyn FnMut(&EntryName, Delivery<'_>) -> Result<(), Error> + 'a;
 
@@ -178,6 +187,11 @@ pub trait Source {
     /// # Errors
     /// The file cannot be opened, or is no regular file of the package's own folder.
     fn bytes(&self, name: &EntryName) -> Result<Option<Arc<dyn ReadAt>>, Error>;
+
+    /// How the bytes of a member are best read.
+    fn access(&self, _name: &EntryName) -> Access {
+        Access::AnyPlace
+    }
 
     /// Hands over each wanted member that is there, once: in the order wanted, or in the order in
     /// which they pass.

@@ -8,7 +8,7 @@ use ovf::{
 };
 
 use crate::{
-    Delivery, Error, Facts, PackedImage, Source,
+    Delivery, Error, Facts, PackedImage, Reading, Source,
     plan::{self, Choices},
     source::Text,
 };
@@ -169,7 +169,10 @@ fn damage(
     progress: &dyn Progress,
 ) -> Result<Option<String>, Error> {
     let image = match image.open(package) {
-        Ok(Some(image)) => image,
+        Ok(Some(Reading::AnyPlace(image))) => image,
+        Ok(Some(Reading::Passing(image))) => {
+            return Ok(image.check().err().map(|error| error.to_string()));
+        }
         Ok(None) => return Ok(None),
         Err(error) => return Ok(Some(error.to_string())),
     };

@@ -88,6 +88,39 @@ impl Descriptor {
         self.disk_item(parent, unit)
     }
 
+    /// Adds attributes to a file of the package, such as `ovf:compression="gzip"`.
+    #[must_use]
+    pub fn file_attributes(mut self, file: &str, attributes: &str) -> Self {
+        let plain = format!(r#"<File ovf:href="{file}""#);
+        assert!(self.files.contains(&plain), "{file} is a file of the package");
+        self.files = self.files.replace(&plain, &format!("{plain} {attributes}"));
+        self
+    }
+
+    /// Makes the last disk a delta to one that is this file of the package, and no machine's own.
+    #[must_use]
+    pub fn above(mut self, file: &str, capacity_bytes: u64) -> Self {
+        let last = format!(r#"ovf:diskId="disk{}""#, self.next_id - 1);
+        assert!(self.disks.contains(&last), "a disk was added");
+        self.disks = self.disks.replace(&last, &format!(r#"{last} ovf:parentRef="{file}""#));
+        writeln!(self.files, r#"<File ovf:href="{file}" ovf:id="{file}"/>"#)
+            .expect("a String takes every write");
+        writeln!(
+            self.disks,
+            r#"<Disk ovf:capacity="{capacity_bytes}" ovf:diskId="{file}" ovf:fileRef="{file}" ovf:format="http://www.vmware.com/interfaces/specifications/vmdk.html#streamOptimized"/>"#
+        )
+        .expect("a String takes every write");
+        self
+    }
+
+    /// Adds a file of the package that no disk is.
+    #[must_use]
+    pub fn file(mut self, file: &str) -> Self {
+        writeln!(self.files, r#"<File ovf:href="{file}" ovf:id="{file}"/>"#)
+            .expect("a String takes every write");
+        self
+    }
+
     /// Adds an empty disk, on a controller.
     #[must_use]
     pub fn empty_disk(mut self, capacity_bytes: u64, parent: &str, unit: &str) -> Self {

@@ -8,7 +8,7 @@ use ovf::{
     manifest::{self, Algorithm, Digest, Hasher},
 };
 
-use crate::{Descriptor, content, stream_optimized};
+use crate::{Descriptor, Signer, content, stream_optimized};
 
 /// A package of one machine with its disks.
 #[derive(Debug, Clone)]
@@ -69,6 +69,17 @@ impl Package {
     pub fn manifest_of(mut self, names: &[&str]) -> Self {
         self.listed = Some(names.iter().map(|name| (*name).to_owned()).collect());
         self
+    }
+
+    /// Signs the manifest, in a file beside it; `chain` are further certificates.
+    #[must_use]
+    pub fn signed_by(&self, signer: &Signer, label: &str, chain: &[&Signer]) -> Self {
+        let mut members = self.all();
+        let manifest = format!("{}.mf", self.name);
+        let at = members.iter().position(|(name, _)| *name == manifest).expect("a manifest");
+        let certificate = signer.sign(label, &manifest, &members[at].1, chain);
+        members.insert(at + 1, (format!("{}.cert", self.name), certificate.into_bytes()));
+        Self { members, manifest: None, ..self.clone() }
     }
 
     /// The bytes of a file.

@@ -24,12 +24,13 @@ use crate::{
 pub(super) fn run(args: &ConvertArgs, session: &Session, gauge: &Gauge<'_>) -> Result<Report> {
     let begun = Instant::now();
     destination::check(&args.out)?;
+    let policy = choices::policy(&args.policy)?;
     let mut chosen = choices::of(&args.hardware, &args.packing, &args.policy)?;
     let target = super::plan::facts(&args.out)?;
     if args.force {
         chosen.replace = destination::written_before(&target.folder.path);
     }
-    let mut source = super::source::open(&args.source, chosen.manifest, session)?;
+    let mut source = super::source::open(&args.source, &policy, session)?;
     if args.dry_run {
         super::source::pass(&mut *source)?;
     }

@@ -8,10 +8,10 @@ mod text;
 use std::{fs::File, path::Path};
 
 use disk::FileBytes;
-use restore::{Level, ManifestPolicy};
+use restore::Level;
 
 use crate::{
-    args::InspectArgs, failure::Result, json::Message, progress::Gauge, report::Report,
+    args::InspectArgs, choices, failure::Result, json::Message, progress::Gauge, report::Report,
     session::Session,
 };
 use look::Look;
@@ -21,7 +21,8 @@ pub(super) fn run(args: &InspectArgs, session: &Session, gauge: &Gauge<'_>) -> R
     if is_image(&args.source) {
         return image::run(&args.source);
     }
-    let mut source = super::source::open(&args.source, ManifestPolicy::Check, session)?;
+    let policy = choices::papers(&args.signature)?;
+    let mut source = super::source::open(&args.source, &policy, session)?;
     if args.xml {
         return Ok(Report::new(source.facts().descriptor.bytes.clone(), &()));
     }
@@ -41,9 +42,13 @@ pub(super) fn run(args: &InspectArgs, session: &Session, gauge: &Gauge<'_>) -> R
         checked: checked.as_deref(),
         show: session.show,
     };
-    let failure = match &look.unusable {
-        Some(failure) => Some(failure.clone()),
-        None => checked.as_deref().and_then(|rows| super::verify::failure(&look.facts.name, rows)),
+    let signature = restore::check_signature(look.facts, policy.signature).err();
+    let failure = match (signature, &look.unusable) {
+        (Some(error), _) => Some(error.into()),
+        (None, Some(failure)) => Some(failure.clone()),
+        (None, None) => {
+            checked.as_deref().and_then(|rows| super::verify::failure(&look.facts.name, rows))
+        }
     };
     Ok(Report::new(text::of(&view), &data).warnings(look.warnings.clone()).failed(failure))
 }

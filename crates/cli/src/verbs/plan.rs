@@ -21,13 +21,14 @@ use crate::{
 
 /// Plans a package.
 pub(super) fn run(args: &PlanArgs, session: &Session) -> Result<Report> {
+    let policy = choices::policy(&args.policy)?;
     let chosen = choices::of(&args.hardware, &args.packing, &args.policy)?;
     let target = match &args.to {
         Some(target) => facts(&choices::target(target)?)?,
         // No folder was named: its room is that of this one, and no name in it is taken.
         None => TargetFacts { taken: Default::default(), ..facts(Path::new("."))? },
     };
-    let mut source = super::source::open(&args.source, chosen.manifest, session)?;
+    let mut source = super::source::open(&args.source, &policy, session)?;
     super::source::pass(&mut *source)?;
     let plan = make(&*source, &target, &chosen)?;
     let shown = Shown { target: args.to.as_deref().unwrap_or("a folder"), out: "OUT" };

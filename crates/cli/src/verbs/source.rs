@@ -2,21 +2,21 @@
 
 use std::path::Path;
 
-use restore::{ManifestPolicy, Source};
+use restore::{Policy, Source};
 
 use crate::{failure::Result, session::Session, stdin::Stdin};
 
 /// Opens a package: `-` is an archive on standard input, everything else a path.
 pub(super) fn open<'a>(
     path: &Path,
-    manifest: ManifestPolicy,
+    policy: &Policy,
     session: &'a Session,
 ) -> Result<Box<dyn Source + 'a>> {
     if is_stdin(path) {
         let reader = Box::new(Stdin::open(&session.stop)?);
-        return Ok(restore::open_stream(reader, manifest)?);
+        return Ok(restore::open_stream(reader, policy)?);
     }
-    Ok(restore::open(path, manifest)?)
+    Ok(restore::open(path, policy)?)
 }
 
 /// Lets a pipe pass to its end, so that every member is known; nothing is read of the others.

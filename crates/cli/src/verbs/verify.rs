@@ -1,13 +1,14 @@
 //! `verify`: whether a package is what its manifest says.
 
 use code::{Code, ExitStatus};
-use restore::{Checked, Level, ManifestPolicy, Verdict};
+use restore::{Checked, Level, Verdict};
 use serde::Serialize;
 
 use crate::{
     args::{VerifyArgs, VerifyLevel},
+    choices,
     failure::{Failure, Result},
-    json::Message,
+    json::{Message, SignerData},
     progress::Gauge,
     report::Report,
     session::Session,
@@ -20,6 +21,7 @@ struct Data {
     level: &'static str,
     manifest: Option<&'static str>,
     signature: &'static str,
+    signer: Option<SignerData>,
     files: Vec<FileData>,
 }
 
@@ -37,7 +39,8 @@ pub(super) fn run(args: &VerifyArgs, session: &Session, gauge: &Gauge<'_>) -> Re
         VerifyLevel::Digests => Level::Digests,
         VerifyLevel::Deep => Level::Deep,
     };
-    let mut source = super::source::open(&args.source, ManifestPolicy::Check, session)?;
+    let policy = choices::papers(&args.signature)?;
+    let mut source = super::source::open(&args.source, &policy, session)?;
     gauge.phase("verify", None, None);
     let rows = restore::verify(&mut *source, level, gauge)?;
     let facts = source.facts();
@@ -51,6 +54,7 @@ pub(super) fn run(args: &VerifyArgs, session: &Session, gauge: &Gauge<'_>) -> Re
         },
         manifest: strongest.map(ovf::manifest::Algorithm::as_str),
         signature: facts.signature.as_str(),
+        signer: SignerData::of(&facts.signature),
         files: rows
             .iter()
             .map(|row| FileData {
@@ -62,7 +66,12 @@ pub(super) fn run(args: &VerifyArgs, session: &Session, gauge: &Gauge<'_>) -> Re
     };
     let text = text(&data, session.show.width());
     let findings: Vec<Message> = facts.findings.iter().map(Message::from).collect();
-    Ok(Report::new(text, &data).warnings(findings).failed(failure(&facts.name, &rows)))
+    // A manifest that nobody signed says nothing, so its signature is judged first.
+    let failure = match restore::check_signature(facts, policy.signature) {
+        Err(error) => Some(error.into()),
+        Ok(()) => failure(&facts.name, &rows),
+    };
+    Ok(Report::new(text, &data).warnings(findings).failed(failure))
 }
 
 fn text(data: &Data, width: Option<usize>) -> String {
@@ -132,6 +141,7 @@ mod tests {
             level: "digests",
             manifest: Some("sha256"),
             signature: "unsigned",
+            signer: None,
             files: vec![
                 FileData {
                     name: "a.ovf".to_owned(),

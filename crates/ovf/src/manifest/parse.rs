@@ -84,10 +84,10 @@ fn parse_line(line: &str, number: u64) -> Result<Entry, Error> {
     let Some((label, name, digits)) = split.filter(|(_, name, _)| !name.is_empty()) else {
         return bad(format!("the line {} is no 'ALGORITHM(name)= digits'", quote::Quoted(line)));
     };
-    let Some(algorithm) = algorithm_of(label) else {
+    let Some(algorithm) = Algorithm::of_label(label) else {
         return bad(format!("the algorithm {} is not allowed", quote::Quoted(label)));
     };
-    let digest = decode_hex(digits).and_then(|bytes| Digest::new(algorithm, &bytes));
+    let digest = hex(digits).and_then(|bytes| Digest::new(algorithm, &bytes));
     let Some(digest) = digest else {
         return bad(format!(
             "the digest {} is not {} hexadecimal digits",
@@ -98,19 +98,22 @@ fn parse_line(line: &str, number: u64) -> Result<Entry, Error> {
     Ok(Entry { name: name.to_owned(), digest, line: number })
 }
 
-/// Reads a label: `SHA256`, `SHA-256`, `SHA2-256`, in any case.
-fn algorithm_of(label: &str) -> Option<Algorithm> {
-    let label = label.to_ascii_uppercase().replace('-', "");
-    match label.as_str() {
-        "SHA1" => Some(Algorithm::Sha1),
-        "SHA256" | "SHA2256" => Some(Algorithm::Sha256),
-        "SHA384" | "SHA2384" => Some(Algorithm::Sha384),
-        "SHA512" | "SHA2512" => Some(Algorithm::Sha512),
-        _ => None,
+impl Algorithm {
+    /// Reads a label: `SHA256`, `SHA-256`, `SHA2-256`, in any case.
+    pub(crate) fn of_label(label: &str) -> Option<Self> {
+        let label = label.to_ascii_uppercase().replace('-', "");
+        match label.as_str() {
+            "SHA1" => Some(Self::Sha1),
+            "SHA256" | "SHA2256" => Some(Self::Sha256),
+            "SHA384" | "SHA2384" => Some(Self::Sha384),
+            "SHA512" | "SHA2512" => Some(Self::Sha512),
+            _ => None,
+        }
     }
 }
 
-fn decode_hex(digits: &str) -> Option<Vec<u8>> {
+/// Reads pairs of hexadecimal digits.
+pub(crate) fn hex(digits: &str) -> Option<Vec<u8>> {
     let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
     if !rest.is_empty() {
         return None;

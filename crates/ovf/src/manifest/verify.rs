@@ -7,33 +7,6 @@ use code::Code;
 use super::{Digest, Entry, Manifest};
 use crate::{EntryName, Error, Finding, Kind, Place, href, quote};
 
-/// What is known of the signature of a package.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Signature {
-    /// There is no certificate file.
-    Unsigned,
-    /// There is one, and nobody has looked at it.
-    Unverified,
-}
-
-impl Signature {
-    /// What the presence of a certificate file says.
-    #[must_use]
-    pub const fn of_certificate(certificate: Option<&EntryName>) -> Self {
-        if certificate.is_some() { Self::Unverified } else { Self::Unsigned }
-    }
-
-    /// The word used in JSON; what nobody has looked at is not trusted.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Unsigned => "unsigned",
-            Self::Unverified => "untrusted",
-        }
-    }
-}
-
 impl Entry {
     /// Compares a digest with the one of the line.
     ///

@@ -7,7 +7,7 @@ use convert::{
     copy::{self, TargetOptions},
     digest,
 };
-use disk::{Declared, Length, ReadAt, Target, WriteAt};
+use disk::{Declared, ReadAt, Sequential, Target, WriteAt};
 use ovf::{
     EntryName, Finding, Manifest,
     manifest::{Algorithm, Digest},
@@ -16,8 +16,7 @@ use vm::DiskFormat;
 
 use super::{Execution, Output, Step, Written, copy_settings, files, is_disk, undo::Undo};
 use crate::{
-    Delivery, Error, Facts, ManifestPolicy, Plan, Source, VerifyOutput,
-    packed::FrontToEnd,
+    Delivery, Error, Facts, ManifestPolicy, Plan, Reading, Source, VerifyOutput,
     plan::{FilePlan, FileRole, MachinePlan, capacity},
     verify,
 };
@@ -73,12 +72,15 @@ impl<'a, 'u> Images<'a, 'u> {
     /// Tells a wrong digest instead of the damage that it explains.
     ///
     /// On a pipe the manifest may still be to come, so the rest is passed for it.
-    pub(super) fn root_cause(&self, source: &mut dyn Source, error: Error) -> Error {
+    pub(super) fn root_cause(&mut self, source: &mut dyn Source, error: Error) -> Error {
         let binding = matches!(self.plan.manifest, ManifestPolicy::Check | ManifestPolicy::Require);
         let explained =
             matches!(error.code(), Code::E0401 | Code::E0403 | Code::E0404 | Code::E0405);
         if binding && explained && !source.facts().is_complete {
             drop(source.deliver(&|_| false, &mut |_, _| Ok(())));
+        }
+        if binding && explained {
+            self.hash_the_others(source);
         }
         let facts = source.facts();
         let manifest = facts.manifest.as_ref().filter(|_| binding && explained);
@@ -94,6 +96,22 @@ impl<'a, 'u> Images<'a, 'u> {
             }
         }
         error
+    }
+
+    /// Takes the digests of the members that the failed image is made of beside the first: its other
+    /// chunks, and what it stands on. What cannot be read keeps its error for itself.
+    fn hash_the_others(&mut self, source: &dyn Source) {
+        let known = Known::of(source.facts(), self.plan.manifest);
+        let failed = self.digests.last().map(|(name, _)| name.clone());
+        let images = files(self.plan).filter_map(|(_, file)| file.image.as_ref());
+        let failed = images.filter(|image| Some(&image.name) == failed.as_ref());
+        for name in failed.flat_map(|image| image.used().skip(1)) {
+            let Some(algorithm) = known.listed(name) else { continue };
+            let Ok(Some(bytes)) = source.bytes(name) else { continue };
+            if let Ok(digests) = digest::digest(&*bytes, &[algorithm], self.with.watch) {
+                self.digests.push((name.clone(), digests));
+            }
+        }
     }
 
     /// Writes the empty disks, and puts everything into the order of the plan.
@@ -179,13 +197,13 @@ impl<'a, 'u> Images<'a, 'u> {
 
     fn image(&mut self, job: Job<'_>, package: &dyn Source) -> Result<(), Error> {
         let Some(packed) = &job.file.image else { return Ok(()) };
-        if packed.is_gzip {
-            let Some(bytes) = packed.bytes(package)? else { return Ok(()) };
-            let length = packed.unpacked_length(&*bytes)?;
-            let mut reader = FrontToEnd::new(&*bytes);
-            return self.streamed_image(&packed.name, job, &mut reader, length);
-        }
-        let Some(image) = packed.open(package)? else { return Ok(()) };
+        let image = match packed.open(package)? {
+            None => return Ok(()),
+            Some(Reading::Passing(image)) => {
+                return self.streamed_image(&packed.name, job, image.open()?);
+            }
+            Some(Reading::AnyPlace(image)) => image,
+        };
         let capacity_bytes = self.capacity(job, image.format(), image.capacity_bytes())?;
         self.begin(job, Some(capacity_bytes));
         self.warn(job, image.warnings());
@@ -205,12 +223,13 @@ impl<'a, 'u> Images<'a, 'u> {
         algorithms: &[Algorithm],
         job: Option<Job<'_>>,
     ) -> Result<Vec<Digest>, Error> {
-        let gzip = job.is_some_and(|job| job.file.image.as_ref().is_some_and(|one| one.is_gzip));
-        let length = if gzip { Length::Unknown } else { Length::Known(length_bytes) };
         thread::scope(|scope| {
             let mut tee = digest::Tee::new(reader, algorithms, scope);
-            let converted =
-                job.map_or(Ok(()), |job| self.streamed_image(name, job, &mut tee, length));
+            let converted = job.map_or(Ok(()), |job| {
+                let Some(packed) = &job.file.image else { return Ok(()) };
+                let image = packed.stream(Box::new(&mut tee), length_bytes)?;
+                self.streamed_image(name, job, image)
+            });
             match converted {
                 Ok(()) => Ok(tee.finish().map_err(convert::Error::reading)?),
                 // A wrong digest is the root of damage, so the rest is hashed as well.
@@ -229,11 +248,8 @@ impl<'a, 'u> Images<'a, 'u> {
         &mut self,
         name: &EntryName,
         job: Job<'_>,
-        reader: &mut (dyn Read + Send),
-        length: Length,
+        (mut image, warning): (Box<dyn Sequential + '_>, Option<disk::Warning>),
     ) -> Result<(), Error> {
-        let Some(packed) = &job.file.image else { return Ok(()) };
-        let mut image = packed.stream(Box::new(reader), length)?;
         let capacity_bytes = self.capacity(job, image.format(), image.capacity_bytes())?;
         self.begin(job, Some(capacity_bytes));
         let (mut target, partial) = self.target(job, capacity_bytes)?;
@@ -241,6 +257,7 @@ impl<'a, 'u> Images<'a, 'u> {
             copy::copy_stream(&mut *image, &mut *target, copy_settings(self.with), self.with.watch)
                 .map_err(|error| about(error, job.file))?;
         self.warn(job, image.warnings());
+        self.warn(job, warning.as_slice());
         self.keep(job, capacity_bytes, done, partial);
         if let Some((_, written)) = self.written.last_mut() {
             written.output.member = Some(name.clone());
@@ -413,6 +430,19 @@ impl Known {
     }
 }
 
+/// Refuses to compare what was written with images that cannot be read at any place.
+pub(super) fn check_comparable(plan: &Plan, source: &dyn Source) -> Result<(), Error> {
+    for packed in files(plan).filter_map(|(_, file)| file.image.as_ref()) {
+        if let Some(Reading::Passing(_)) = packed.open(source)? {
+            let text = format!("{} is packed, and cannot be compared again", packed.name);
+            return Err(Error::new(Code::E0405, text)
+                .detail("package", &plan.source)
+                .fix("unpack it first, or leave --verify full out"));
+        }
+    }
+    Ok(())
+}
+
 /// Looks at a written disk: its header and tables, or all of it against the source.
 pub(super) fn look_back(
     plan: &Plan,
@@ -453,7 +483,7 @@ pub(super) fn look_back(
     }
     let packed = file.image.as_ref().filter(|_| with.verify == VerifyOutput::Full);
     let original = packed.map(|packed| packed.open(source)).transpose()?.flatten();
-    let Some(original) = original else { return Ok(()) };
+    let Some(Reading::AnyPlace(original)) = original else { return Ok(()) };
     let compared = disk::compare(&*original, &*image, with.watch)?;
     match compared.first_difference_bytes {
         None => Ok(()),

@@ -105,6 +105,9 @@ impl Gate for Package<'_> {
     }
 }
 
+/// A delta without its parent is none that could be read, wherever the parent is; anything else is a
+/// file that the package lacks.
 fn missing(role: Role, name: String) -> disk::Error {
-    disk::Error::new(Kind::Missing, PackageError::Missing { role, name })
+    let kind = if role == Role::Parent { Kind::Denied } else { Kind::Missing };
+    disk::Error::new(kind, PackageError::Missing { role, name })
 }

@@ -40,6 +40,11 @@ pub(super) fn resolve(
             let note = Note::blocker(Code::E0402, text).hint("save the package to a file first");
             return Ok(Err(note));
         }
+        if is_chunked(file) {
+            let text = format!("{} is cut into chunks, which a pipe cannot join", file.text());
+            let note = Note::blocker(Code::E0405, text).hint("save the package to a file first");
+            return Ok(Err(note));
+        }
         ovf::check_href(file.text())?;
         let text = file.text().to_owned();
         let href = Href { text, descriptor: facts.descriptor.name.clone() };
@@ -78,6 +83,12 @@ fn members(facts: &Facts, file: &File) -> Result<(Vec<EntryName>, Vec<Finding>),
     Ok((names, findings))
 }
 
+/// Whether a file is cut into several chunks.
+fn is_chunked(file: &File) -> bool {
+    let File::Packed(file) = file else { return false };
+    file.size_bytes.zip(file.chunk_bytes).is_some_and(|(size, chunk)| size > chunk)
+}
+
 /// Whether a file is gzip'd, or why it cannot be read whatever its bytes are.
 fn is_gzip(file: &File) -> Result<bool, Note> {
     let File::Packed(file) = file else { return Ok(false) };
@@ -101,9 +112,14 @@ fn declared(stated: Option<ImageFormat>, name: &EntryName) -> Declared {
         Some(ImageFormat::Vdi) => Declared::Claimed(Format::Vdi),
         Some(ImageFormat::Qcow2) => Declared::Claimed(Format::Qcow2),
         Some(ImageFormat::Raw) => Declared::Claimed(Format::Raw),
-        _ if ["raw", "img", "iso"].iter().any(|ending| name.has_extension(ending)) => {
-            Declared::Claimed(Format::Raw)
-        }
+        _ if is_raw_by_name(name) => Declared::Claimed(Format::Raw),
         _ => Declared::Unknown,
     }
+}
+
+/// Whether the name says raw, with or without an ending for gzip.
+fn is_raw_by_name(name: &EntryName) -> bool {
+    let unpacked = EntryName::parse(name.stem()).ok().filter(|_| name.has_extension("gz"));
+    let name = unpacked.as_ref().unwrap_or(name);
+    ["raw", "img", "iso"].iter().any(|ending| name.has_extension(ending))
 }

@@ -9,10 +9,11 @@ use ovf::{
 };
 
 use super::{
-    check_signature, deliver_whole, parse_descriptor, parse_manifest, read_text, untrusted,
+    deliver_whole,
+    papers::{Papers, read_text},
 };
 use crate::{
-    Description, Error, Facts, ManifestPolicy, Source, SourceKind,
+    Description, Error, Facts, Policy, Source, SourceKind,
     packed::FrontToEnd,
     source::{Member, Take},
 };
@@ -25,7 +26,7 @@ pub(super) struct Ova {
 
 impl Ova {
     /// Walks the headers and reads descriptor and manifest.
-    pub(super) fn open(path: &Path, file: File, policy: ManifestPolicy) -> Result<Self, Error> {
+    pub(super) fn open(path: &Path, file: File, policy: &Policy) -> Result<Self, Error> {
         let name = path.display().to_string();
         let wrap = |source| Error::io(format!("cannot read {name}"), source);
         let index =
@@ -37,16 +38,9 @@ impl Ova {
             read_text(entry.name.clone(), &mut FrontToEnd::new(&slice), entry.length_bytes)
         };
         let descriptor = text(index.descriptor()?)?;
-        let mut findings = index.findings.clone();
         let manifest = index.manifest()?.map(text).transpose()?;
-        let certificate = index.certificate()?.map(|entry| &entry.name);
-        let signature = check_signature(certificate, manifest.as_ref())?;
-        findings.extend(certificate.map(untrusted));
-        let manifest = match manifest {
-            Some(text) => parse_manifest(text, policy, &mut findings)?,
-            None => None,
-        };
-        let envelope = parse_descriptor(&descriptor, &name)?;
+        let certificate = index.certificate()?.map(text).transpose()?;
+        let judged = Papers { descriptor, manifest, certificate }.judge(&name, policy)?;
         let members = index.members.iter().map(|entry| Member {
             name: entry.name.clone(),
             offset_bytes: entry.offset_bytes,
@@ -55,14 +49,14 @@ impl Ova {
         let facts = Facts {
             kind: SourceKind::Ova,
             folder: path.parent().map(Path::to_owned),
-            descriptor,
-            description: Description::Ovf(Box::new(envelope)),
-            manifest,
-            signature,
+            descriptor: judged.descriptor,
+            description: Description::Ovf(Box::new(judged.envelope)),
+            manifest: judged.manifest,
+            signature: judged.signature,
             members: members.collect(),
             is_complete: true,
             package_bytes: Some(index.length_bytes),
-            findings,
+            findings: index.findings.into_iter().chain(judged.findings).collect(),
             name,
         };
         Ok(Self { facts, bytes })

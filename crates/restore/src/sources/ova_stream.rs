@@ -7,12 +7,11 @@ use disk::ReadAt;
 use ovf::{
     EntryName,
     archive::{Member as Entry, StreamInput, Walk},
-    manifest::Signature,
 };
 
-use super::{parse_descriptor, parse_manifest, read_text, signs_nothing, untrusted};
+use super::papers::{self, Papers, parse_manifest, read_text};
 use crate::{
-    Delivery, Description, Error, Facts, ManifestPolicy, Source, SourceKind,
+    Delivery, Description, Error, Facts, ManifestPolicy, Policy, Source, SourceKind,
     source::{Member, Take, Text},
 };
 
@@ -22,24 +21,22 @@ const NAME: &str = "-";
 /// An archive on a pipe: the descriptor has passed, the disks have not.
 pub(super) struct OvaStream<'a> {
     walk: Walk<StreamInput<Box<dyn Read + Send + 'a>>>,
-    policy: ManifestPolicy,
+    policy: Policy,
     facts: Facts,
     /// The member whose header has passed and whose bytes have not.
     waiting: Option<Entry>,
-    /// A manifest has passed, whatever the policy makes of it.
-    has_manifest: bool,
+    /// The manifest that has passed, whatever the policy makes of it.
+    manifest: Option<Text>,
+    /// The certificate that has passed before its manifest.
+    certificate: Option<Text>,
 }
 
 impl<'a> OvaStream<'a> {
     /// Reads up to the first member that is neither descriptor, manifest nor certificate.
-    pub(super) fn open(
-        reader: Box<dyn Read + Send + 'a>,
-        policy: ManifestPolicy,
-    ) -> Result<Self, Error> {
+    pub(super) fn open(reader: Box<dyn Read + Send + 'a>, policy: &Policy) -> Result<Self, Error> {
         let mut walk = Walk::new(StreamInput::new(reader));
         let mut small: Vec<Text> = Vec::new();
         let mut members = Vec::new();
-        let mut findings = Vec::new();
         let waiting = loop {
             let Some(entry) = walk.next_member().map_err(wrap)? else { break None };
             members.push(member(&entry));
@@ -52,31 +49,36 @@ impl<'a> OvaStream<'a> {
             }
         };
         let descriptor = one_descriptor(&mut small, waiting.as_ref())?;
-        let has_manifest = small.iter().any(|text| text.name.has_extension("mf"));
-        let mut manifest = None;
-        let mut certificate = None;
-        for text in small {
-            if text.name.has_extension("mf") {
-                manifest = parse_manifest(text, policy, &mut findings)?;
-            } else if text.name.has_extension("cert") {
-                certificate = Some(text.name);
-            }
-        }
-        findings.extend(certificate.as_ref().map(untrusted));
+        let mut passed = |ending: &str| {
+            let at = small.iter().position(|text| text.name.has_extension(ending))?;
+            Some(small.swap_remove(at))
+        };
+        let (manifest, mut certificate) = (passed("mf"), passed("cert"));
+        // A certificate whose manifest is still to come waits for it.
+        let papers = Papers {
+            descriptor,
+            manifest: manifest.clone(),
+            certificate: if manifest.is_some() || waiting.is_none() {
+                certificate.take()
+            } else {
+                None
+            },
+        };
+        let judged = papers.judge(NAME, policy)?;
         let facts = Facts {
             kind: SourceKind::Ova,
             name: NAME.to_owned(),
             folder: None,
-            description: Description::Ovf(Box::new(parse_descriptor(&descriptor, NAME)?)),
-            descriptor,
-            manifest,
-            signature: Signature::of_certificate(certificate.as_ref()),
+            descriptor: judged.descriptor,
+            description: Description::Ovf(Box::new(judged.envelope)),
+            manifest: judged.manifest,
+            signature: judged.signature,
             members,
             is_complete: waiting.is_none(),
             package_bytes: None,
-            findings,
+            findings: judged.findings,
         };
-        Ok(Self { walk, policy, facts, waiting, has_manifest })
+        Ok(Self { walk, policy: policy.clone(), facts, waiting, manifest, certificate })
     }
 
     /// A small member that comes behind the disks.
@@ -84,14 +86,27 @@ impl<'a> OvaStream<'a> {
         let passed = self.facts.members.iter().map(|member| &member.name);
         refuse_second(&entry.name, passed.filter(|name| **name != entry.name))?;
         let text = read_text(entry.name.clone(), &mut self.walk, entry.length_bytes)?;
-        self.has_manifest |= text.name.has_extension("mf");
-        if text.name.has_extension("mf") && self.facts.manifest.is_none() {
-            self.facts.manifest = parse_manifest(text, self.policy, &mut self.facts.findings)?;
+        if text.name.has_extension("mf") {
+            let policy = self.policy.manifest;
+            self.manifest = Some(text.clone());
+            self.facts.manifest = parse_manifest(text, policy, &mut self.facts.findings)?;
         } else if text.name.has_extension("cert") {
-            self.facts.findings.push(untrusted(&text.name));
-            self.facts.signature = Signature::of_certificate(Some(&text.name));
+            self.certificate = Some(text);
+        }
+        if self.manifest.is_some() {
+            self.judge_signature();
         }
         Ok(())
+    }
+
+    /// Judges the certificate that has waited, with the manifest that has passed.
+    fn judge_signature(&mut self) {
+        let Some(certificate) = self.certificate.take() else { return };
+        let descriptor = &self.facts.descriptor.name;
+        let signature =
+            papers::signature(&certificate, self.manifest.as_ref(), descriptor, &self.policy);
+        self.facts.findings.extend(signature.finding());
+        self.facts.signature = signature;
     }
 }
 
@@ -110,7 +125,8 @@ impl Source for OvaStream<'_> {
         take: &mut Take<'_>,
     ) -> Result<(), Error> {
         // Without a manifest so far, every member may turn out to be listed.
-        let may_be_listed = self.facts.manifest.is_none() && self.policy != ManifestPolicy::Skip;
+        let may_be_listed =
+            self.facts.manifest.is_none() && self.policy.manifest != ManifestPolicy::Skip;
         while let Some(entry) = self.waiting.take() {
             let taken = if is_small(&entry.name) {
                 self.late(&entry)
@@ -127,9 +143,7 @@ impl Source for OvaStream<'_> {
             taken.and(next.map(drop))?;
         }
         self.facts.is_complete = true;
-        if self.facts.signature != Signature::Unsigned && !self.has_manifest {
-            return Err(signs_nothing(&self.facts.name));
-        }
+        self.judge_signature();
         self.facts.findings.extend(self.walk.findings().iter().cloned());
         Ok(())
     }

@@ -19,10 +19,11 @@ use rustix::{
 };
 
 use super::{
-    check_signature, deliver_whole, parse_descriptor, parse_manifest, read_text, untrusted,
+    deliver_whole,
+    papers::{Judged, Papers, read_text},
 };
 use crate::{
-    Description, Error, Facts, ManifestPolicy, Source, SourceKind,
+    Description, Error, Facts, Policy, Source, SourceKind,
     source::{Member, Take, Text},
 };
 
@@ -37,7 +38,7 @@ pub(super) struct OvfDir {
 
 impl OvfDir {
     /// Opens a folder that holds exactly one descriptor.
-    pub(super) fn of_folder(path: &Path, policy: ManifestPolicy) -> Result<Self, Error> {
+    pub(super) fn of_folder(path: &Path, policy: &Policy) -> Result<Self, Error> {
         let folder = open_folder(path)?;
         let names = list(&folder, None)?;
         let found: Vec<&EntryName> = names
@@ -68,7 +69,7 @@ impl OvfDir {
     }
 
     /// Opens a descriptor.
-    pub(super) fn of_descriptor(path: &Path, policy: ManifestPolicy) -> Result<Self, Error> {
+    pub(super) fn of_descriptor(path: &Path, policy: &Policy) -> Result<Self, Error> {
         let (parent, folder, text) = open_typed(path)?;
         Self::read((path.display().to_string(), text), &parent, folder, policy)
     }
@@ -77,25 +78,16 @@ impl OvfDir {
         (name, descriptor): (String, Text),
         path: &Path,
         folder: File,
-        policy: ManifestPolicy,
+        policy: &Policy,
     ) -> Result<Self, Error> {
-        let envelope = parse_descriptor(&descriptor, descriptor.name.as_str())?;
-        let mut findings = Vec::new();
-        let beside =
-            |extension: &str| EntryName::parse(&format!("{}.{extension}", descriptor.name.stem()));
-        let manifest = match open_beneath(&folder, &beside("mf")?)? {
-            Some(file) => Some(text_of(beside("mf")?, file)?),
-            None => None,
+        let beside = |extension: &str| -> Result<Option<Text>, Error> {
+            let name = EntryName::parse(&format!("{}.{extension}", descriptor.name.stem()))?;
+            open_beneath(&folder, &name)?.map(|file| text_of(name, file)).transpose()
         };
-        let certificate = beside("cert")?;
-        let signed = open_beneath(&folder, &certificate)?.is_some();
-        let certificate = signed.then_some(&certificate);
-        let signature = check_signature(certificate, manifest.as_ref())?;
-        findings.extend(certificate.map(untrusted));
-        let manifest = match manifest {
-            Some(text) => parse_manifest(text, policy, &mut findings)?,
-            None => None,
-        };
+        let (manifest, certificate) = (beside("mf")?, beside("cert")?);
+        let shown = descriptor.name.to_string();
+        let Judged { descriptor, envelope, manifest, signature, findings } =
+            Papers { descriptor, manifest, certificate }.judge(&shown, policy)?;
         let mut names = list(&folder, None)?;
         names.extend(names_in_folders(&folder, folders_of(&envelope))?);
         names.remove(&descriptor.name);

@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, fs::File, path::Path, sync::Arc};
 
 use convert::source::File as Named;
 use disk::ReadAt;
-use ovf::{EntryName, manifest::Signature};
+use ovf::{EntryName, Signature};
 use vmx::Vmx;
 
 use super::{deliver_whole, ovf_dir};
@@ -49,7 +49,7 @@ impl VmxDir {
             descriptor,
             description: Description::Vmx(Box::new(vmx)),
             manifest: None,
-            signature: Signature::of_certificate(None),
+            signature: Signature::Unsigned,
             members,
             is_complete: true,
             package_bytes: None,

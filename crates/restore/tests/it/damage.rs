@@ -4,7 +4,7 @@ use std::{fs, io::Cursor};
 
 use code::Code;
 use host::dir::Dir;
-use restore::{Choices, Error, ManifestPolicy};
+use restore::{Choices, Error, ManifestPolicy, Policy};
 use testkit::{Descriptor, MIB, Package, content, stream_optimized};
 
 use crate::{Quiet, convert, names, ova};
@@ -29,7 +29,7 @@ fn refused_from_a_pipe(bytes: &[u8]) -> Error {
     let folder = tempfile::tempdir().expect("a folder for the test");
     let out = folder.path().join("out");
     let reader = Box::new(Cursor::new(bytes.to_vec()));
-    let error = restore::open_stream(reader, ManifestPolicy::Check)
+    let error = restore::open_stream(reader, &Policy::default())
         .and_then(|mut source| {
             convert(&mut *source, &out, &Choices::default(), &Dir::new("1"), &Quiet::default())
         })
@@ -135,7 +135,7 @@ fn links_beside_a_descriptor_are_not_followed() {
     Package::small("web", MIB).write_to(&package);
     fs::rename(package.join(DISK), folder.path().join("secret")).unwrap();
     std::os::unix::fs::symlink(folder.path().join("secret"), package.join(DISK)).unwrap();
-    let error = restore::open(&package, ManifestPolicy::Check).err().unwrap();
+    let error = restore::open(&package, &Policy::default()).err().unwrap();
     assert_eq!(error.code(), Code::E0105, "{error}");
 }
 

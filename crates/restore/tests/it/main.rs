@@ -16,7 +16,7 @@ use std::{
 use disk::Progress;
 use host::Host;
 use restore::{
-    Choices, Error, Execution, ManifestPolicy, Outcome, Plan, Source, Step, VerifyOutput, Watch,
+    Choices, Error, Execution, Outcome, Plan, Policy, Source, Step, VerifyOutput, Watch,
     plan::TargetFacts, source::look_at_images,
 };
 
@@ -75,7 +75,7 @@ fn convert(
 fn ova(folder: &Path, bytes: &[u8]) -> Result<Box<dyn Source>, Error> {
     let path = folder.join("package.ova");
     fs::write(&path, bytes).expect("the test's own folder takes writes");
-    restore::open(&path, ManifestPolicy::Check)
+    restore::open(&path, &Policy::default())
 }
 
 /// Every file below a folder, with its bytes.

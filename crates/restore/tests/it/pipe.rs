@@ -5,7 +5,7 @@ use std::{fs, io::Cursor, path::Path};
 use code::Code;
 use host::dir::Dir;
 use ovf::manifest::Algorithm;
-use restore::{Choices, Error, Level, ManifestPolicy, Outcome, Verdict};
+use restore::{Choices, Error, Level, ManifestPolicy, Outcome, Policy, Verdict};
 use testkit::{Descriptor, MIB, Package, content, stream_optimized};
 
 use crate::{Quiet, convert, files, ova};
@@ -27,6 +27,7 @@ fn two_disks() -> Package {
 fn both(bytes: &[u8], choices: &Choices) -> Result<Outcome, Error> {
     let folder = tempfile::tempdir().expect("a folder for the test");
     let out = folder.path().join("out");
+    let policy = Policy { manifest: choices.manifest, ..Policy::default() };
     let run = |source: Result<Box<dyn restore::Source>, Error>| {
         let ended = source.and_then(|mut source| {
             convert(&mut *source, &out, choices, &Dir::new("1"), &Quiet::default())
@@ -36,9 +37,9 @@ fn both(bytes: &[u8], choices: &Choices) -> Result<Outcome, Error> {
         (ended, written)
     };
     let reader = Box::new(Cursor::new(bytes.to_vec()));
-    let (piped, from_pipe) = run(restore::open_stream(reader, choices.manifest));
+    let (piped, from_pipe) = run(restore::open_stream(reader, &policy));
     fs::write(folder.path().join("a.ova"), bytes).expect("the folder takes writes");
-    let (filed, from_file) = run(restore::open(&folder.path().join("a.ova"), choices.manifest));
+    let (filed, from_file) = run(restore::open(&folder.path().join("a.ova"), &policy));
     let code = |ended: &Result<Outcome, Error>| ended.as_ref().err().map(Error::code);
     assert_eq!(code(&piped), code(&filed), "{piped:?} {filed:?}");
     assert!(from_pipe == from_file, "the files differ");
@@ -55,7 +56,7 @@ fn every_disk_is_compared_with_its_line() {
         assert_eq!(error.code(), Code::E0203, "{error}");
         assert!(error.to_string().contains("d2.vmdk"), "{error}");
         let reader = Box::new(Cursor::new(swapped));
-        let mut source = restore::open_stream(reader, ManifestPolicy::Check).unwrap();
+        let mut source = restore::open_stream(reader, &Policy::default()).unwrap();
         let rows = restore::verify(&mut *source, Level::Digests, &Quiet::default()).unwrap();
         let faults: Vec<&str> = rows
             .iter()
@@ -115,7 +116,7 @@ fn what_comes_to_be_known_late_is_said_and_strict_ends_on_it() {
     let reader = || Box::new(Cursor::new(package.ova()));
     let folder = tempfile::tempdir().unwrap();
     let run = |choices: &Choices, out: &Path| {
-        let mut source = restore::open_stream(reader(), choices.manifest).unwrap();
+        let mut source = restore::open_stream(reader(), &Policy::default()).unwrap();
         convert(&mut *source, out, choices, &Dir::new("1"), &Quiet::default())
     };
     let outcome = run(&Choices::default(), &folder.path().join("a")).unwrap();

@@ -4,7 +4,7 @@ use std::{fs, io::Cursor, sync::Arc};
 
 use host::dir::Dir;
 use ovf::manifest::Algorithm;
-use restore::{Choices, ManifestPolicy};
+use restore::{Choices, Policy};
 use testkit::{Descriptor, MIB, Package, content, stream_optimized};
 
 use crate::{Quiet, convert, files, names, ova};
@@ -50,7 +50,7 @@ fn a_pipe_gives_the_same_files_as_the_archive() {
         let want = files(&out);
         fs::remove_dir_all(&out).unwrap();
         let reader = Box::new(Cursor::new(package.ova()));
-        let mut source = restore::open_stream(reader, ManifestPolicy::Check).unwrap();
+        let mut source = restore::open_stream(reader, &Policy::default()).unwrap();
         let outcome =
             convert(&mut *source, &out, &Choices::default(), &Dir::new("1"), &Quiet::default())
                 .unwrap();
@@ -67,7 +67,7 @@ fn a_folder_gives_the_same_disks_as_the_archive() {
     package.write_to(folder.path());
     let out = folder.path().join("out");
     for path in [folder.path().to_owned(), folder.path().join("web.ovf")] {
-        let mut source = restore::open(&path, ManifestPolicy::Require).unwrap();
+        let mut source = restore::open(&path, &Policy::default()).unwrap();
         convert(&mut *source, &out, &Choices::default(), &Dir::new("1"), &Quiet::default())
             .unwrap();
         assert_eq!(guest_bytes(&out.join("web-disk0.qcow2")), content(2 * MIB));

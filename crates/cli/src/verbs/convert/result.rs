@@ -6,7 +6,7 @@ use restore::{Outcome, Output, Plan};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    json::Message,
+    json::{Message, SignerData},
     verbs::plan::document::{self, RowData, SourceData},
 };
 
@@ -19,6 +19,8 @@ pub(super) struct Data {
     source: SourceData,
     configuration: Option<String>,
     manifest_matches: bool,
+    signature: &'static str,
+    signer: Option<SignerData>,
     machines: Vec<MachineData>,
     outputs: Vec<OutputData>,
     domains: Vec<String>,
@@ -105,6 +107,8 @@ pub(super) fn of(plan: &Plan, done: &Outcome) -> Data {
         source: document::source(plan, done.source_digest.as_deref()),
         configuration: plan.configuration.clone(),
         manifest_matches: done.manifest_matches,
+        signature: done.signature.as_str(),
+        signer: SignerData::of(&done.signature),
         machines: machines.collect(),
         outputs: done.outputs.iter().map(output).collect(),
         domains: done.domains.iter().map(|path| relative(path)).collect(),

@@ -5,6 +5,7 @@ use convert::{
     source::{Disk, File, Firmware, System},
 };
 use ovf::{
+    Signature,
     descriptor::{Configuration, VirtualSystem},
     selection::SelectedProperty,
 };
@@ -70,6 +71,11 @@ fn head(view: &View<'_>) -> String {
         || "no manifest".to_owned(),
         |algorithm| format!("manifest {}", super::algorithm_name(algorithm.as_str())),
     ));
+    match &facts.signature {
+        Signature::Unsigned => {}
+        Signature::Trusted(signer) => right.push(format!("signed by {}", clean(&signer.subject))),
+        other => right.push(format!("signature {}", other.as_str())),
+    }
     let padding = " ".repeat(HEADING.saturating_sub(left.chars().count()));
     format!("{}{padding}   {}", view.show.heading(&left), right.join(" · "))
 }

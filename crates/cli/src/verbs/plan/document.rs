@@ -5,10 +5,14 @@ use restore::{MachinePlan, Plan};
 use serde::{Deserialize, Serialize};
 use vm::{Bus, Chipset, Firmware, NicTarget};
 
+use crate::json::SignerData;
+
 #[derive(Debug, Serialize)]
 pub(crate) struct Data {
     source: SourceData,
     target: String,
+    signature: &'static str,
+    signer: Option<SignerData>,
     configuration: Option<String>,
     machines: Vec<MachineData>,
     space: SpaceData,
@@ -79,6 +83,8 @@ pub(crate) fn of(plan: &Plan) -> Data {
     Data {
         source: source(plan, plan.digest.as_deref()),
         target: format!("dir:{}", plan.target.display()),
+        signature: plan.signed.as_str(),
+        signer: SignerData::of(&plan.signed),
         configuration: plan.configuration.clone(),
         machines: plan.machines.iter().map(machine).collect(),
         space: SpaceData {
