@@ -138,7 +138,7 @@ fn a_snapshot_is_read_through_its_own_chain() {
     fs::remove_file(bench.path("vm.vmdk")).unwrap();
     let run = bench.run(["convert", "vm.vmx", "-o", "again"]);
     assert_eq!(run.code, Some(4), "{run:?}");
-    assert!(run.stderr.starts_with("error[E0104]: "), "{run:?}");
+    assert!(run.stderr.starts_with("error[E0402]: "), "{run:?}");
 }
 
 #[test]

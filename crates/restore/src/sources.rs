@@ -1,5 +1,6 @@
 //! The ways in: which kind of source a path is, and the readers of each kind.
 
+mod folder;
 mod ova;
 mod ova_stream;
 mod ovf_dir;

@@ -10,6 +10,8 @@ pub enum Kind {
     Malformed,
     /// A VMX of a form that is not read.
     Unsupported,
+    /// The machine is encrypted, and so is its VMX.
+    Encrypted,
     /// A named limit is exceeded.
     Limit,
 }
@@ -61,7 +63,8 @@ impl Error {
     pub const fn kind(&self) -> Kind {
         match self.fault {
             Fault::TooLong { .. } | Fault::TooManyKeys(_) => Kind::Limit,
-            Fault::UnknownEncoding(_) | Fault::Encrypted => Kind::Unsupported,
+            Fault::UnknownEncoding(_) => Kind::Unsupported,
+            Fault::Encrypted => Kind::Encrypted,
             _ => Kind::Malformed,
         }
     }
