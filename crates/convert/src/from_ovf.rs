@@ -15,7 +15,6 @@ use crate::source::{
 };
 
 pub(crate) use devices::pci_id;
-pub(crate) use settings::is_true;
 
 /// Describes one system of an envelope.
 #[must_use]
@@ -83,7 +82,7 @@ fn disk(stated: &VirtualSystem, disk: &SelectedDisk) -> Disk {
     let read_only = ["backing.guestReadOnly", "guestReadOnly"]
         .iter()
         .find_map(|key| disk.item.setting(key))
-        .is_some_and(is_true);
+        .is_some_and(settings::is_true);
     Disk {
         origin: origin(&disk.item),
         id: disk.id.clone(),

@@ -16,7 +16,7 @@ use crate::{
 const MAX_BYTES: usize = 1 << 20;
 
 /// The most keys that are read: the limit of this product. Real ones have some hundred.
-const MAX_KEYS: usize = 16_384;
+const MAX_KEYS: usize = 8192;
 
 /// What a VMX says.
 #[derive(Debug, Clone, Default)]
@@ -242,7 +242,7 @@ mod tests {
         assert_eq!(error.to_string(), "1048577 bytes, a VMX has at most 1048576");
         assert_eq!((error.code(), error.kind()), (Code::E0106, crate::Kind::Limit));
         let keys: String = (0..=MAX_KEYS).map(|n| format!("k{n} = \"\"\n")).collect();
-        assert_eq!(parse(&keys).unwrap_err().to_string(), "more than 16384 keys");
+        assert_eq!(parse(&keys).unwrap_err().to_string(), "more than 8192 keys");
     }
 
     #[test]

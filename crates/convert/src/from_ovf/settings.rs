@@ -41,7 +41,7 @@ pub(super) fn says(hardware: &Hardware, key: &str) -> bool {
 }
 
 /// Reads a truth value as vendors write it.
-pub(crate) fn is_true(text: &str) -> bool {
+pub(super) fn is_true(text: &str) -> bool {
     matches!(text.trim().to_ascii_lowercase().as_str(), "true" | "1" | "yes")
 }
 

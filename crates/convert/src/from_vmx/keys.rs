@@ -1,5 +1,7 @@
 //! Keys of a VMX that no device and no fact is made of.
 
+use std::collections::HashSet;
+
 use vmx::{Entry, Vmx};
 
 use super::{network, storage};
@@ -110,7 +112,7 @@ pub(super) fn vendor(vmx: &Vmx) -> Vec<String> {
 }
 
 /// What stands before the dot of every key that a device is made of.
-fn device_heads(vmx: &Vmx) -> Vec<String> {
+fn device_heads(vmx: &Vmx) -> HashSet<String> {
     let all = vmx.devices();
     let is_read = |one: &&vmx::Device<'_>| {
         DEVICES.contains(&one.class.as_str())
@@ -122,7 +124,7 @@ fn device_heads(vmx: &Vmx) -> Vec<String> {
 }
 
 /// Whether a device is made of the key.
-fn is_of(devices: &[String], entry: &Entry) -> bool {
+fn is_of(devices: &HashSet<String>, entry: &Entry) -> bool {
     let Some((head, key)) = entry.key.split_once('.') else { return false };
     let is_told = |(told, without): &(&str, &str)| {
         let begins = key.get(..told.len()).is_some_and(|start| start.eq_ignore_ascii_case(told));

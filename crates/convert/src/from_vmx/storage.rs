@@ -154,10 +154,11 @@ fn format(file: &str) -> Option<ImageFormat> {
     is_vmdk.then_some(ImageFormat::Vmdk)
 }
 
-/// Disks on two datastores often have one base name: then it does not tell which file is meant.
+/// Disks on two datastores often have one base name: then it does not tell which file is meant. A
+/// snapshot of one of them counts as that disk.
 fn forget_shared_names(disks: &mut [Disk]) {
     let base = |disk: &Disk| match &disk.file {
-        Some(File::Named(name)) => name.base().or(name.beside()).map(str::to_owned),
+        Some(File::Named(name)) => name.base().or(name.beside()).map(without_snapshot),
         _ => None,
     };
     let bases: Vec<Option<String>> = disks.iter().map(base).collect();
@@ -166,6 +167,17 @@ fn forget_shared_names(disks: &mut [Disk]) {
         if let (true, Some(File::Named(name))) = (is_shared, &disk.file) {
             disk.file = Some(File::Named(name.clone().without_base()));
         }
+    }
+}
+
+/// `vm.vmdk` of `vm-000002.vmdk`, in lower case.
+fn without_snapshot(name: &str) -> String {
+    let name = name.to_ascii_lowercase();
+    let stem = name.strip_suffix(".vmdk").unwrap_or(&name);
+    let is_number = |text: &str| text.len() == 6 && text.bytes().all(|b| b.is_ascii_digit());
+    match stem.rsplit_once('-') {
+        Some((disk, number)) if is_number(number) => format!("{disk}.vmdk"),
+        _ => name,
     }
 }
 
@@ -302,7 +314,7 @@ mod tests {
     #[test]
     fn the_base_name_of_two_disks_tells_nothing() {
         let storage = read_text(
-            "scsi0:0.present = \"TRUE\"\nscsi0:0.fileName = \"vm.vmdk\"\n\
+            "scsi0:0.present = \"TRUE\"\nscsi0:0.fileName = \"vm-000002.vmdk\"\n\
              scsi0:1.present = \"TRUE\"\nscsi0:1.fileName = \"/vmfs/volumes/b/vm/vm.vmdk\"\n\
              scsi0:2.present = \"TRUE\"\nscsi0:2.fileName = \"/vmfs/volumes/b/vm/other.vmdk\"\n",
         );
@@ -311,7 +323,10 @@ mod tests {
             _ => (None, None),
         });
         let names: Vec<_> = names.collect();
-        assert_eq!(names, [(Some("vm.vmdk"), None), (None, None), (None, Some("other.vmdk"))]);
+        assert_eq!(
+            names,
+            [(Some("vm-000002.vmdk"), None), (None, None), (None, Some("other.vmdk"))]
+        );
     }
 
     #[test]
