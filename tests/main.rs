@@ -9,6 +9,7 @@ mod bench;
 mod disks;
 mod examples;
 mod failures;
+mod images;
 mod machines;
 mod oracles;
 mod packed;
