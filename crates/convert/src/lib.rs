@@ -2,8 +2,10 @@
 //! the bytes of disks.
 //!
 //! ```text
-//! ovf::SelectedSystem --from_ovf--> vm::Machine  +  one row an item (kept, changed, dropped, blocked)
-//!        hardware map, choices                   +  which file each disk comes from
+//! ovf::SelectedSystem --from_ovf--\
+//!                                  source::System --map_hardware--> vm::Machine
+//! vmx::Vmx -------------from_vmx--/    choices   +  one row an item (kept, changed, dropped, blocked)
+//!                                                +  which file each disk comes from
 //!
 //! disk::Image, or a stream --copy--> disk::Target          one pass, all cores, digest in the same run
 //! ```
@@ -13,15 +15,20 @@ pub mod copy;
 pub mod digest;
 mod error;
 mod from_ovf;
+mod from_vmx;
 pub mod guest;
 mod hardware;
 mod identity;
+mod map;
 mod name;
 mod row;
+pub mod source;
 
 pub use choices::{Choices, DiskBus, NetworkMap, NicChoice, Origin, Profile};
 pub use error::{Error, Kind};
-pub use from_ovf::{Converted, SourceDisk, SourceMedium, from_ovf};
+pub use from_ovf::from_ovf;
+pub use from_vmx::from_vmx;
 pub use identity::Identity;
+pub use map::{Converted, SourceDisk, SourceMedium, map_hardware};
 pub use name::{domain_name, slug};
 pub use row::{Action, Note, Row};

@@ -1,7 +1,7 @@
 //! One planner and one executor for everything that becomes a machine.
 //!
 //! ```text
-//! trait Source (an OVA, an OVF folder, an OVA on a pipe)
+//! trait Source (an OVA, an OVF folder, an OVA on a pipe, a VMX)
 //!       facts: descriptor, manifest, members        bytes: handed out member by member
 //!             \                                          |
 //!              plan(facts, folder, choices) -> Plan      |      pure; every refusal is made here
@@ -10,8 +10,10 @@
 //!                                                         with an undo list, names given at the end
 //! ```
 
+mod description;
 mod error;
 pub mod execute;
+mod locate;
 mod packed;
 pub mod plan;
 mod policy;
@@ -21,8 +23,10 @@ mod verify;
 
 use sources::digest_of;
 
+pub use description::{Description, Selection};
 pub use error::{Detail, Error};
 pub use execute::{Execution, Outcome, Output, Step, Watch, execute};
+pub use locate::{Located, locate};
 pub use packed::{PackedImage, Passing, Reading};
 pub use plan::{Choices, FilePlan, MachinePlan, Plan, plan};
 pub use policy::{ManifestPolicy, Policy, SignaturePolicy, VerifyOutput};

@@ -16,10 +16,10 @@ use std::{
 use code::{Code, Severity};
 use convert::{Note, Row, copy::TargetOptions};
 use host::FolderFacts;
-use ovf::{EntryName, Finding, Selection};
+use ovf::{EntryName, Finding};
 use vm::{DiskId, Machine};
 
-use crate::{Error, Facts, ImageFacts, ManifestPolicy, PackedImage, SignaturePolicy};
+use crate::{Error, Facts, ImageFacts, ManifestPolicy, PackedImage, Selection, SignaturePolicy};
 
 pub(crate) use machines::capacity;
 pub use space::Space;
@@ -218,7 +218,7 @@ pub fn plan(
     crate::check_signature(facts, choices.signature)?;
     let selection = select(facts, choices)?;
     let chosen = machines::choose(&selection, &choices.systems)?;
-    let mut findings = facts.envelope.findings.clone();
+    let mut findings = selection.text_findings.clone();
     findings.extend(facts.findings.iter().cloned());
     findings.extend(selection.findings.iter().cloned());
     let mut machines = Vec::new();
@@ -273,7 +273,7 @@ pub fn select(facts: &Facts, choices: &Choices) -> Result<Selection, Error> {
         configuration: choices.configuration.as_deref(),
         properties: &choices.properties,
     };
-    Ok(facts.envelope.select(&choices)?)
+    facts.description.select(&choices)
 }
 
 /// The images whose headers are worth a look, with what is known of their formats.
@@ -286,9 +286,7 @@ pub fn images(facts: &Facts, choices: &Choices) -> Result<Vec<PackedImage>, Erro
     for system in machines::choose(&selection, &choices.systems)? {
         for disk in &system.disks {
             let Some(file) = &disk.file else { continue };
-            let parents: Vec<_> =
-                disk.parents.iter().filter_map(|parent| parent.file.clone()).collect();
-            let Ok(Ok(found)) = files::resolve(facts, file, &parents, disk.format) else {
+            let Ok(Ok(found)) = files::resolve(facts, file, &disk.parents, disk.format) else {
                 continue;
             };
             if wanted.iter().all(|image| image.name != found.image.name) {

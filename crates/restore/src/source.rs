@@ -4,11 +4,11 @@ use std::{io::Read, path::PathBuf, sync::Arc};
 
 use disk::ReadAt;
 use ovf::{
-    EntryName, Envelope, Finding, Manifest, Signature,
+    EntryName, Finding, Manifest, Signature,
     manifest::{Algorithm, Hasher},
 };
 
-use crate::{Error, PackedImage};
+use crate::{Description, Error, PackedImage};
 
 /// Kinds of sources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub enum SourceKind {
     Ova,
     /// A descriptor with its files beside it.
     Ovf,
+    /// A VMX with its files beside it.
+    Vmx,
 }
 
 impl SourceKind {
@@ -26,7 +28,15 @@ impl SourceKind {
         match self {
             Self::Ova => "ova",
             Self::Ovf => "ovf",
+            Self::Vmx => "vmx",
         }
+    }
+
+    /// Whether the files lie in a folder, among what else may be there, and need not be there to look
+    /// at the machine.
+    #[must_use]
+    pub const fn is_folder(self) -> bool {
+        matches!(self, Self::Ovf | Self::Vmx)
     }
 }
 
@@ -61,8 +71,8 @@ pub struct Facts {
     pub folder: Option<PathBuf>,
     /// The descriptor's bytes.
     pub descriptor: Text,
-    /// The descriptor, read.
-    pub envelope: Envelope,
+    /// What the descriptor says.
+    pub description: Description,
     /// The manifest's bytes, and the manifest.
     pub manifest: Option<(Text, Manifest)>,
     /// What is known of its signature; on a pipe it may be still to come.

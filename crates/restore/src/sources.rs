@@ -1,9 +1,11 @@
 //! The ways in: which kind of source a path is, and the readers of each kind.
 
+mod folder;
 mod ova;
 mod ova_stream;
 mod ovf_dir;
 mod papers;
+mod vmx_dir;
 
 use std::{fs::File, io::Read, path::Path};
 
@@ -17,7 +19,7 @@ use crate::{Delivery, Error, Policy, Source, source::Take};
 
 pub use papers::check_signature;
 
-/// Opens a path: a folder with one descriptor, a descriptor, or an archive.
+/// Opens a path: a folder with one descriptor, a descriptor, a VMX, or an archive.
 ///
 /// # Errors
 /// `E01…` for what is no package, `E02…` for a manifest that cannot be read, `E03…` for a descriptor
@@ -31,6 +33,9 @@ pub fn open(path: &Path, policy: &Policy) -> Result<Box<dyn Source>, Error> {
     if !metadata.is_file() {
         return Err(Error::new(Code::E0101, format!("{shown} is no regular file"))
             .fix("an OVA from a pipe is read with: relift … -"));
+    }
+    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("vmx")) {
+        return Ok(Box::new(vmx_dir::VmxDir::open(path)?));
     }
     let mut file = File::open(path).map_err(|source| not_there(path, source))?;
     if is_descriptor(path, &mut file)? {

@@ -8,7 +8,7 @@ use ovf::{
 };
 
 use crate::{
-    Delivery, Error, Facts, PackedImage, Reading, Source, SourceKind,
+    Delivery, Error, Facts, PackedImage, Reading, Source,
     plan::{self, Choices},
     source::Text,
 };
@@ -245,10 +245,8 @@ fn missing(facts: &Facts) -> Vec<Checked> {
             push(&entry.name, "in the manifest, not in the package");
         }
     }
-    for href in facts.envelope.files.iter().filter_map(|file| file.href.as_deref()) {
-        if ovf::resolve_href(href, &facts.descriptor.name, &names).is_err() {
-            push(href, "in the descriptor, not in the package");
-        }
+    for name in facts.description.missing_files(facts) {
+        push(&name, "in the descriptor, not in the package");
     }
     rows.dedup_by(|a, b| a.name == b.name);
     rows
@@ -285,7 +283,7 @@ pub(crate) fn compare(
 pub(crate) fn complete(facts: &Facts, used: &[EntryName]) -> Result<Vec<Finding>, Error> {
     let Some((_, manifest)) = &facts.manifest else { return Ok(Vec::new()) };
     let mut names = facts.names();
-    if facts.kind == SourceKind::Ovf {
+    if facts.kind.is_folder() {
         names.retain(|name| used.contains(name) || manifest.expected(name).is_some());
     }
     manifest.check_complete(&names, &facts.descriptor.name, used).map_err(|error| {

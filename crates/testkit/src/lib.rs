@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! Descriptor --xml--> Package (+ disks, manifest) --> an OVA in memory, or a folder
+//! Vmx --text--> a VMX
 //! content(capacity) --stream_optimized--> a VMDK
 //!  or GuestDisk     --vhd_fixed, vhd_dynamic, vhd_differencing, vdi_dynamic, vdi_static--> the like
 //! Qcow2 (cluster by cluster) --build--> a qcow2 image of any layout
@@ -25,6 +26,7 @@ mod vdi;
 mod vhd;
 mod vhdx;
 mod vmdk;
+mod vmx;
 
 pub use content::{content, gzip, stream_optimized};
 pub use descriptor::{Descriptor, item};
@@ -40,6 +42,7 @@ pub use vdi::{vdi_dynamic, vdi_static};
 pub use vhd::{vhd_differencing, vhd_dynamic, vhd_fixed, vhd_seal};
 pub use vhdx::{LogEntry, LogWrite, VHDX_LOG_GUID, Vhdx, vhdx};
 pub use vmdk::{SparseMap, VmdkDescriptor};
+pub use vmx::Vmx;
 
 /// One mebibyte.
 pub const MIB: u64 = 1 << 20;

@@ -57,7 +57,7 @@ pub(super) fn run(args: &InspectArgs, session: &Session, gauge: &Gauge<'_>) -> R
 fn is_image(path: &Path) -> bool {
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
     match ending.to_ascii_lowercase().as_str() {
-        "ova" | "ovf" => false,
+        "ova" | "ovf" | "vmx" => false,
         "raw" | "img" => path.is_file(),
         _ if !path.is_file() => false,
         _ => File::open(path)

@@ -1,12 +1,29 @@
-//! VMware's `vmw:osType` ids.
+//! VMware's ids of guests: `vmw:osType` of an OVF, `guestOS` of a VMX.
 
 use super::{Kind, Known};
 
-/// Looks an id up, such as `debian10_64Guest`; the description decides between the releases of
-/// Ubuntu, which share one id.
+/// Stems that a VMX spells in another way than an OVF.
+const SPELLINGS: [(&str, &str); 9] = [
+    ("longhorn", "winLonghorn"),
+    ("windows7srv", "windows7Server"),
+    ("windows8srv", "windows8Server"),
+    ("windows9srv", "windows9Server"),
+    ("winHyperV", "windowsHyperV"),
+    ("win2000", "win2000Pro"),
+    ("whistler", "winXPPro"),
+    ("linux", "otherLinux"),
+    ("vmware-photon", "vmwarePhoton"),
+];
+
+/// Looks an id up, such as `debian10_64Guest` or `debian10-64`; the description decides between the
+/// releases of Ubuntu, which share one id.
 pub(super) fn find(id: &str, description: Option<&str>) -> Option<Known> {
-    let stem = id.trim().strip_suffix("Guest").unwrap_or(id);
-    let stem = stem.strip_suffix("_64").or_else(|| stem.strip_suffix("64")).unwrap_or(stem);
+    let id = id.trim();
+    let stem = id.strip_suffix("Guest").unwrap_or(id);
+    let widths = ["_64", "-64", "64"];
+    let stem = widths.iter().find_map(|width| stem.strip_suffix(width)).unwrap_or(stem);
+    let spelling = SPELLINGS.iter().find(|(vmx, _)| vmx.eq_ignore_ascii_case(stem));
+    let stem = spelling.map_or(stem, |(_, ovf)| ovf);
     if stem.eq_ignore_ascii_case("ubuntu") {
         return description.and_then(super::cim::by_words).or_else(|| row("ubuntu"));
     }
@@ -172,6 +189,34 @@ mod tests {
     fn names_each_stem_once() {
         for (at, (stem, ..)) in TABLE.iter().enumerate() {
             assert!(TABLE[at + 1..].iter().all(|(other, ..)| other != stem), "{stem} twice");
+        }
+    }
+
+    #[test]
+    fn knows_the_ids_of_a_vmx() {
+        for (id, want) in [
+            ("debian10-64", "Debian 10"),
+            ("RHEL7-64", "RHEL 7"),
+            ("rhel5", "RHEL 5"),
+            ("winnetenterprise", "Windows Server 2003"),
+            ("longhorn-64", "Windows Server 2008"),
+            ("windows9srv-64", "Windows Server 2016"),
+            ("windows2019srv-64", "Windows Server 2019"),
+            ("other26xlinux-64", "Linux 2.6"),
+            ("linux", "Linux"),
+            ("vmware-photon-64", "Photon OS"),
+            ("freebsd12-64", "FreeBSD 12"),
+            ("solaris10-64", "Solaris 10"),
+        ] {
+            assert_eq!(find(id, None).map(|known| known.label), Some(want), "{id}");
+        }
+        assert!(find("other-64", None).is_none());
+    }
+
+    #[test]
+    fn every_spelling_of_a_vmx_means_a_stem_of_the_table() {
+        for (vmx, stem) in SPELLINGS {
+            assert!(row(stem).is_some() && row(vmx).is_none(), "{vmx}");
         }
     }
 

@@ -1,10 +1,7 @@
 //! Which device the firmware tries first.
 //!
-//! A list of the whole system (`vmw:BootOrderSection`, the `BootDeviceSection` of OVF 2, DSP0243
-//! 9.15) beats the `BootOrder` of an item. Ranks change the numbers of `<boot order>` only: no
-//! device moves in the machine's lists.
+//! Ranks change the numbers of `<boot order>` only: no device moves in the machine's lists.
 
-use ovf::descriptor::{BootEntry, Item, VirtualSystem, resource};
 use vm::{Machine, RemovableKind};
 
 /// The rank of a device that the source does not rank: behind all others.
@@ -21,30 +18,9 @@ pub(crate) struct Ranks {
     pub(crate) nics: Vec<u32>,
 }
 
-/// The place of an item in the source's boot order; smaller is earlier.
-pub(crate) fn rank(stated: &VirtualSystem, item: &Item) -> u32 {
-    let listed = stated.boot_order.iter().position(|entry| names(entry, item));
-    let listed = listed.and_then(|at| u32::try_from(at).ok());
-    listed.or(item.boot_order).unwrap_or(UNRANKED)
-}
-
-/// Whether an entry means the item: by its instance id, or, without one, by the kind of device.
-fn names(entry: &BootEntry, item: &Item) -> bool {
-    if entry.instance_id.is_some() {
-        return entry.instance_id == item.instance_id;
-    }
-    let Some(class) = entry.device.as_deref().map(str::to_ascii_lowercase) else { return false };
-    match item.resource_type {
-        Some(resource::DISK_DRIVE | resource::LOGICAL_DISK) => {
-            matches!(class.as_str(), "disk" | "harddisk" | "hdd")
-        }
-        Some(resource::CD_DRIVE | resource::DVD_DRIVE) => {
-            matches!(class.as_str(), "cdrom" | "cd" | "dvd")
-        }
-        Some(resource::FLOPPY) => class == "floppy",
-        Some(resource::ETHERNET) => matches!(class.as_str(), "net" | "network" | "ethernet"),
-        _ => false,
-    }
+/// The rank that counts: a device that the source does not rank is behind all others.
+pub(crate) fn rank(stated: Option<u32>) -> u32 {
+    stated.unwrap_or(UNRANKED)
 }
 
 /// Numbers the boot order: what the source ranks first, then disks, CDs and cards.

@@ -1,13 +1,13 @@
 //! Network cards: model, target, address.
 
 use code::Code;
-use ovf::selection::Nic as SourceNic;
 use vm::{MacAddress, Nic, NicModel, NicTarget};
 
 use super::{Scene, boot};
 use crate::{
     Action, Identity, NicChoice, Note, Origin, Profile, Row,
     guest::{Bits, Kind},
+    source::Nic as SourceNic,
 };
 
 /// The network that is taken when nobody chose one.
@@ -29,7 +29,7 @@ pub(crate) struct Cards {
     pub(crate) rows: Vec<Row>,
 }
 
-/// Chooses model, target and address of each card, in the order of the descriptor.
+/// Chooses model, target and address of each card, in the order of the source.
 pub(crate) fn cards(scene: &Scene<'_>, identity: &Identity) -> Cards {
     let mut cards = Cards::default();
     let mut taken: Vec<(String, NicTarget)> = Vec::new();
@@ -38,10 +38,10 @@ pub(crate) fn cards(scene: &Scene<'_>, identity: &Identity) -> Cards {
         let network = source.network.as_deref().unwrap_or_default();
         let label = format!("nic {at}  {network}");
         let from = source.model.clone().unwrap_or_else(|| "unspecified".to_owned());
-        if scene.ignores(&id, &source.item) {
+        if scene.ignores(&id, &source.origin) {
             let note = Note::new(Code::W0203, "left out on request");
             let row = Row::dropped(&id, label.trim_end(), from, note);
-            cards.rows.push(row.at(&source.item.origin.path));
+            cards.rows.push(row.at(&source.origin.path));
             continue;
         }
         let (model, model_note) = choose_model(scene, source);
@@ -56,14 +56,13 @@ pub(crate) fn cards(scene: &Scene<'_>, identity: &Identity) -> Cards {
             .note_if(shared)
             .note_if(mac_note)
             .note_if(renamed(scene, source))
-            .at(&source.item.origin.path);
+            .at(&source.origin.path);
         if row.notes.iter().any(|note| note.code == Code::W0102) && row.action == Action::Kept {
             row = row.changed();
         }
-        let link_up =
-            source.item.automatic_allocation != Some(false) && !matches!(target, NicTarget::None);
+        let link_up = source.connected != Some(false) && !matches!(target, NicTarget::None);
         cards.rows.push(row);
-        cards.ranks.push(boot::rank(scene.stated, &source.item));
+        cards.ranks.push(boot::rank(source.boot_rank));
         cards.nics.push(Nic { model, target, mac: Some(mac), link_up, boot_order: None });
     }
     cards
@@ -98,9 +97,7 @@ fn source_model(scene: &Scene<'_>, source: &SourceNic) -> Mapped {
     let old = kind.is_old() || (kind == Kind::Unknown && scene.guest.bits == Some(Bits::B32));
     let same = |model| Mapped { model, why: None };
     let near = |model, why| Mapped { model, why: Some(why) };
-    let words = source.item.subtype_words();
-    let vbox = source.model.iter().map(|model| model.to_lowercase());
-    for word in words.iter().cloned().chain(vbox) {
+    for word in &source.words {
         return match word.as_str() {
             "vmxnet3" | "vmware.vmxnet3" => same(NicModel::Vmxnet3),
             "e1000" | "e10000" | "82540em" | "2" => same(NicModel::E1000),
@@ -122,7 +119,7 @@ fn source_model(scene: &Scene<'_>, source: &SourceNic) -> Mapped {
             _ => continue,
         };
     }
-    let why = if words.is_empty() { "the descriptor names no model" } else { "unknown model" };
+    let why = if source.words.is_empty() { "the source names no model" } else { "unknown model" };
     near(if old { NicModel::Pcnet } else { NicModel::E1000e }, why)
 }
 
@@ -161,8 +158,8 @@ fn choose_mac(
     let given = source.mac.as_deref().map(str::parse::<MacAddress>);
     match given {
         Some(Ok(mac)) if mac.is_usable() => (mac, None),
-        Some(_) => (made, Some(Note::new(Code::W0303, "the package's address cannot be used"))),
-        None => (made, Some(Note::new(Code::W0303, "the package gives no address to keep"))),
+        Some(_) => (made, Some(Note::new(Code::W0303, "the source's address cannot be used"))),
+        None => (made, Some(Note::new(Code::W0303, "the source gives no address to keep"))),
     }
 }
 

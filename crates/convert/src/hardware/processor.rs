@@ -17,7 +17,7 @@ const MAX_CPUS: u32 = 4096;
 
 /// Chooses the number of processors and how they are grouped.
 pub(crate) fn cpus(scene: &Scene<'_>) -> (Cpus, Row) {
-    let stated = scene.system.vcpus;
+    let stated = scene.system.compute.vcpus;
     let (count, note) = match (scene.choices.vcpus, stated) {
         (Some(count), _) => (count, outside(scene, count)),
         (None, Some(count @ 1..=MAX_CPUS)) => (count, None),
@@ -41,12 +41,11 @@ pub(crate) fn cpus(scene: &Scene<'_>) -> (Cpus, Row) {
         }
         _ => count.to_string(),
     };
-    let nested = scene.setting("nestedHVEnabled").is_some_and(is_true);
     let cpus = Cpus {
         count,
         topology,
         model: scene.choices.cpu_model.clone(),
-        features: if nested { vec![CpuFeature::Nested] } else { Vec::new() },
+        features: if scene.system.compute.nested { vec![CpuFeature::Nested] } else { Vec::new() },
     };
     let mut row =
         Row::kept("vcpu", "vCPU", from, to).because(reason).note_if(note).note_if(topology_note);
@@ -58,7 +57,7 @@ pub(crate) fn cpus(scene: &Scene<'_>) -> (Cpus, Row) {
 
 /// A note when the chosen number is outside the range that the package states.
 fn outside(scene: &Scene<'_>, count: u32) -> Option<Note> {
-    let (min, max) = scene.system.vcpu_range;
+    let (min, max) = scene.system.compute.vcpu_range;
     let count = u64::from(count);
     let text = match (min, max) {
         (Some(min), _) if count < min => {
@@ -74,8 +73,8 @@ fn outside(scene: &Scene<'_>, count: u32) -> Option<Note> {
 
 /// Groups processors as the source does; libvirt refuses a product that is not the count.
 fn topology(scene: &Scene<'_>, count: u32) -> (Option<Topology>, Option<Note>) {
-    let threads = scene.system.threads_per_core.unwrap_or(1).max(1);
-    match scene.system.cores_per_socket {
+    let threads = scene.system.compute.threads_per_core.unwrap_or(1).max(1);
+    match scene.system.compute.cores_per_socket {
         Some(per_socket)
             if per_socket > 0
                 && count.is_multiple_of(per_socket)
@@ -100,7 +99,7 @@ fn topology(scene: &Scene<'_>, count: u32) -> (Option<Topology>, Option<Note>) {
 
 /// Chooses the memory.
 pub(crate) fn memory(scene: &Scene<'_>) -> (u64, Row) {
-    let stated = scene.system.memory_bytes;
+    let stated = scene.system.compute.memory_bytes;
     let from = stated.map_or_else(|| "not stated".to_owned(), size_text);
     let wanted = scene.choices.memory_bytes.or(stated);
     let row = |bytes| Row::kept("memory", "memory", from.clone(), bytes);
@@ -133,7 +132,7 @@ pub(crate) fn memory(scene: &Scene<'_>) -> (u64, Row) {
 }
 
 fn outside_memory(scene: &Scene<'_>, bytes: u64) -> Option<Note> {
-    let (min, max) = scene.system.memory_range_bytes;
+    let (min, max) = scene.system.compute.memory_range_bytes;
     let text = match (min, max) {
         (Some(min), _) if bytes < min => {
             format!(
@@ -152,9 +151,4 @@ fn outside_memory(scene: &Scene<'_>, bytes: u64) -> Option<Note> {
 
 fn size_text(bytes: u64) -> String {
     ByteSize(bytes).to_string()
-}
-
-/// Reads a truth value as vendors write it.
-pub(crate) fn is_true(text: &str) -> bool {
-    matches!(text.trim().to_ascii_lowercase().as_str(), "true" | "1" | "yes")
 }

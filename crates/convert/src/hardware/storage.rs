@@ -7,17 +7,16 @@ mod choose;
 mod place;
 
 use code::Code;
-use ovf::{
-    descriptor::Item,
-    selection::{Bus as SourceBus, Drive, SelectedDisk},
-};
 use vm::{Bus, ByteSize, ControllerModel, Disk, DiskId, Removable, RemovableKind};
 
 pub(crate) use choose::{Asked, Hang, Hung, choose};
 pub(crate) use place::Places;
 
-use super::{Scene, boot, item_id};
-use crate::{Identity, Note, Row, SourceDisk, SourceMedium};
+use super::{Scene, boot};
+use crate::{
+    Identity, Note, Row, SourceDisk, SourceMedium,
+    source::{self, Bus as SourceBus, Controller, Drive},
+};
 
 /// The storage of a machine.
 #[derive(Debug, Default)]
@@ -40,7 +39,7 @@ pub(crate) struct Storage {
 pub(crate) fn build(scene: &Scene<'_>, chosen: &[Option<Hung>], identity: &Identity) -> Storage {
     let mut storage = Storage::default();
     let disks = || scene.system.disks.iter().zip(chosen).enumerate();
-    let kept: Vec<(&SelectedDisk, Hang)> =
+    let kept: Vec<(&source::Disk, Hang)> =
         disks().filter_map(|(_, (source, hung))| Some((source, hung.as_ref()?.hang))).collect();
     let mut places = storage.places.disks(&kept).into_iter();
     for (at, (source, hung)) in disks() {
@@ -49,11 +48,11 @@ pub(crate) fn build(scene: &Scene<'_>, chosen: &[Option<Hung>], identity: &Ident
             let note = Note::new(Code::W0203, "left out on request");
             let label = format!("disk {at}");
             let row = Row::dropped(&format!("disk{at}"), &label, describe(source), note);
-            storage.rows.push(row.at(&source.item.origin.path));
+            storage.rows.push(row.at(&source.origin.path));
             continue;
         };
         disk(&mut storage, &Built { at, source, hung, placed }, identity);
-        storage.disk_ranks.push(boot::rank(scene.stated, &source.item));
+        storage.disk_ranks.push(boot::rank(source.boot_rank));
     }
     for (at, source) in scene.system.cdroms.iter().enumerate() {
         cdrom(scene, &mut storage, source, at);
@@ -69,7 +68,7 @@ pub(crate) fn build(scene: &Scene<'_>, chosen: &[Option<Hung>], identity: &Ident
 struct Built<'a> {
     /// Its number in the source.
     at: usize,
-    source: &'a SelectedDisk,
+    source: &'a source::Disk,
     hung: &'a Hung,
     placed: place::Placed,
 }
@@ -87,17 +86,13 @@ fn disk(storage: &mut Storage, built: &Built<'_>, identity: &Identity) {
     };
     let mut row = Row::kept(&row_id, &format!("disk {at}"), describe(source), to)
         .because(hung.reason)
-        .at(&source.item.origin.path)
+        .at(&source.origin.path)
         .note_if(hung.risk.clone())
         .note_if(placed.moved.clone());
     if let Some(text) = hung.refusal {
         row = row.note(Note::blocker(Code::E0305, text).hint("choose another --disk-bus"));
     }
-    let read_only = ["backing.guestReadOnly", "guestReadOnly"]
-        .iter()
-        .find_map(|key| source.item.setting(key))
-        .is_some_and(super::processor::is_true);
-    if read_only && matches!(bus, Bus::Ide | Bus::Sata) {
+    if source.read_only && matches!(bus, Bus::Ide | Bus::Sata) {
         let text = "was read-only; a hard disk on this bus cannot be";
         row = row.note(Note::new(Code::W0205, text).hint("--disk-bus virtio-scsi"));
     }
@@ -112,7 +107,7 @@ fn disk(storage: &mut Storage, built: &Built<'_>, identity: &Identity) {
         file: source.file.clone(),
         stated: source.format,
         capacity_bytes: source.capacity_bytes,
-        parents: source.parents.iter().filter_map(|parent| parent.file.clone()).collect(),
+        parents: source.parents.clone(),
     });
     storage.disks.push(Disk {
         id,
@@ -124,12 +119,12 @@ fn disk(storage: &mut Storage, built: &Built<'_>, identity: &Identity) {
         serial: identity.disk_serial(number),
         wwn: (hung.hang == Hang::Controller(ControllerModel::LsiSas1068))
             .then(|| identity.disk_wwn(number)),
-        read_only: read_only && !matches!(bus, Bus::Ide | Bus::Sata),
+        read_only: source.read_only && !matches!(bus, Bus::Ide | Bus::Sata),
         boot_order: None,
     });
 }
 
-fn describe(source: &SelectedDisk) -> String {
+fn describe(source: &source::Disk) -> String {
     let size =
         source.capacity_bytes.map(|bytes| format!("{} ", ByteSize(bytes))).unwrap_or_default();
     match (&source.file, source.format) {
@@ -143,32 +138,45 @@ fn cdrom(scene: &Scene<'_>, storage: &mut Storage, source: &Drive, at: usize) {
     let id = format!("cdrom{at}");
     let label = format!("cdrom {at}");
     let from = match &source.file {
-        Some(file) => file.href.clone(),
-        None => source.item.subtype.clone().unwrap_or_else(|| "drive".to_owned()),
+        Some(file) => file.text().to_owned(),
+        None => source
+            .left_behind
+            .as_ref()
+            .or(source.subtype.as_ref())
+            .map_or("drive", |text| text)
+            .to_owned(),
     };
-    let optional = source.item.required == Some(false);
+    let optional = source.origin.required == Some(false);
     let spare = at > 0 && optional && source.file.is_none();
-    if scene.ignores(&id, &source.item) || spare {
+    if scene.ignores(&id, &source.origin) || spare {
         let text = if spare { "a second empty drive, not required" } else { "left out on request" };
         let note = Note::new(Code::W0203, text);
-        storage.rows.push(Row::dropped(&id, &label, from, note).at(&source.item.origin.path));
+        storage.rows.push(Row::dropped(&id, &label, from, note).at(&source.origin.path));
         return;
     }
     let placed = storage.places.cdrom(scene.chipset, source);
     let bus = placed.bus;
     let to = if source.file.is_some() { "the same image" } else { "empty drive" };
     let to = format!("{to} on {}", if bus == Bus::Ide { "IDE" } else { "SATA (AHCI)" });
-    storage.rows.push(Row::kept(&id, &label, from, to).at(&source.item.origin.path));
-    push_removable(scene, storage, RemovableKind::Cdrom, (source, placed));
+    let lost = source.left_behind.is_some().then(|| {
+        Note::new(Code::W0202, "the image lies elsewhere on the old host")
+            .hint("put it into the drive afterwards: virsh change-media")
+    });
+    let row = Row::kept(&id, &label, from, to).at(&source.origin.path);
+    storage.rows.push(if lost.is_some() { row.changed().note_if(lost) } else { row });
+    push_removable(storage, RemovableKind::Cdrom, (source, placed));
 }
 
 fn floppy(scene: &Scene<'_>, storage: &mut Storage, source: &Drive, at: usize) {
     let id = format!("floppy{at}");
     let label = format!("floppy {at}");
-    let path = &source.item.origin.path;
-    let from = source.file.as_ref().map_or("drive", |file| file.href.as_str());
-    let placed = if scene.ignores(&id, &source.item) {
+    let path = &source.origin.path;
+    let image = source.file.as_ref().map(source::File::text);
+    let from = image.or(source.left_behind.as_deref()).unwrap_or("drive");
+    let placed = if scene.ignores(&id, &source.origin) {
         Err("left out on request")
+    } else if source.left_behind.is_some() {
+        Err("its image lies elsewhere on the old host")
     } else if source.file.is_none() {
         Err("an empty floppy drive")
     } else {
@@ -177,7 +185,7 @@ fn floppy(scene: &Scene<'_>, storage: &mut Storage, source: &Drive, at: usize) {
     match placed {
         Ok(placed) => {
             storage.rows.push(Row::kept(&id, &label, from, "the same image").at(path));
-            push_removable(scene, storage, RemovableKind::Floppy, (source, placed));
+            push_removable(storage, RemovableKind::Floppy, (source, placed));
         }
         Err(why) => {
             let note = Note::new(Code::W0203, why);
@@ -187,12 +195,11 @@ fn floppy(scene: &Scene<'_>, storage: &mut Storage, source: &Drive, at: usize) {
 }
 
 fn push_removable(
-    scene: &Scene<'_>,
     storage: &mut Storage,
     kind: RemovableKind,
     (source, placed): (&Drive, place::PlacedDrive),
 ) {
-    storage.removable_ranks.push(boot::rank(scene.stated, &source.item));
+    storage.removable_ranks.push(boot::rank(source.boot_rank));
     if let Some(file) = &source.file {
         storage
             .media
@@ -209,51 +216,46 @@ fn push_removable(
 
 /// A row for each controller of the source: what its disks hang on now.
 fn controllers(scene: &Scene<'_>, chosen: &[Option<Hung>], storage: &mut Storage) {
-    for item in scene.system.items.iter().filter(|item| is_controller(item)) {
-        let id = format!("controller{}", item_id(item).trim_start_matches("item"));
-        let from = name(item);
+    for controller in &scene.system.controllers {
+        let origin = &controller.origin;
+        let id = &origin.row;
+        let from = name(controller);
         let on_it = scene.system.disks.iter().zip(chosen).filter(|(disk, _)| {
-            disk.controller
-                .as_ref()
-                .is_some_and(|c| Some(&c.instance_id) == item.instance_id.as_ref())
+            disk.controller.as_ref().is_some_and(|there| there.origin.id == origin.id)
         });
         let hung: Vec<&Hung> = on_it.filter_map(|(_, hung)| hung.as_ref()).collect();
         let row = match hung.first() {
-            None => Row::kept(&id, "disk controller", from, "as needed")
+            None => Row::kept(id, "disk controller", from, "as needed")
                 .because("no disk hangs on it; the machine has one where a drive needs it"),
             Some(first) => {
                 let mut names: Vec<&str> = hung.iter().map(|hung| hung.hang.describe()).collect();
                 names.dedup();
-                let row = Row::kept(&id, "disk controller", from, names.join(", "));
+                let row = Row::kept(id, "disk controller", from, names.join(", "));
                 match hung.iter().find_map(|hung| hung.note.clone()) {
                     Some(note) => row.changed().note(note),
                     None => row.because(first.reason),
                 }
             }
         };
-        storage.rows.push(row.at(&item.origin.path));
+        storage.rows.push(row.at(&origin.path));
     }
 }
 
-/// Whether the item is a storage controller that the map reads.
-pub(crate) fn is_controller(item: &Item) -> bool {
-    SourceBus::of(item).is_some()
-}
-
 /// The controller as people call it.
-fn name(item: &Item) -> String {
-    let words = item.subtype_words();
-    let has = |word: &str| words.iter().any(|have| have == word);
-    match SourceBus::of(item) {
-        Some(SourceBus::Ide) => "IDE".to_owned(),
-        Some(SourceBus::Nvme) => "NVMe".to_owned(),
-        Some(SourceBus::Sata) => "SATA (AHCI)".to_owned(),
-        Some(SourceBus::Scsi) | None => match () {
+fn name(controller: &Controller) -> String {
+    let subtype = controller.subtype.as_deref().unwrap_or("SCSI");
+    let words = subtype.to_lowercase();
+    let has = |word: &str| words.split([' ', ',']).any(|have| have == word);
+    match controller.bus {
+        SourceBus::Ide => "IDE".to_owned(),
+        SourceBus::Nvme => "NVMe".to_owned(),
+        SourceBus::Sata => "SATA (AHCI)".to_owned(),
+        SourceBus::Scsi => match () {
             () if has("virtualscsi") || has("pvscsi") => "VMware PVSCSI".to_owned(),
             () if has("lsilogicsas") || has("lsilogic-sas") => "LSI Logic SAS".to_owned(),
             () if has("lsilogic") => "LSI Logic SCSI".to_owned(),
             () if has("buslogic") => "BusLogic SCSI".to_owned(),
-            () => item.subtype.clone().unwrap_or_else(|| "SCSI".to_owned()),
+            () => subtype.to_owned(),
         },
     }
 }

@@ -1,6 +1,6 @@
 //! The boot order.
 
-use convert::{Choices, Converted, Identity, from_ovf};
+use convert::{Choices, Converted, Identity, from_ovf, map_hardware};
 use ovf::Envelope;
 use testkit::{Descriptor, MIB};
 
@@ -87,7 +87,8 @@ fn more_devices_than_numbers_end_without_a_panic() {
     let card = system.nics[0].clone();
     system.nics = vec![card; 1000];
     let identity = Identity::new(xml.as_bytes(), "vm", "vm");
-    let converted = from_ovf(&envelope, &system, &Choices::default(), "vm", &identity);
+    let converted =
+        map_hardware(&from_ovf(&envelope, &system), &Choices::default(), "vm", &identity);
     let (disks, _, cards) = orders(&converted);
     assert_eq!((disks, cards[508], cards[509]), (vec![1, 2], 512, 0));
 }

@@ -118,9 +118,8 @@ fn groups_processors_as_the_source_does_where_they_divide() {
         let envelope = ovf::Envelope::parse(xml.as_bytes()).unwrap();
         let selection = envelope.select(&ovf::Choices::default()).unwrap();
         let identity = convert::Identity::new(b"", "", "");
-        let converted = convert::from_ovf(
-            &envelope,
-            &selection.systems[0],
+        let converted = convert::map_hardware(
+            &convert::from_ovf(&envelope, &selection.systems[0]),
             &Choices::default(),
             "vm",
             &identity,

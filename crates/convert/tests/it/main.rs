@@ -8,8 +8,9 @@ mod copy_out;
 mod devices;
 mod network;
 mod storage;
+mod vmx;
 
-use convert::{Choices, Converted, Identity, Row, from_ovf};
+use convert::{Choices, Converted, Identity, Row, from_ovf, map_hardware};
 use ovf::Envelope;
 use testkit::Descriptor;
 
@@ -20,7 +21,7 @@ fn map(descriptor: &Descriptor, choices: &Choices) -> Converted {
     let selection = envelope.select(&ovf::Choices::default()).expect("a sound selection");
     let system = &selection.systems[0];
     let identity = Identity::new(xml.as_bytes(), &system.handle, "vm");
-    from_ovf(&envelope, system, choices, "vm", &identity)
+    map_hardware(&from_ovf(&envelope, system), choices, "vm", &identity)
 }
 
 /// The row of an item.

@@ -221,7 +221,7 @@ fn leaving_out_the_first_disk_renames_no_other() {
     assert_eq!(row(&converted, "disk1").label, "disk 1");
     let [source] = converted.disks.as_slice() else { panic!("one disk") };
     assert_eq!((source.disk.0, source.row.as_str()), (0, "disk1"));
-    assert_eq!(source.file.as_ref().unwrap().href, "b.vmdk");
+    assert_eq!(source.file.as_ref().unwrap().text(), "b.vmdk");
 }
 
 #[test]

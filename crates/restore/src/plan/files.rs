@@ -1,16 +1,15 @@
 //! From a file of the descriptor to the members of the package.
 
 use code::Code;
-use convert::Note;
-use disk::{Declared, Format};
-use ovf::{
-    EntryName, Finding,
-    descriptor::{Compression, ImageFormat},
-    selection::PackageFile,
+use convert::{
+    Note,
+    source::{File, ImageFormat},
 };
+use disk::{Declared, Format};
+use ovf::{EntryName, Finding, descriptor::Compression};
 
 use super::Href;
-use crate::{Error, Facts, PackedImage};
+use crate::{Error, Facts, PackedImage, locate};
 
 /// An image that was found, or that is to come.
 #[derive(Debug)]
@@ -27,8 +26,8 @@ pub(super) struct Found {
 /// end.
 pub(super) fn resolve(
     facts: &Facts,
-    file: &PackageFile,
-    parents: &[PackageFile],
+    file: &File,
+    parents: &[File],
     stated: Option<ImageFormat>,
 ) -> Result<Result<Found, Note>, Error> {
     let is_gzip = match is_gzip(file) {
@@ -37,18 +36,19 @@ pub(super) fn resolve(
     };
     if !facts.is_complete {
         if !parents.is_empty() {
-            let text = format!("{} is a delta, and its parent may pass behind it", file.href);
+            let text = format!("{} is a delta, and its parent may pass behind it", file.text());
             let note = Note::blocker(Code::E0402, text).hint("save the package to a file first");
             return Ok(Err(note));
         }
-        if file.size_bytes.zip(file.chunk_bytes).is_some_and(|(size, chunk)| size > chunk) {
-            let text = format!("{} is cut into chunks, which a pipe cannot join", file.href);
+        if is_chunked(file) {
+            let text = format!("{} is cut into chunks, which a pipe cannot join", file.text());
             let note = Note::blocker(Code::E0405, text).hint("save the package to a file first");
             return Ok(Err(note));
         }
-        ovf::check_href(&file.href)?;
-        let href = Href { text: file.href.clone(), descriptor: facts.descriptor.name.clone() };
-        let name = EntryName::parse(&file.href)?;
+        ovf::check_href(file.text())?;
+        let text = file.text().to_owned();
+        let href = Href { text, descriptor: facts.descriptor.name.clone() };
+        let name = EntryName::parse(file.text())?;
         let declared = declared(stated, &name);
         let image = PackedImage { is_gzip, ..PackedImage::plain(name, declared) };
         return Ok(Ok(Found { image, href: Some(href), findings: Vec::new() }));
@@ -57,7 +57,7 @@ pub(super) fn resolve(
     let further = members.split_off(members.len().min(1));
     let name = match members.pop() {
         Some(name) => name,
-        None => EntryName::parse(&file.href)?,
+        None => EntryName::parse(file.text())?,
     };
     let mut below = Vec::new();
     for parent in parents {
@@ -71,23 +71,27 @@ pub(super) fn resolve(
 }
 
 /// The members that hold a file, in order, and what had to be tolerated to find them.
-fn members(facts: &Facts, file: &PackageFile) -> Result<(Vec<EntryName>, Vec<Finding>), Error> {
-    let names = facts.names();
-    let parts = ovf::resolve_parts(file, &facts.descriptor.name, &names).map_err(|error| {
-        Error::from(error).detail("package", &facts.name).detail("file", &file.href)
-    })?;
-    Ok(parts.into_iter().map(|part| (part.name.clone(), part.finding)).fold(
-        (Vec::new(), Vec::new()),
-        |(mut names, mut findings), (name, finding)| {
-            names.push(name);
-            findings.extend(finding);
-            (names, findings)
-        },
-    ))
+fn members(facts: &Facts, file: &File) -> Result<(Vec<EntryName>, Vec<Finding>), Error> {
+    let parts = locate(facts, file)
+        .map_err(|error| error.detail("package", &facts.name).detail("file", file.text()))?;
+    let mut names = Vec::new();
+    let mut findings = Vec::new();
+    for part in parts {
+        names.push(part.name);
+        findings.extend(part.finding);
+    }
+    Ok((names, findings))
+}
+
+/// Whether a file is cut into several chunks.
+fn is_chunked(file: &File) -> bool {
+    let File::Packed(file) = file else { return false };
+    file.size_bytes.zip(file.chunk_bytes).is_some_and(|(size, chunk)| size > chunk)
 }
 
 /// Whether a file is gzip'd, or why it cannot be read whatever its bytes are.
-fn is_gzip(file: &PackageFile) -> Result<bool, Note> {
+fn is_gzip(file: &File) -> Result<bool, Note> {
+    let File::Packed(file) = file else { return Ok(false) };
     match &file.compression {
         Compression::Identity => Ok(false),
         Compression::Gzip => Ok(true),

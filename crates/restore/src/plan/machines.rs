@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use code::Code;
-use convert::{Converted, Identity, Note, Row, SourceDisk, SourceMedium};
-use ovf::{Finding, Selection, selection::SelectedSystem};
+use convert::{Converted, Identity, Note, Row, SourceDisk, SourceMedium, source::System};
+use ovf::Finding;
 use vm::{ByteSize, DiskId, RemovableKind};
 
 use super::{Choices, FilePlan, FileRole, MachinePlan, RESULT_NAME, files};
-use crate::{Error, Facts, ImageFacts, PackedImage};
+use crate::{Error, Facts, ImageFacts, PackedImage, Selection};
 
 /// Disks are counted in sectors.
 const SECTOR_BYTES: u64 = 512;
@@ -37,8 +37,8 @@ pub(super) struct Place<'a> {
 pub(super) fn choose<'a>(
     selection: &'a Selection,
     wanted: &[String],
-) -> Result<Vec<&'a SelectedSystem>, Error> {
-    let is = |system: &SelectedSystem, text: &str| {
+) -> Result<Vec<&'a System>, Error> {
+    let is = |system: &System, text: &str| {
         system.handle == text
             || system.id.as_deref() == Some(text)
             || system.name.as_deref() == Some(text)
@@ -61,7 +61,7 @@ pub(super) fn choose<'a>(
 
 /// The names of the machines: the user's, the package's, the archive's; no two the same.
 pub(super) fn names(
-    systems: &[&SelectedSystem],
+    systems: &[&System],
     facts: &Facts,
     choices: &Choices,
 ) -> Result<Vec<Name>, Error> {
@@ -94,7 +94,7 @@ pub(super) fn names(
 }
 
 /// Says that a machine's name is not one that a host, a shell or a file would take as it is.
-pub(super) fn odd_name(system: &SelectedSystem) -> Option<Finding> {
+pub(super) fn odd_name(system: &System) -> Option<Finding> {
     let name = system.name.as_deref()?;
     let plain =
         |c: char| c.is_alphanumeric() || matches!(c, ' ' | '.' | '_' | '-' | '+' | '(' | ')' | ',');
@@ -112,20 +112,15 @@ pub(super) fn odd_name(system: &SelectedSystem) -> Option<Finding> {
 /// Plans one machine.
 pub(super) fn plan(
     inputs: &Inputs<'_>,
-    system: &SelectedSystem,
+    system: &System,
     place: &Place<'_>,
     findings: &mut Vec<Finding>,
 ) -> Result<MachinePlan, Error> {
     let Inputs { facts, choices, .. } = inputs;
     let seed = system.id.as_deref().unwrap_or(&system.handle);
     let identity = Identity::new(&facts.descriptor.bytes, seed, &place.name.domain);
-    let Converted { mut machine, guest, mut rows, disks, media } = convert::from_ovf(
-        &facts.envelope,
-        system,
-        &choices.hardware,
-        &place.name.domain,
-        &identity,
-    );
+    let Converted { mut machine, guest, mut rows, disks, media } =
+        convert::map_hardware(system, &choices.hardware, &place.name.domain, &identity);
     let mut planned = Vec::new();
     for source in &disks {
         let number = usize::from(source.disk.0);

@@ -13,7 +13,7 @@ use super::{
     papers::{Papers, read_text},
 };
 use crate::{
-    Error, Facts, Policy, Source, SourceKind,
+    Description, Error, Facts, Policy, Source, SourceKind,
     packed::FrontToEnd,
     source::{Member, Take},
 };
@@ -50,7 +50,7 @@ impl Ova {
             kind: SourceKind::Ova,
             folder: path.parent().map(Path::to_owned),
             descriptor: judged.descriptor,
-            envelope: judged.envelope,
+            description: Description::Ovf(Box::new(judged.envelope)),
             manifest: judged.manifest,
             signature: judged.signature,
             members: members.collect(),

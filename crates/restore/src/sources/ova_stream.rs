@@ -11,7 +11,7 @@ use ovf::{
 
 use super::papers::{self, Papers, parse_manifest, read_text};
 use crate::{
-    Delivery, Error, Facts, ManifestPolicy, Policy, Source, SourceKind,
+    Delivery, Description, Error, Facts, ManifestPolicy, Policy, Source, SourceKind,
     source::{Member, Take, Text},
 };
 
@@ -70,7 +70,7 @@ impl<'a> OvaStream<'a> {
             name: NAME.to_owned(),
             folder: None,
             descriptor: judged.descriptor,
-            envelope: judged.envelope,
+            description: Description::Ovf(Box::new(judged.envelope)),
             manifest: judged.manifest,
             signature: judged.signature,
             members,

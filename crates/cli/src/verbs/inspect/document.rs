@@ -1,6 +1,7 @@
 //! `relift.inspect/1`: the contract of `inspect --json`.
 
-use ovf::selection::{SelectedDisk, SelectedProperty, SelectedSystem};
+use convert::source::{Disk, Firmware, ImageFormat, System};
+use ovf::{descriptor::Configuration, selection::SelectedProperty};
 use serde::Serialize;
 
 use super::look::Look;
@@ -89,12 +90,13 @@ pub(super) struct ManifestData {
 
 /// The document of a package.
 pub(super) fn of(look: &Look<'_>) -> Data {
-    let envelope = &look.facts.envelope;
+    let envelope = look.facts.description.envelope();
     let manifest = look.facts.manifest.as_ref().map(|(_, manifest)| ManifestData {
         digest: manifest.strongest().map(ovf::manifest::Algorithm::as_str),
         files: manifest.entries.len(),
     });
-    let configurations = envelope.configurations.iter().map(|one| ConfigurationData {
+    let configurations: &[Configuration] = envelope.map_or(&[], |ovf| &ovf.configurations);
+    let configurations = configurations.iter().map(|one| ConfigurationData {
         id: one.id.clone(),
         label: one.label.clone(),
         default: look.selection.configuration.as_ref() == Some(&one.id),
@@ -102,8 +104,8 @@ pub(super) fn of(look: &Look<'_>) -> Data {
     let osinfo = look.converted.iter().map(|converted| converted.guest.osinfo.clone());
     Data {
         kind: look.facts.kind.as_str(),
-        ovf_version: Some(envelope.version.as_str()),
-        producer: envelope.producer.clone(),
+        ovf_version: envelope.map(|ovf| ovf.version.as_str()),
+        producer: envelope.and_then(|ovf| ovf.producer.clone()),
         configurations: configurations.collect(),
         systems: look
             .selection
@@ -118,8 +120,8 @@ pub(super) fn of(look: &Look<'_>) -> Data {
     }
 }
 
-fn system(look: &Look<'_>, system: &SelectedSystem, osinfo: Option<String>) -> SystemData {
-    let os = system.os.clone().unwrap_or_default();
+fn system(look: &Look<'_>, system: &System, osinfo: Option<String>) -> SystemData {
+    let os = system.os.clone();
     let nics = system.nics.iter().map(|nic| NicData {
         network: nic.network.clone(),
         model: nic.model.clone(),
@@ -129,26 +131,26 @@ fn system(look: &Look<'_>, system: &SelectedSystem, osinfo: Option<String>) -> S
         id: system.id.clone(),
         name: system.name.clone(),
         os: OsData { osinfo, vmware: os.vmware, cim_id: os.cim_id },
-        vcpus: system.vcpus,
-        memory_bytes: system.memory_bytes,
-        cores_per_socket: system.cores_per_socket,
-        firmware: system.firmware.map(ovf::selection::Firmware::as_str),
+        vcpus: system.compute.vcpus,
+        memory_bytes: system.compute.memory_bytes,
+        cores_per_socket: system.compute.cores_per_socket,
+        firmware: system.firmware.map(Firmware::as_str),
         secure_boot: system.secure_boot == Some(true),
         tpm: system.tpm,
         disks: system.disks.iter().map(|disk| self::disk(look, disk)).collect(),
         nics: nics.collect(),
         cdroms: system.cdroms.len(),
         floppies: system.floppies.len(),
-        properties: system.properties.iter().map(property).collect(),
+        properties: system.remarks.properties.iter().map(property).collect(),
     }
 }
 
-fn disk(look: &Look<'_>, disk: &SelectedDisk) -> DiskData {
+fn disk(look: &Look<'_>, disk: &Disk) -> DiskData {
     let found = disk.file.as_ref().map(|file| look.file(file)).unwrap_or_default();
-    let stated = disk.format.map(ovf::descriptor::ImageFormat::as_str);
+    let stated = disk.format.map(ImageFormat::as_str);
     DiskData {
         id: disk.id.clone(),
-        file: disk.file.as_ref().map(|file| file.href.clone()),
+        file: disk.file.as_ref().map(|file| file.text().to_owned()),
         format: found.image.map(|image| image.format.as_str()).or(stated),
         capacity_bytes: disk.capacity_bytes,
         packed_bytes: found.packed_bytes,

@@ -1,9 +1,12 @@
 //! Everything that is known of a package once its headers were read.
 
 use code::Code;
-use convert::{Action, Choices, Converted, Identity};
-use ovf::{EntryName, Selection, selection::PackageFile};
-use restore::{Facts, ImageFacts, ManifestPolicy, Source, SourceKind};
+use convert::{
+    Action, Choices, Converted, Identity,
+    source::{File, System},
+};
+use ovf::EntryName;
+use restore::{Facts, ImageFacts, Located, ManifestPolicy, Selection, Source};
 
 use crate::{
     failure::{Failure, Result},
@@ -45,7 +48,7 @@ impl<'a> Look<'a> {
         let used: Vec<EntryName> =
             wanted.iter().flat_map(restore::PackedImage::used).cloned().collect();
         let converted = convert(facts, &selection);
-        let findings = facts.envelope.findings.iter().chain(&facts.findings);
+        let findings = selection.text_findings.iter().chain(&facts.findings);
         let mut look = Self {
             facts,
             warnings: super::messages(findings.chain(&selection.findings)),
@@ -61,15 +64,12 @@ impl<'a> Look<'a> {
     }
 
     /// The file of a disk.
-    pub(super) fn file(&self, file: &PackageFile) -> Found<'_> {
-        let names = self.facts.names();
-        let Ok(parts) = ovf::resolve_parts(file, &self.facts.descriptor.name, &names) else {
-            return Found::default();
-        };
-        let lengths =
-            parts.iter().map(|part| self.facts.member(part.name).map(|member| member.length_bytes));
+    pub(super) fn file(&self, file: &File) -> Found<'_> {
+        let Ok(parts) = restore::locate(self.facts, file) else { return Found::default() };
+        let length = |part: &Located| Some(self.facts.member(&part.name)?.length_bytes);
+        let lengths = parts.iter().map(length);
         let image =
-            self.images.iter().find(|image| parts.iter().any(|part| *part.name == image.name));
+            self.images.iter().find(|image| parts.iter().any(|part| part.name == image.name));
         Found {
             packed_bytes: lengths.sum(),
             image: image.and_then(|image| image.info.as_ref().ok()),
@@ -85,19 +85,24 @@ impl<'a> Look<'a> {
     /// Says which files are not there, which beside a bare descriptor is a finding only, and which
     /// have names that must not be followed.
     fn judge_files(&mut self) {
-        let names = self.facts.names();
+        let mut used: Vec<&File> = Vec::new();
+        for file in self.selection.systems.iter().flat_map(System::files) {
+            if !used.contains(&file) {
+                used.push(file);
+            }
+        }
         let mut unusable = Vec::new();
-        for file in self.selection.used_files() {
-            match ovf::resolve_parts(file, &self.facts.descriptor.name, &names) {
+        for file in used {
+            match restore::locate(self.facts, file) {
                 Ok(parts) => {
                     let findings = parts.iter().filter_map(|part| part.finding.as_ref());
                     self.warnings.extend(super::messages(findings));
                 }
-                Err(error) if error.code() == Code::E0104 && self.facts.kind == SourceKind::Ovf => {
-                    let text = format!("{} is not beside the descriptor", file.href);
-                    self.warnings.push(Message::new(Code::W0602, text).about(&file.href));
+                Err(error) if error.code() == Code::E0104 && self.facts.kind.is_folder() => {
+                    let text = format!("{} is not beside the descriptor", file.text());
+                    self.warnings.push(Message::new(Code::W0602, text).about(file.text()));
                 }
-                Err(error) => unusable.push((error, file.href.clone())),
+                Err(error) => unusable.push((error, file.text().to_owned())),
             }
         }
         let mut unusable = unusable.into_iter();
@@ -142,11 +147,11 @@ impl<'a> Look<'a> {
 /// What KVM would make of each machine under the default choices.
 fn convert(facts: &Facts, selection: &Selection) -> Vec<Converted> {
     let choices = Choices::default();
-    let convert = |system: &ovf::selection::SelectedSystem| {
+    let convert = |system: &System| {
         let name = convert::domain_name(system.name.as_deref().unwrap_or(&system.handle));
         let seed = system.id.as_deref().unwrap_or(&system.handle);
         let identity = Identity::new(&facts.descriptor.bytes, seed, &name);
-        convert::from_ovf(&facts.envelope, system, &choices, &name, &identity)
+        convert::map_hardware(system, &choices, &name, &identity)
     };
     selection.systems.iter().map(convert).collect()
 }

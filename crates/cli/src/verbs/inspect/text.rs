@@ -1,12 +1,15 @@
 //! What `inspect` prints for people.
 
-use convert::{Action, Converted};
+use convert::{
+    Action, Converted,
+    source::{Disk, File, Firmware, System},
+};
 use ovf::{
     Signature,
-    descriptor::VirtualSystem,
-    selection::{SelectedDisk, SelectedProperty, SelectedSystem},
+    descriptor::{Configuration, VirtualSystem},
+    selection::SelectedProperty,
 };
-use restore::Checked;
+use restore::{Checked, Description};
 use vm::ByteSize;
 
 use super::look::Look;
@@ -55,23 +58,14 @@ fn head(view: &View<'_>) -> String {
     let facts = view.look.facts;
     let file = view.source.rsplit('/').next().filter(|name| !name.is_empty());
     let name = file.unwrap_or(view.source);
-    let product = product(facts.envelope.systems.first());
+    let stated = facts.description.envelope().and_then(|ovf| ovf.systems.first());
+    let product = product(stated);
     let left = if product.is_empty() {
         clean(name)
     } else {
         format!("{} — {}", clean(name), clean(&product))
     };
-    let mut right = vec![format!("OVF {}", facts.envelope.version.as_str())];
-    let types = facts.envelope.systems.first().map(|system| &system.hardware.system_types);
-    let types = types.into_iter().flatten().map(|text| clean(text)).collect::<Vec<_>>().join(", ");
-    let vmware = types.starts_with("vmx-");
-    match (&facts.envelope.producer, types.is_empty()) {
-        _ if vmware => right.push(format!("VMware ({types})")),
-        (Some(producer), true) => right.push(clean(producer)),
-        (Some(producer), false) => right.push(format!("{} ({types})", clean(producer))),
-        (None, false) => right.push(types),
-        (None, true) => {}
-    }
+    let mut right = identity(&facts.description, stated);
     let strongest = facts.manifest.as_ref().and_then(|(_, manifest)| manifest.strongest());
     right.push(strongest.map_or_else(
         || "no manifest".to_owned(),
@@ -86,6 +80,29 @@ fn head(view: &View<'_>) -> String {
     format!("{}{padding}   {}", view.show.heading(&left), right.join(" · "))
 }
 
+/// The format, and what wrote it: `OVF 1.x`, `VMware (vmx-14)`.
+fn identity(description: &Description, stated: Option<&VirtualSystem>) -> Vec<String> {
+    let envelope = match description {
+        Description::Ovf(envelope) => envelope,
+        Description::Vmx(vmx) => {
+            let version = vmx.text("virtualHW.version").map(clean);
+            let version = version.map(|version| format!("VMware (vmx-{version})"));
+            return std::iter::once("VMX".to_owned()).chain(version).collect();
+        }
+    };
+    let types = stated.iter().flat_map(|system| &system.hardware.system_types);
+    let types = types.map(|text| clean(text)).collect::<Vec<_>>().join(", ");
+    let producer = envelope.producer.as_deref().map(clean);
+    let writer = match (producer, types.is_empty()) {
+        _ if types.starts_with("vmx-") => Some(format!("VMware ({types})")),
+        (Some(producer), false) => Some(format!("{producer} ({types})")),
+        (producer, true) => producer,
+        (None, false) => Some(types),
+    };
+    let version = format!("OVF {}", envelope.version.as_str());
+    std::iter::once(version).chain(writer).collect()
+}
+
 /// `Demo appliance 1.2.3 (Example)`.
 fn product(system: Option<&VirtualSystem>) -> String {
     let Some(product) = system.and_then(|system| system.products.first()) else {
@@ -96,53 +113,48 @@ fn product(system: Option<&VirtualSystem>) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
-fn machine(view: &View<'_>, system: &SelectedSystem, converted: &Converted) -> Vec<String> {
-    let stated = view.look.facts.envelope.systems.get(system.index);
-    let mut lines = traits(view, system, converted, stated);
+fn machine(view: &View<'_>, system: &System, converted: &Converted) -> Vec<String> {
+    let mut lines = traits(view, system, converted);
     lines.push(String::new());
     lines.extend(devices(view, system));
     if view.full {
-        lines.extend(everything(system, stated));
+        lines.extend(everything(system));
     }
     lines
 }
 
-fn traits(
-    view: &View<'_>,
-    system: &SelectedSystem,
-    converted: &Converted,
-    stated: Option<&VirtualSystem>,
-) -> Vec<String> {
+fn traits(view: &View<'_>, system: &System, converted: &Converted) -> Vec<String> {
+    let compute = system.compute;
     let number = |value: Option<u32>| value.map_or_else(|| NONE.to_owned(), |n| n.to_string());
-    let memory = system.memory_bytes.map_or_else(|| NONE.to_owned(), |n| ByteSize(n).to_string());
+    let memory = compute.memory_bytes.map_or_else(|| NONE.to_owned(), |n| ByteSize(n).to_string());
     let firmware = match system.firmware {
-        Some(ovf::selection::Firmware::Bios) => "BIOS",
-        Some(ovf::selection::Firmware::Efi) if system.secure_boot == Some(true) => {
-            "UEFI, Secure Boot"
-        }
-        Some(ovf::selection::Firmware::Efi) => "UEFI",
+        Some(Firmware::Bios) => "BIOS",
+        Some(Firmware::Efi) if system.secure_boot == Some(true) => "UEFI, Secure Boot",
+        Some(Firmware::Efi) => "UEFI",
         None => "not stated",
     };
     let default = view.look.selection.configuration.as_ref();
-    let configurations = view.look.facts.envelope.configurations.iter().map(|one| {
+    let envelope = view.look.facts.description.envelope();
+    let configurations: &[Configuration] = envelope.map_or(&[], |ovf| &ovf.configurations);
+    let configurations = configurations.iter().map(|one| {
         let mark = if default == Some(&one.id) { " (default)" } else { "" };
         format!("{}{mark}", one.id)
     });
     let configurations = configurations.collect::<Vec<_>>().join(", ");
-    let has_eula = stated.is_some_and(|stated| !stated.eulas.is_empty());
+    let has_eula = !system.remarks.eulas.is_empty();
     let mut table = Table::new(&[]);
     table.row(["Guest", &converted.guest.label, "Firmware", firmware]);
-    table.row(["vCPU", &number(system.vcpus), "Memory", &memory]);
+    table.row(["vCPU", &number(compute.vcpus), "Memory", &memory]);
     let shown = if configurations.is_empty() { NONE } else { &configurations };
     table.row(["Configurations", shown, "EULA", if has_eula { "yes" } else { "no" }]);
     table.lines(2, view.show.width())
 }
 
-fn devices(view: &View<'_>, system: &SelectedSystem) -> Vec<String> {
+fn devices(view: &View<'_>, system: &System) -> Vec<String> {
     let mut disks = Table::new(&[4, 5]);
     disks.row(["Disks   ", "NAME", "FILE", "FORMAT", "PACKED", "CAPACITY", ""]);
     for (number, one) in system.disks.iter().enumerate() {
-        let file = one.file.as_ref().map_or("(empty disk)", |file| &file.href);
+        let file = one.file.as_ref().map_or("(empty disk)", File::text);
         let found = one.file.as_ref().map(|file| view.look.file(file)).unwrap_or_default();
         let format = match (found.image, one.format) {
             (Some(image), _) => format_name(image.format.as_str(), Some(&image.variant)),
@@ -165,8 +177,8 @@ fn devices(view: &View<'_>, system: &SelectedSystem) -> Vec<String> {
     let mut settings = Table::new(&[]);
     settings.row(["Settings", "KEY", "TYPE", "DEFAULT", "LABEL", ""]);
     let is_shown = |property: &SelectedProperty| view.full || property.user_configurable;
-    let hidden = system.properties.iter().filter(|property| !is_shown(property)).count();
-    for property in system.properties.iter().filter(|property| is_shown(property)) {
+    let hidden = system.remarks.properties.iter().filter(|property| !is_shown(property)).count();
+    for property in system.remarks.properties.iter().filter(|property| is_shown(property)) {
         let (default, note) = match (&property.default, property.password) {
             (Some(value), false) if !value.is_empty() => (value.as_str(), ""),
             (Some(value), true) if !value.is_empty() => ("***", ""),
@@ -180,7 +192,7 @@ fn devices(view: &View<'_>, system: &SelectedSystem) -> Vec<String> {
     for (table, is_empty) in [
         (&disks, system.disks.is_empty()),
         (&nics, system.nics.is_empty()),
-        (&settings, hidden == system.properties.len()),
+        (&settings, hidden == system.remarks.properties.len()),
     ] {
         if !is_empty {
             lines.extend(table.lines(2, view.show.width()));
@@ -193,29 +205,31 @@ fn devices(view: &View<'_>, system: &SelectedSystem) -> Vec<String> {
 }
 
 /// `on scsi0:0 (lsilogic)`.
-fn place(disk: &SelectedDisk) -> String {
+fn place(disk: &Disk) -> String {
     let Some(controller) = &disk.controller else { return String::new() };
     let unit = disk.unit.map(|unit| format!(":{unit}")).unwrap_or_default();
     let subtype = controller.subtype.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
     format!("on {}{}{unit}{subtype}", controller.bus.as_str(), controller.number)
 }
 
-/// Every item and the licences, for `--full`.
-fn everything(system: &SelectedSystem, stated: Option<&VirtualSystem>) -> Vec<String> {
+/// Every item, vendor key and licence, for `--full`.
+fn everything(system: &System) -> Vec<String> {
     let mut items = Table::new(&[]);
     items.row(["Items   ", "ID", "TYPE", "SUBTYPE", "NAME"]);
-    for item in &system.items {
-        let id = item.instance_id.as_deref().unwrap_or(NONE);
-        let kind = item.resource_type.map_or_else(|| NONE.to_owned(), |kind| kind.to_string());
-        let subtype = item.subtype.as_deref().unwrap_or(NONE);
-        items.row(["", id, &kind, subtype, &item.display_name()]);
+    for item in &system.listing {
+        let shown = |text: &Option<String>| text.clone().unwrap_or_else(|| NONE.to_owned());
+        items.row(["", &shown(&item.id), &shown(&item.kind), &shown(&item.subtype), &item.name]);
     }
     let mut lines = items.lines(2, None);
-    if let Some(annotation) = stated.and_then(|stated| stated.annotation.as_deref()) {
+    if !system.remarks.vendor_keys.is_empty() {
+        lines.push("  Vendor settings without effect on KVM".to_owned());
+        lines.extend(system.remarks.vendor_keys.iter().flat_map(|key| indented(key)));
+    }
+    if let Some(annotation) = &system.annotation {
         lines.push("  Notes".to_owned());
         lines.extend(indented(annotation));
     }
-    for eula in stated.into_iter().flat_map(|stated| &stated.eulas) {
+    for eula in &system.remarks.eulas {
         lines.push("  EULA".to_owned());
         lines.extend(indented(eula));
     }

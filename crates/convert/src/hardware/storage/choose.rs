@@ -3,7 +3,7 @@
 //! `compat` goes down four steps and takes the first that holds:
 //!
 //! 1. the model QEMU emulates that the guest already drives, if the firmware can boot from it;
-//! 2. another bus whose driver the descriptor proves (AHCI, then IDE);
+//! 2. another bus whose driver the source proves (AHCI, then IDE);
 //! 3. virtio, when every boot image of the system carries it;
 //! 4. SATA, for an old guest IDE, with a warning.
 //!
@@ -11,16 +11,13 @@
 //! VMware and LSI ones; QEMU's `lsilogic` is another chip than VMware's, which no QEMU device is.
 
 use code::Code;
-use ovf::{
-    descriptor::VirtualSystem,
-    selection::{Bus as SourceBus, Controller, Drive, SelectedDisk, SelectedSystem},
-};
 use vm::{Bus, Chipset, ControllerModel, Firmware};
 
 use crate::{
     Choices, DiskBus, Note, Profile,
     guest::GuestOs,
-    hardware::{boot, proves},
+    hardware::boot,
+    source::{Bus as SourceBus, Controller, Disk, Drive, Format, System},
 };
 
 /// IDE has two channels of two devices.
@@ -72,8 +69,7 @@ pub(crate) struct Hung {
 
 /// What must be known of the machine before its disks can be hung.
 pub(crate) struct Asked<'a> {
-    pub(crate) system: &'a SelectedSystem,
-    pub(crate) stated: &'a VirtualSystem,
+    pub(crate) system: &'a System,
     pub(crate) choices: &'a Choices,
     pub(crate) guest: &'a GuestOs,
     pub(crate) firmware: Firmware,
@@ -83,6 +79,7 @@ pub(crate) struct Asked<'a> {
 struct Case<'a> {
     choices: &'a Choices,
     guest: &'a GuestOs,
+    proof: Format,
     uefi: bool,
     proves_ahci: bool,
     /// The board may have IDE.
@@ -101,10 +98,11 @@ pub(crate) fn choose(asked: &Asked<'_>) -> Vec<Option<Hung>> {
     let case = Case {
         choices,
         guest,
+        proof: system.format,
         uefi,
-        proves_ahci: proves(system, SourceBus::Sata),
+        proves_ahci: system.proves(SourceBus::Sata),
         ide_allowed,
-        ide_fits: ide_allowed && devices <= IDE_DEVICES && proves(system, SourceBus::Ide),
+        ide_fits: ide_allowed && devices <= IDE_DEVICES && system.proves(SourceBus::Ide),
     };
     let boot = asked.boot_disk();
     let each = system.disks.iter().enumerate();
@@ -117,21 +115,21 @@ pub(crate) fn choose(asked: &Asked<'_>) -> Vec<Option<Hung>> {
 
 impl Asked<'_> {
     /// Whether the disk is built.
-    fn keeps(&self, at: usize, disk: &SelectedDisk) -> bool {
-        !self.choices.ignores(&format!("disk{at}"), disk.item.instance_id.as_deref())
+    fn keeps(&self, at: usize, disk: &Disk) -> bool {
+        !self.choices.ignores(&format!("disk{at}"), disk.origin.id.as_deref())
     }
 
     /// The disk that the firmware must be able to read: the first of the boot order, else the first.
     fn boot_disk(&self) -> Option<usize> {
         let kept = self.system.disks.iter().enumerate().filter(|(at, disk)| self.keeps(*at, disk));
-        kept.min_by_key(|(_, disk)| boot::rank(self.stated, &disk.item)).map(|(at, _)| at)
+        kept.min_by_key(|(_, disk)| boot::rank(disk.boot_rank)).map(|(at, _)| at)
     }
 
     /// The CD drives that are built.
     fn cds(&self) -> impl Iterator<Item = &Drive> {
         let all = self.system.cdroms.iter().enumerate();
         all.filter(|(at, drive)| {
-            !self.choices.ignores(&format!("cdrom{at}"), drive.item.instance_id.as_deref())
+            !self.choices.ignores(&format!("cdrom{at}"), drive.origin.id.as_deref())
         })
         .map(|(_, drive)| drive)
     }
@@ -178,8 +176,9 @@ impl Case<'_> {
                 self.fallback(source, "UEFI firmware cannot boot from it", boots)
             }
             Source::BusLogic if self.ide_fits => {
-                Hung::new(Hang::Controller(Ide), "the OVF proves IDE")
-                    .because(Code::W0101, "QEMU has no such chip; the OVF proves IDE")
+                let proof = self.proof.ide();
+                Hung::new(Hang::Controller(Ide), proof)
+                    .because(Code::W0101, &format!("QEMU has no such chip; {proof}"))
             }
             Source::LsiLogic | Source::BusLogic => {
                 self.fallback(source, "QEMU has no such chip", boots)
@@ -199,13 +198,13 @@ impl Case<'_> {
                 .because(source.changed(), &format!("{why}; {reason}"))
         };
         if self.proves_ahci {
-            return to(Ahci, "the OVF proves AHCI");
+            return to(Ahci, self.proof.ahci());
         }
         if self.uefi {
             return self.unproven(to(Ahci, "UEFI boots from AHCI"), boots);
         }
         if self.ide_fits {
-            return to(Ide, "the OVF proves IDE");
+            return to(Ide, self.proof.ide());
         }
         if self.guest.kind.carries_virtio() {
             return to(VirtioScsi, "this system carries virtio in every boot image");
@@ -290,6 +289,23 @@ impl Case<'_> {
             hung.risk = Some(Note::new(Code::W0503, text).hint(hint));
         }
         hung
+    }
+}
+
+impl Format {
+    /// The reason for a bus whose driver the source proves by having a controller of it.
+    const fn ahci(self) -> &'static str {
+        match self {
+            Self::Ovf => "the OVF proves AHCI",
+            Self::Vmx => "the VMX proves AHCI",
+        }
+    }
+
+    const fn ide(self) -> &'static str {
+        match self {
+            Self::Ovf => "the OVF proves IDE",
+            Self::Vmx => "the VMX proves IDE",
+        }
     }
 }
 

@@ -6,11 +6,13 @@
 use std::collections::BTreeSet;
 
 use code::Code;
-use ovf::selection::{Bus as SourceBus, Controller as SourceController, Drive, SelectedDisk};
 use vm::{Bus, Chipset, Controller, ControllerModel, DriveAddress};
 
 use super::Hang;
-use crate::Note;
+use crate::{
+    Note,
+    source::{Bus as SourceBus, Controller as SourceController, Disk as SourceDisk, Drive},
+};
 
 /// AHCI as QEMU has it: 6 ports a controller.
 const SATA_PORTS: u32 = 6;
@@ -63,7 +65,7 @@ impl Places {
     /// each other one the next free unit.
     ///
     /// Two rounds, so that a disk that must move takes no place that another one states.
-    pub(crate) fn disks(&mut self, disks: &[(&SelectedDisk, Hang)]) -> Vec<Placed> {
+    pub(crate) fn disks(&mut self, disks: &[(&SourceDisk, Hang)]) -> Vec<Placed> {
         let stated: Vec<_> =
             disks.iter().map(|(source, hang)| self.stated(source, *hang)).collect();
         let each = disks.iter().zip(stated);
@@ -79,7 +81,7 @@ impl Places {
     }
 
     /// Takes the unit that the source states; makes the disk's controller in any case.
-    fn stated(&mut self, source: &SelectedDisk, hang: Hang) -> Option<DriveAddress> {
+    fn stated(&mut self, source: &SourceDisk, hang: Hang) -> Option<DriveAddress> {
         let Hang::Controller(model) = hang else { return None };
         if model == ControllerModel::Ide {
             self.controller("", 0, model);
@@ -197,12 +199,13 @@ impl Places {
 }
 
 /// What our controllers for the source's one are found by.
-fn key(source: &SelectedDisk) -> &str {
-    source.controller.as_ref().map(|controller| controller.instance_id.as_str()).unwrap_or_default()
+fn key(source: &SourceDisk) -> &str {
+    let id = source.controller.as_ref().and_then(|controller| controller.origin.id.as_deref());
+    id.unwrap_or_default()
 }
 
 /// The unit that the source states; without a controller it means nothing.
-fn unit(source: &SelectedDisk) -> Option<u32> {
+fn unit(source: &SourceDisk) -> Option<u32> {
     source.unit.filter(|_| source.controller.is_some())
 }
 
@@ -212,7 +215,7 @@ const fn split(model: ControllerModel, unit: u32) -> (u32, u32) {
 }
 
 /// What is to be said of a disk whose unit has another number on the next of our controllers.
-fn moved(source: &SelectedDisk, model: ControllerModel, address: DriveAddress) -> Option<Note> {
+fn moved(source: &SourceDisk, model: ControllerModel, address: DriveAddress) -> Option<Note> {
     let unit =
         unit(source).filter(|unit| *unit >= units(model) && model != ControllerModel::Ide)?;
     Some(Note::new(Code::W0111, now_at(unit, model, address)))
@@ -224,7 +227,7 @@ fn now_at(unit: u32, model: ControllerModel, address: DriveAddress) -> String {
 }
 
 /// Channel and unit of a disk on IDE, if the source says both.
-fn ide_position(source: &SelectedDisk) -> Option<(u32, u32)> {
+fn ide_position(source: &SourceDisk) -> Option<(u32, u32)> {
     ide_place(source.controller.as_ref(), source.unit)
 }
 

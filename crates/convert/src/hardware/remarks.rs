@@ -1,33 +1,13 @@
 //! What is not an item: vendor settings, properties, licences, sections.
 
 use code::Code;
-use ovf::descriptor::{UnknownSection, VirtualSystem};
+use ovf::descriptor::UnknownSection;
 
 use super::Scene;
-use crate::{Note, Row, hardware::processor::is_true};
+use crate::{Note, Row};
 
 /// Namespace of VMware's own elements; a section of it is never more than a warning.
 const VMWARE: &str = "http://www.vmware.com/schema/ovf";
-
-/// Settings that the map reads, or that mean nothing outside VMware's products.
-const SILENT: &[&str] = &[
-    "firmware",
-    "bootOptions.efiSecureBootEnabled",
-    "uefi.secureBoot.enabled",
-    "nestedHVEnabled",
-    "nvram",
-    "tools.",
-    "powerOpInfo.",
-    "yieldOnPoll",
-    "flags.enableMPTSupport",
-    "enableMPTSupport",
-    "slotInfo.",
-    "wakeOnLanEnabled",
-    "uptCompatibilityEnabled",
-    "connectable.",
-    "backing.",
-    "videoRamSizeInKB",
-];
 
 /// Rows for everything that is said beside the items.
 pub(crate) fn rows(scene: &Scene<'_>) -> Vec<Row> {
@@ -35,11 +15,11 @@ pub(crate) fn rows(scene: &Scene<'_>) -> Vec<Row> {
     rows.extend(nvram(scene));
     rows.extend(vendor_keys(scene));
     rows.extend(properties(scene));
-    if !scene.stated.eulas.is_empty() {
+    if !scene.system.remarks.eulas.is_empty() {
         let note = Note::new(Code::W0402, "its text: relift inspect --full");
         rows.push(Row::kept("eula", "EULA", "licence", "not accepted").note(note));
     }
-    if scene.stated.vbox.as_ref().is_some_and(|machine| machine.has_saved_state) {
+    if scene.system.remarks.has_saved_state {
         let text = "the machine was saved while it ran; its disks may be as after a power cut";
         rows.push(Row::dropped(
             "state",
@@ -48,13 +28,15 @@ pub(crate) fn rows(scene: &Scene<'_>) -> Vec<Row> {
             Note::new(Code::W0502, text),
         ));
     }
-    rows.extend(scene.stated.sections.iter().filter_map(|section| self::section(scene, section)));
+    rows.extend(
+        scene.system.remarks.sections.iter().filter_map(|section| self::section(scene, section)),
+    );
     rows
 }
 
 /// The file with the firmware's variables, which QEMU's firmware does not read.
 fn nvram(scene: &Scene<'_>) -> Option<Row> {
-    let file = scene.setting("nvram").filter(|value| !value.trim().is_empty())?;
+    let file = scene.system.remarks.nvram.as_deref()?;
     if !scene.firmware.is_uefi() {
         return None;
     }
@@ -66,36 +48,19 @@ fn nvram(scene: &Scene<'_>) -> Option<Row> {
 }
 
 fn vendor_keys(scene: &Scene<'_>) -> Option<Row> {
-    let hardware = &scene.stated.hardware;
-    let keys: Vec<&str> = hardware
-        .config
-        .iter()
-        .chain(&hardware.extra_config)
-        .map(|setting| setting.key.as_str())
-        .filter(|key| !is_silent(key))
-        .collect();
+    let keys = &scene.system.remarks.vendor_keys;
     let first = keys.first()?;
     let shown = match keys.len() {
-        1 => (*first).to_owned(),
+        1 => first.clone(),
         count => format!("{first} and {} more", count - 1),
     };
     let note = Note::new(Code::W0205, "settings of VMware's host; list: relift inspect --full");
     Some(Row::dropped("settings", "vendor settings", shown, note))
 }
 
-fn is_silent(key: &str) -> bool {
-    SILENT.iter().any(|silent| {
-        if silent.ends_with('.') {
-            key.get(..silent.len()).is_some_and(|head| head.eq_ignore_ascii_case(silent))
-        } else {
-            key.eq_ignore_ascii_case(silent)
-        }
-    })
-}
-
 /// Properties: relift hands no OVF environment to the guest, so each one is said.
 fn properties<'a>(scene: &'a Scene<'_>) -> impl Iterator<Item = Row> + use<'a> {
-    scene.system.properties.iter().map(|property| {
+    scene.system.remarks.properties.iter().map(|property| {
         let id = format!("property.{}", property.key);
         let label = format!("property {}", property.key);
         let shown = match &property.value {
@@ -129,9 +94,4 @@ fn section(scene: &Scene<'_>, section: &UnknownSection) -> Option<Row> {
     }
     let note = Note::new(Code::W0204, "the section is not read");
     Some(Row::dropped(&id, "section", &section.name, note).at(path))
-}
-
-/// Whether the source asks for virtualization-based security, which needs Secure Boot.
-pub(crate) fn asks_for_vbs(system: &VirtualSystem) -> bool {
-    system.hardware.setting("flags.vbsEnabled").is_some_and(is_true)
 }

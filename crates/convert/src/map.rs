@@ -1,0 +1,166 @@
+//! One system of a source becomes one machine.
+
+use code::Code;
+use vm::{Clock, DiskId, GuestFamily, Machine};
+
+use crate::{
+    Choices, Identity, Note, Row,
+    guest::{self, GuestOs, Kind, Statement},
+    hardware::{Scene, board, boot, devices, network, processor, remarks, storage},
+    source::{File, ImageFormat, Os, System},
+};
+
+/// A machine, what became of each item, and where its disks come from.
+#[derive(Debug)]
+pub struct Converted {
+    /// The machine; the images of its disks have no path yet.
+    pub machine: Machine,
+    /// What is known of the guest.
+    pub guest: GuestOs,
+    /// One row for each item of the source.
+    pub rows: Vec<Row>,
+    /// Where each disk comes from, in the machine's order.
+    pub disks: Vec<SourceDisk>,
+    /// Which image lies in which drive.
+    pub media: Vec<SourceMedium>,
+}
+
+/// Where a disk comes from.
+#[derive(Debug, Clone)]
+pub struct SourceDisk {
+    /// The disk.
+    pub disk: DiskId,
+    /// The id of its row, which has the source's number: disks that are left out count.
+    pub row: String,
+    /// The file of the source; an empty disk has none.
+    pub file: Option<File>,
+    /// The format that the source states.
+    pub stated: Option<ImageFormat>,
+    /// The capacity that the source states.
+    pub capacity_bytes: Option<u64>,
+    /// The files of the disks that this one is only the difference to, the nearest first.
+    pub parents: Vec<File>,
+}
+
+/// Which image lies in which drive.
+#[derive(Debug, Clone)]
+pub struct SourceMedium {
+    /// The drive's place in the machine's list.
+    pub removable: usize,
+    /// The file of the source.
+    pub file: File,
+}
+
+/// Maps the hardware of one system.
+///
+/// `name` is the machine's final name. The result says everything that became of the source; what
+/// keeps it from being built is a row with a blocker, never an error.
+#[must_use]
+pub fn map_hardware(
+    system: &System,
+    choices: &Choices,
+    name: &str,
+    identity: &Identity,
+) -> Converted {
+    let guest = identify(&system.os, choices);
+    let (firmware, firmware_row) = board::firmware(system, choices);
+    let asked = storage::Asked { system, choices, guest: &guest, firmware };
+    let chosen = storage::choose(&asked);
+    let chipset = board::chipset(&asked, &chosen);
+    let scene = Scene { system, choices, guest: &guest, firmware, chipset };
+
+    let (cpus, cpu_row) = processor::cpus(&scene);
+    let (memory_bytes, memory_row) = processor::memory(&scene);
+    let stored = storage::build(&scene, &chosen, identity);
+    let cards = network::cards(&scene, identity);
+    let devices = devices::build(&scene);
+
+    let mut rows = vec![guest_row(&guest, choices), cpu_row, memory_row, firmware_row];
+    rows.push(board::chipset_row(firmware, chipset, choices));
+    rows.extend(stored.rows);
+    rows.extend(cards.rows);
+    rows.extend(devices.rows);
+    rows.extend(remarks::rows(&scene));
+
+    let extras = guest.kind.takes_paravirtual_extras();
+    let mut machine = Machine {
+        name: name.to_owned(),
+        title: system
+            .name
+            .as_deref()
+            .map(one_line)
+            .filter(|title| title != name && !title.is_empty()),
+        description: system.annotation.as_deref().map(printable),
+        uuid: Some(choices.uuid_of(identity.uuid(), system.uuid)),
+        guest: guest.guest(),
+        accelerator: choices.accelerator,
+        cpus,
+        memory_bytes,
+        chipset,
+        firmware,
+        clock: if guest.kind.family() == GuestFamily::Windows {
+            Clock::LocalTime
+        } else {
+            Clock::Utc
+        },
+        controllers: stored.places.controllers,
+        disks: stored.disks,
+        removables: stored.removables,
+        nics: cards.nics,
+        video: devices.video,
+        sound: devices.sound,
+        usb: Some(devices::usb(&scene)),
+        serials: devices.serials,
+        tpm: devices.wants_tpm,
+        agent_channel: extras,
+        rng: extras,
+        balloon: matches!(guest.kind, Kind::Linux | Kind::LinuxVirtio | Kind::BsdVirtio),
+    };
+    if let Some(osinfo) = &choices.osinfo {
+        machine.guest.osinfo = Some(osinfo.clone());
+    }
+    let ranks = boot::Ranks {
+        disks: stored.disk_ranks,
+        removables: stored.removable_ranks,
+        nics: cards.ranks,
+    };
+    boot::order(&mut machine, &ranks);
+    Converted { machine, guest, rows, disks: stored.sources, media: stored.media }
+}
+
+/// A text without what XML or libvirt has no place for; lines stay.
+fn printable(text: &str) -> String {
+    let sound = |c: &char| matches!(c, '\n' | '\t') || !c.is_control();
+    text.chars().filter(sound).filter(|c| !matches!(c, '\u{fffe}' | '\u{ffff}')).collect()
+}
+
+/// The same as one line: a title.
+fn one_line(text: &str) -> String {
+    printable(text).replace(['\n', '\t'], " ").trim().to_owned()
+}
+
+/// Which system runs inside.
+fn identify(os: &Os, choices: &Choices) -> GuestOs {
+    let said = Statement {
+        virtualbox: os.vbox.as_deref(),
+        vmware: os.vmware.as_deref(),
+        cim_id: os.cim_id.and_then(|id| u16::try_from(id).ok()),
+        version: os.version.as_deref(),
+        description: os.description.as_deref(),
+    };
+    let mut guest = guest::identify(said);
+    if let Some(osinfo) = &choices.osinfo {
+        guest.osinfo = Some(osinfo.clone());
+    }
+    guest
+}
+
+fn guest_row(guest: &GuestOs, choices: &Choices) -> Row {
+    let to = guest.osinfo.clone().unwrap_or_else(|| "no libosinfo id".to_owned());
+    let row = Row::kept("guest", "guest", guest.label.clone(), to);
+    if guest.is_recognised() || choices.osinfo.is_some() {
+        return row;
+    }
+    let note = Note::new(Code::W0501, "the source does not say which system runs inside");
+    row.note(note.hint("--os-id http://…"))
+}

@@ -1,0 +1,67 @@
+//! Devices that are neither processor, memory, storage nor network.
+
+use super::Origin;
+
+/// One device.
+#[derive(Debug, Clone)]
+pub struct Device {
+    /// Where the source says it.
+    pub origin: Origin,
+    /// What it is.
+    pub kind: DeviceKind,
+    /// What the source calls it.
+    pub name: String,
+}
+
+/// Kinds of devices, as far as they are treated differently.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeviceKind {
+    /// A sound card.
+    Sound(SoundCard),
+    /// A graphics card, with its memory in bytes where stated.
+    Video(Option<u64>),
+    /// A USB controller.
+    Usb {
+        /// Whether it is xHCI, so that the guest drives that.
+        xhci: bool,
+    },
+    /// A serial port.
+    Serial,
+    /// A serial port that is VMware's virtual printer.
+    PrinterPort,
+    /// A parallel port.
+    Parallel,
+    /// A trusted platform module.
+    Tpm,
+    /// A watchdog timer.
+    Watchdog,
+    /// VMware's channel between machines.
+    Vmci,
+    /// A folder of the old host that VMware shares with the guest.
+    SharedFolder,
+    /// Memory that keeps its content in a file of the old host.
+    Nvdimm,
+    /// A device of the old host, with its PCI ids where they are stated.
+    Passthrough(Option<(u16, u16)>),
+    /// Something that every machine has.
+    Implicit,
+    /// Nothing that the map knows; the text says what it is.
+    Unknown(String),
+}
+
+/// Sound cards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SoundCard {
+    /// Intel HD Audio.
+    Hda,
+    /// Sound Blaster 16.
+    Sb16,
+    /// Intel AC'97.
+    Ac97,
+    /// VirtualBox writes AC'97 under the name of another card.
+    VirtualBox,
+    /// Ensoniq AudioPCI.
+    Ensoniq,
+    /// None of them.
+    Unknown,
+}

@@ -1,0 +1,141 @@
+//! What a source says of its machines, whatever its format.
+
+use code::Code;
+use convert::source::System;
+use ovf::{Envelope, Finding};
+use vmx::Vmx;
+
+use crate::{Error, Facts, locate};
+
+/// The text that describes the machines, read.
+#[derive(Debug)]
+pub enum Description {
+    /// An OVF descriptor.
+    Ovf(Box<Envelope>),
+    /// A VMX.
+    Vmx(Box<Vmx>),
+}
+
+/// The machines of one configuration.
+#[derive(Debug)]
+pub struct Selection {
+    /// The id of the configuration; `None` when the source declares none.
+    pub configuration: Option<String>,
+    /// The machines, in the order of the source.
+    pub systems: Vec<System>,
+    /// The names of the networks, in the order of the source.
+    pub networks: Vec<String>,
+    /// What was tolerated in the text, whatever was selected.
+    pub text_findings: Vec<Finding>,
+    /// What was tolerated while selecting.
+    pub findings: Vec<Finding>,
+}
+
+impl Description {
+    /// The envelope of an OVF.
+    #[must_use]
+    pub fn envelope(&self) -> Option<&Envelope> {
+        match self {
+            Self::Ovf(envelope) => Some(envelope),
+            Self::Vmx(_) => None,
+        }
+    }
+
+    /// Selects the machines of one configuration.
+    ///
+    /// # Errors
+    /// As [`Envelope::select`]; a VMX has neither configurations nor properties, so that `E0306` is
+    /// the answer to one.
+    pub fn select(&self, choices: &ovf::Choices<'_>) -> Result<Selection, Error> {
+        match self {
+            Self::Ovf(envelope) => {
+                let selected = envelope.select(choices)?;
+                let systems = selected.systems.iter();
+                Ok(Selection {
+                    systems: systems.map(|one| convert::from_ovf(envelope, one)).collect(),
+                    configuration: selected.configuration,
+                    networks: selected.networks,
+                    text_findings: envelope.findings.clone(),
+                    findings: selected.findings,
+                })
+            }
+            Self::Vmx(vmx) => select_vmx(vmx, choices),
+        }
+    }
+
+    /// The files that the text speaks of, whether a machine uses them or not, and that are not there.
+    pub(crate) fn missing_files(&self, facts: &Facts) -> Vec<String> {
+        match self {
+            Self::Ovf(envelope) => {
+                let names = facts.names();
+                let hrefs = envelope.files.iter().filter_map(|file| file.href.clone());
+                let is_missing = |href: &String| {
+                    ovf::resolve_href(href, &facts.descriptor.name, &names).is_err()
+                };
+                hrefs.filter(is_missing).collect()
+            }
+            Self::Vmx(vmx) => {
+                let (system, _) = convert::from_vmx(vmx);
+                let files = system.files().into_iter();
+                let missing = files.filter(|file| locate(facts, file).is_err());
+                missing.map(|file| file.text().to_owned()).collect()
+            }
+        }
+    }
+}
+
+fn select_vmx(vmx: &Vmx, choices: &ovf::Choices<'_>) -> Result<Selection, Error> {
+    let property = choices.properties.first().map(|(key, _)| key.as_str());
+    if let Some(asked) = choices.configuration.or(property) {
+        let text = format!("a VMX has no configuration or property '{}'", asked.escape_debug());
+        return Err(Error::new(Code::E0306, text).fix("leave --configuration and --prop out"));
+    }
+    let (system, text_findings) = convert::from_vmx(vmx);
+    let mut networks: Vec<String> = Vec::new();
+    for name in system.nics.iter().filter_map(|nic| nic.network.as_ref()) {
+        if !networks.contains(name) {
+            networks.push(name.clone());
+        }
+    }
+    let findings = Vec::new();
+    Ok(Selection { configuration: None, systems: vec![system], networks, text_findings, findings })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vmx(text: &str) -> Description {
+        Description::Vmx(Box::new(Vmx::parse(text.as_bytes()).unwrap()))
+    }
+
+    #[test]
+    fn a_vmx_has_no_configurations_and_no_properties() {
+        let one = vmx("memsize = \"512\"\n");
+        let properties = [("host.name".to_owned(), "a".to_owned())];
+        for (choices, want) in [
+            (
+                ovf::Choices { configuration: Some("small"), ..Default::default() },
+                "a VMX has no configuration or property 'small'",
+            ),
+            (
+                ovf::Choices { properties: &properties, ..Default::default() },
+                "a VMX has no configuration or property 'host.name'",
+            ),
+        ] {
+            let error = one.select(&choices).unwrap_err();
+            assert_eq!((error.to_string().as_str(), error.code()), (want, Code::E0306));
+        }
+    }
+
+    #[test]
+    fn a_network_of_two_cards_is_one_network() {
+        let card = |n: u8, network: &str| {
+            format!("ethernet{n}.present = \"TRUE\"\nethernet{n}.networkName = \"{network}\"\n")
+        };
+        let one = vmx(&(card(0, "A") + &card(1, "B") + &card(2, "A")));
+        let selection = one.select(&ovf::Choices::default()).unwrap();
+        assert_eq!(selection.networks, ["A", "B"]);
+        assert_eq!(selection.systems[0].nics.len(), 3);
+    }
+}

@@ -1,0 +1,185 @@
+//! The folder that a descriptor lies in.
+//!
+//! Files are opened beneath it by its own descriptor: no link is followed, and no name climbs out.
+
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use code::Code;
+use disk::{FileBytes, ReadAt};
+use ovf::EntryName;
+use rustix::{
+    fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2, statat},
+    io::Errno,
+};
+
+use super::papers::read_text;
+use crate::{
+    Error,
+    source::{Member, Text},
+};
+
+/// The most names of a folder that are looked at: the limit of this product.
+const MAX_NAMES: usize = 100_000;
+
+/// An open folder.
+#[derive(Debug)]
+pub(super) struct Folder(File);
+
+/// A descriptor that the user typed, in its folder.
+pub(super) struct Typed {
+    /// The path of the folder.
+    pub(super) path: PathBuf,
+    pub(super) folder: Folder,
+    pub(super) text: Text,
+}
+
+impl Folder {
+    pub(super) fn open(path: &Path) -> Result<Self, Error> {
+        open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .map(|folder| Self(folder.into()))
+            .map_err(|source| {
+                Error::io(format!("cannot open the folder {}", path.display()), source.into())
+            })
+    }
+
+    /// Opens a descriptor that the user typed: a link at that name is followed, the package's own
+    /// names are not.
+    pub(super) fn of_typed(path: &Path) -> Result<Typed, Error> {
+        let parent = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let name = EntryName::parse(&name.unwrap_or_default())?;
+        let folder = Self::open(&parent)?;
+        let wrap = |source: Errno| Error::io(format!("cannot open {name}"), source.into());
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = File::from(open(path, flags, Mode::empty()).map_err(wrap)?);
+        let text = text_of(name.clone(), file)?;
+        Ok(Typed { path: parent, folder, text })
+    }
+
+    /// The names in the folder that a package may use, sorted; others are passed over.
+    pub(super) fn names(&self) -> Result<BTreeSet<EntryName>, Error> {
+        list(&self.0, None)
+    }
+
+    /// The descriptor, and the files of the folder and of those sub-folders that are there.
+    ///
+    /// A link is refused where the package speaks of it; whatever else lies there is somebody else's.
+    pub(super) fn members(
+        &self,
+        descriptor: &Text,
+        folders: BTreeSet<String>,
+        is_spoken_of: &dyn Fn(&EntryName) -> bool,
+    ) -> Result<Vec<Member>, Error> {
+        let mut names = self.names()?;
+        for folder in folders {
+            names.extend(self.names_in(&folder)?);
+        }
+        names.remove(&descriptor.name);
+        let length_bytes = descriptor.bytes.len() as u64;
+        let own = Member { name: descriptor.name.clone(), offset_bytes: 0, length_bytes };
+        let mut members = vec![own];
+        for name in names {
+            let spoken_of = is_spoken_of(&name);
+            members.extend(self.member(name, spoken_of)?);
+        }
+        Ok(members)
+    }
+
+    /// A small file, held in memory; `None` where there is none, or something else.
+    pub(super) fn text(&self, name: EntryName) -> Result<Option<Text>, Error> {
+        self.open_file(&name)?.map(|file| text_of(name, file)).transpose()
+    }
+
+    /// The bytes of a file; `None` where there is none, or something else.
+    pub(super) fn bytes(&self, name: &EntryName) -> Result<Option<Arc<dyn ReadAt>>, Error> {
+        let Some(file) = self.open_file(name)? else { return Ok(None) };
+        let bytes = FileBytes::new(file)
+            .map_err(|source| Error::io(format!("cannot read {name}"), source))?;
+        Ok(Some(Arc::new(bytes)))
+    }
+
+    /// The names in a sub-folder; none where it is not there.
+    fn names_in(&self, name: &str) -> Result<BTreeSet<EntryName>, Error> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        match openat2(&self.0, name, flags, Mode::empty(), beneath()) {
+            Ok(inner) => list(&File::from(inner), Some(name)),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => Ok(BTreeSet::new()),
+            Err(source) => Err(Error::io(format!("cannot open the folder {name}"), source.into())),
+        }
+    }
+
+    fn member(&self, name: EntryName, spoken_of: bool) -> Result<Option<Member>, Error> {
+        let stat = match statat(&self.0, name.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => stat,
+            Err(source) if spoken_of => {
+                return Err(Error::io(format!("cannot look at {name}"), source.into()));
+            }
+            Err(_) => return Ok(None),
+        };
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => {
+                let length_bytes = u64::try_from(stat.st_size).unwrap_or_default();
+                Ok(Some(Member { name, offset_bytes: 0, length_bytes }))
+            }
+            FileType::Symlink if spoken_of => Err(is_a_link(&name)),
+            _ => Ok(None),
+        }
+    }
+
+    fn open_file(&self, name: &EntryName) -> Result<Option<File>, Error> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match openat2(&self.0, name.as_str(), flags, Mode::empty(), beneath()) {
+            Ok(file) => file,
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+            Err(Errno::LOOP | Errno::XDEV) => return Err(is_a_link(name)),
+            Err(source) => return Err(Error::io(format!("cannot open {name}"), source.into())),
+        };
+        let stat = fstat(&file)
+            .map_err(|source| Error::io(format!("cannot look at {name}"), source.into()))?;
+        let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        Ok(is_file.then(|| file.into()))
+    }
+}
+
+/// The names in a folder, each with the name of that folder in front.
+fn list(folder: &File, beneath: Option<&str>) -> Result<BTreeSet<EntryName>, Error> {
+    let wrap = |source: Errno| Error::io("cannot list the folder", source.into());
+    let mut names = BTreeSet::new();
+    for entry in Dir::read_from(folder).map_err(wrap)?.take(MAX_NAMES) {
+        let entry = entry.map_err(wrap)?;
+        if entry.file_type() == FileType::Directory {
+            continue;
+        }
+        let Ok(name) = entry.file_name().to_str() else { continue };
+        let name = beneath.map_or_else(|| name.to_owned(), |beneath| format!("{beneath}/{name}"));
+        names.extend(EntryName::parse(&name));
+    }
+    Ok(names)
+}
+
+fn is_a_link(name: &EntryName) -> Error {
+    Error::new(Code::E0105, format!("{name} is a link, or lies behind one"))
+        .fix("put the file itself beside the descriptor")
+}
+
+fn text_of(name: EntryName, mut file: File) -> Result<Text, Error> {
+    let found =
+        file.metadata().map_err(|source| Error::io(format!("cannot look at {name}"), source))?;
+    if !found.is_file() {
+        return Err(Error::new(Code::E0105, format!("{name} is no regular file")));
+    }
+    let length_bytes = found.len();
+    read_text(name, &mut file, length_bytes)
+}
+
+const fn beneath() -> ResolveFlags {
+    ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS)
+}
