@@ -278,7 +278,10 @@ pub trait Image: Send + Sync {
     /// # Errors
     ///
     /// When the extent is not [`ExtentKind::Stored`], or its record is damaged or cannot be read.
-    fn stored(&self, extent: &Extent, buf: &mut Vec<u8>) -> Result<()>;
+    fn stored(&self, extent: &Extent, _buf: &mut Vec<u8>) -> Result<()> {
+        // The default is that of a format without compression.
+        Err(Error::malformed(Failure::NotStored(extent.start_bytes)))
+    }
 
     /// Reads decoded guest bytes from any place inside the capacity, from any thread.
     ///

@@ -129,10 +129,6 @@ impl Image for Reader {
         self.bytes.fill(data, offset_bytes)
     }
 
-    fn stored(&self, extent: &Extent, _: &mut Vec<u8>) -> Result<()> {
-        Err(Error::malformed(Failure::NotStored(extent.start_bytes)))
-    }
-
     /// All of it: holes are only looked for by [`extents`](Image::extents).
     fn extent_at(&self, _offset_bytes: u64) -> Result<Extent> {
         let kind = ExtentKind::Data { offset_bytes: self.start_bytes };

@@ -117,10 +117,6 @@ impl Image for Reader {
         }
     }
 
-    fn stored(&self, extent: &Extent, _: &mut Vec<u8>) -> Result<()> {
-        Err(Error::malformed(Failure::NotStored(extent.start_bytes)))
-    }
-
     fn metadata(&self) -> Box<dyn Iterator<Item = (u32, Range<u64>)> + '_> {
         let ranges = [self.header.range(), self.header.map().range()];
         Box::new(ranges.into_iter().map(|range| (0, range)))

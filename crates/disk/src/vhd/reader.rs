@@ -132,10 +132,6 @@ impl Image for Reader {
         }
     }
 
-    fn stored(&self, extent: &Extent, _: &mut Vec<u8>) -> Result<()> {
-        Err(Error::malformed(Failure::NotStored(extent.start_bytes)))
-    }
-
     /// The bitmaps come from the BAT, which is read for them; blocks whose entry is damaged are left
     /// out, since [`extents`](Image::extents) tells of them.
     fn metadata(&self) -> Box<dyn Iterator<Item = (u32, Range<u64>)> + '_> {

@@ -234,10 +234,6 @@ impl<L: Layout> Image for Reader<L> {
         }
     }
 
-    fn stored(&self, extent: &Extent, _: &mut Vec<u8>) -> Result<()> {
-        Err(Error::malformed(Failure::NotStored(extent.start_bytes)))
-    }
-
     fn metadata(&self) -> Box<dyn Iterator<Item = (u32, Range<u64>)> + '_> {
         let tables = self.tables.iter().map(|place| {
             let start = u64::from(place.sector).saturating_mul(SECTOR_BYTES);
