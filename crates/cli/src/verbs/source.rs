@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use restore::{Policy, Source};
+use restore::{Named, Policy, Source};
 
 use crate::{failure::Result, session::Session, stdin::Stdin};
 
@@ -14,7 +14,7 @@ pub(super) fn open<'a>(
 ) -> Result<Box<dyn Source + 'a>> {
     if is_stdin(path) {
         let reader = Box::new(Stdin::open(&session.stop)?);
-        return Ok(restore::open_stream(reader, policy)?);
+        return Ok(restore::open_stream(Named::stdin(), reader, policy)?);
     }
     Ok(restore::open(path, policy)?)
 }

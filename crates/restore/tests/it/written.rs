@@ -4,7 +4,7 @@ use std::{fs, io::Cursor, sync::Arc};
 
 use host::dir::Dir;
 use ovf::manifest::Algorithm;
-use restore::{Choices, Policy};
+use restore::{Choices, Named, Policy};
 use testkit::{Descriptor, MIB, Package, content, stream_optimized};
 
 use crate::{Quiet, convert, files, names, ova};
@@ -50,7 +50,7 @@ fn a_pipe_gives_the_same_files_as_the_archive() {
         let want = files(&out);
         fs::remove_dir_all(&out).unwrap();
         let reader = Box::new(Cursor::new(package.ova()));
-        let mut source = restore::open_stream(reader, &Policy::default()).unwrap();
+        let mut source = restore::open_stream(Named::stdin(), reader, &Policy::default()).unwrap();
         let outcome =
             convert(&mut *source, &out, &Choices::default(), &Dir::new("1"), &Quiet::default())
                 .unwrap();
