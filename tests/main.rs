@@ -16,3 +16,4 @@ mod packed;
 mod signals;
 mod signatures;
 mod snapshots;
+mod web;
