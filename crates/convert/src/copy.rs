@@ -1,9 +1,9 @@
 //! The only loop that moves disk bytes: one pass, all processors, bounded memory.
 //!
 //! ```text
-//! extents or pieces --Filler--> batches of 8 clusters --rayon--> decode, check, --Sink--> place in batch
-//!   (one thread, in order)        (a fixed number of               zero test, encode       order, then write
-//!                                  batches, reused)                                        in parallel
+//! extents or pieces --Filler--> batches of 8 clusters --rayon--> decode, check,  --Sink--> place in
+//!   (one thread, in order)       (a fixed number of               zero test,               batch order,
+//!                                 batches, reused)                encode                   then write
 //! ```
 //!
 //! Workers decode out of order; clusters are placed in the order of the batches, so the same source

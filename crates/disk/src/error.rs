@@ -63,6 +63,12 @@ impl Error {
         Self::new(Kind::Stopped, Failure::Stopped)
     }
 
+    /// The same failure, of another kind.
+    #[must_use]
+    pub(crate) fn with_kind(self, kind: Kind) -> Self {
+        Self { kind, ..self }
+    }
+
     /// Names the byte of the image that the error is about.
     #[must_use]
     pub(crate) fn at(mut self, offset_bytes: u64) -> Self {

@@ -255,8 +255,11 @@ impl<'g> Opening<'g> {
                 Err(error) => return Err(error),
             }
         }
-        Err(missing
-            .unwrap_or_else(|| Error::new(Kind::Missing, "the image has a parent without a name")))
+        // A delta without its parent: what is missing is not named by the package itself.
+        Err(missing.map_or_else(
+            || Error::new(Kind::Denied, "the image has a parent without a name"),
+            |error| error.with_kind(Kind::Denied),
+        ))
     }
 
     fn step(&self, role: Role, name: &FileName, opened: Opened) -> Result<Below<'g>> {
@@ -334,7 +337,7 @@ mod tests {
             Opening::new(&gate).below(Role::Parent, &names(&["a", "b", "c"])).unwrap().unwrap();
         assert_eq!((bytes.len_bytes(), below.place().name.as_str()), (1, "b"));
         let error = Opening::new(&gate).below(Role::Parent, &names(&["x", "y"])).err().unwrap();
-        assert_eq!((error.to_string().as_str(), error.kind()), ("no parent x", Kind::Missing));
+        assert_eq!((error.to_string().as_str(), error.kind()), ("no parent x", Kind::Denied));
         let error = Opening::new(&gate).below(Role::Parent, &[]).err().unwrap();
         assert_eq!(error.to_string(), "the image has a parent without a name");
     }

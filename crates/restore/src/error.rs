@@ -128,7 +128,12 @@ impl From<ovf::Error> for Error {
 
 impl Error {
     fn of_server(error: &HttpError) -> Self {
-        let told = Self::new(error.code(), error.to_string());
+        let fix = match error.code() {
+            Code::E0502 => "fetch the package by other means, and point relift at the file",
+            Code::E0102 => "run it again: the server has another file now",
+            _ => "check the address and the network, and run it again",
+        };
+        let told = Self::new(error.code(), error.to_string()).fix(fix);
         match std::error::Error::source(error) {
             Some(cause) => told.caused_by(cause.to_string()),
             None => told,

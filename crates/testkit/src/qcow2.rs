@@ -118,8 +118,9 @@ struct Builder<'a> {
     data: Vec<u8>,
     /// The references to each cluster of the file.
     counts: Vec<u16>,
-    /// Clusters that lie in the file: states share them.
-    placed: Vec<(Qcow2Cluster, u64)>,
+    /// Clusters that lie in the file, with their number and place: states share those that are the
+    /// same in both, but no two clusters of one state.
+    placed: Vec<(u64, Qcow2Cluster, u64)>,
 }
 
 impl Builder<'_> {
@@ -132,7 +133,7 @@ impl Builder<'_> {
             .map(|clusters| (clusters, self.take(1), self.take(1)))
             .collect();
         for (clusters, _, _) in &states {
-            clusters.values().for_each(|cluster| self.place(cluster));
+            clusters.iter().for_each(|(index, cluster)| self.place(*index, cluster));
         }
         for (clusters, l1, l2) in &states {
             self.put(*l1, *l2 as u64 | COPIED);
@@ -160,15 +161,15 @@ impl Builder<'_> {
     }
 
     /// Places what a state refers to, or refers once more to what lies there.
-    fn place(&mut self, cluster: &Qcow2Cluster) {
+    fn place(&mut self, index: u64, cluster: &Qcow2Cluster) {
         let content = match cluster {
             Qcow2Cluster::Zero => return,
             Qcow2Cluster::Data(content)
             | Qcow2Cluster::Stored(content)
             | Qcow2Cluster::Parts(_, content) => content,
         };
-        if let Some((_, at)) = self.placed.iter().find(|(placed, _)| placed == cluster) {
-            self.counts[usize::try_from(*at).expect("small") / CLUSTER] += 1;
+        if let Some(at) = self.place_of(index, cluster) {
+            self.counts[usize::try_from(at).expect("small") / CLUSTER] += 1;
             return;
         }
         let at = if self.image.data_file.is_some() {
@@ -183,7 +184,14 @@ impl Builder<'_> {
             self.put_bytes(at, content);
             at
         };
-        self.placed.push((cluster.clone(), at as u64));
+        self.placed.push((index, cluster.clone(), at as u64));
+    }
+
+    /// Where a cluster lies that was placed.
+    fn place_of(&self, index: u64, cluster: &Qcow2Cluster) -> Option<u64> {
+        let mut placed = self.placed.iter();
+        let found = placed.find(|(number, placed, _)| *number == index && placed == cluster);
+        found.map(|(_, _, at)| *at)
     }
 
     fn write_l2(&mut self, l2: usize, clusters: &Clusters) {
@@ -191,8 +199,7 @@ impl Builder<'_> {
         for (index, cluster) in clusters {
             let slot =
                 usize::try_from(*index).expect("one table") * if is_extended { 16 } else { 8 };
-            let place = self.placed.iter().find(|(placed, _)| placed == cluster);
-            let place = place.map(|(_, at)| *at).unwrap_or_default();
+            let place = self.place_of(*index, cluster).unwrap_or_default();
             let copied = if self.is_shared(place) { 0 } else { COPIED };
             let (word, bitmap) = match cluster {
                 Qcow2Cluster::Zero => (u64::from(!is_extended), u64::from(u32::MAX) << 32),

@@ -107,9 +107,9 @@ fn refused(error: disk::Error, path: &Path) -> Box<Failure> {
         (Some(Code::E0401), _) => {
             failure.fix("say which format it is, if you know: -f vmdk, -f raw, …")
         }
-        (_, disk::Kind::Denied) => {
-            failure.fix("if you trust the image and the file it names: --allow-backing PATH")
-        }
+        (_, disk::Kind::Denied) => failure.fix(
+            "put the file beside the image; elsewhere, if you trust both: --allow-backing PATH",
+        ),
         _ => failure,
     }
 }

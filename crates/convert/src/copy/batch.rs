@@ -116,7 +116,9 @@ impl Batch {
 
     /// Adds a piece for which [`reserve`](Self::reserve) made room, and gives another one to be filled.
     pub(super) fn push_piece(&mut self, at: usize, piece: Piece) -> Piece {
-        self.largest_unit_bytes = self.largest_unit_bytes.max(piece.len_bytes);
+        if piece.stored().is_some() {
+            self.largest_unit_bytes = self.largest_unit_bytes.max(piece.len_bytes);
+        }
         self.parts.push(Part { at, source: PartSource::Piece(piece) });
         self.spare_pieces.pop().unwrap_or_default()
     }

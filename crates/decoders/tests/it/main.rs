@@ -4,6 +4,7 @@
 //! ```text
 //! GuestDisk --> raw, streamOptimized --convert--> qcow2 file --> qcow2-rs, imago --> the same bytes
 //! ```
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod imago;
 mod qcow2_rs;

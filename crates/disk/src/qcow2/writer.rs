@@ -304,9 +304,9 @@ mod tests {
         let entries: Vec<u64> = (0..4).map(|n| be64(table, n * 8).unwrap()).collect();
         // The first ends in its second sector; the second touches 128 sectors, the last one more.
         let want = [
-            COMPRESSED | 1 << 54 | 2 * C,
+            COMPRESSED | (1 << 54) | (2 * C),
             COMPRESSED | 127 << 54 | (2 * C + 1000),
-            COPIED | 18 * C,
+            COPIED | (18 * C),
             COMPRESSED | (2 * C + 66_024),
         ];
         assert_eq!(entries, want);

@@ -15,12 +15,18 @@ pub(super) const MARKER_BYTES: usize = 16;
 /// The type of a marker before the footer.
 pub(super) const FOOTER: u32 = 3;
 
+/// The type of a marker whose sectors say nothing of the disk (seen in the streams of ovftool 4).
+const UNSPECIFIED: u32 = 4;
+
+/// The most sectors that such a marker may announce: the limit of this product.
+const MAX_UNSPECIFIED_SECTORS: u64 = 2048;
+
 /// What stands at a sector of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Marker {
     /// A grain: its number, and the length of its zlib stream behind 12 bytes of header.
     Grain { index: u64, stream_bytes: u64 },
-    /// A grain table, grain directory or footer, in the next sectors.
+    /// A grain table, grain directory, footer or something else, in the next sectors.
     Metadata { kind: Metadata, len_bytes: u64 },
     /// Nothing follows.
     EndOfStream,
@@ -32,14 +38,20 @@ pub(super) enum Metadata {
     Table,
     Directory,
     Footer,
+    /// What ovftool writes into the stream of a disk without content; it says nothing of the disk.
+    Unspecified,
 }
 
 #[derive(Debug, thiserror::Error)]
 enum MarkerError {
-    #[error("a marker of type {0}, known are 0..=3")]
+    #[error("a marker of type {0}, known are 0..=4")]
     Type(u32),
     #[error("a marker of type {kind} announces {found} sectors, it has {wanted}")]
     Sectors { kind: u32, found: u64, wanted: u64 },
+    #[error(
+        "a marker of type 4 announces {0} sectors, at most {MAX_UNSPECIFIED_SECTORS} are allowed"
+    )]
+    Unspecified(u64),
     #[error("a grain that starts at sector {sector} of the disk, which has {capacity}")]
     BehindCapacity { sector: u64, capacity: u64 },
     #[error("a grain that starts at sector {sector} of the disk, no multiple of {grain}")]
@@ -77,6 +89,8 @@ impl Marker {
             1 => (Metadata::Table, super::header::TABLE_SECTORS),
             2 => (Metadata::Directory, header.directory_sectors()),
             FOOTER => (Metadata::Footer, 1),
+            UNSPECIFIED if value <= MAX_UNSPECIFIED_SECTORS => (Metadata::Unspecified, value),
+            UNSPECIFIED => return fail(MarkerError::Unspecified(value)),
             _ => return fail(MarkerError::Type(kind)),
         };
         if value != wanted {
@@ -139,13 +153,18 @@ mod tests {
         assert_eq!(table, Marker::Metadata { kind: Metadata::Table, len_bytes: 2048 });
         assert_eq!(table.span_bytes(), 2560);
         assert!(matches!(parse(1, 0, 2), Ok(Marker::Metadata { len_bytes: 512, .. })));
+        assert_eq!(parse(3, 0, 4).unwrap().span_bytes(), 2048);
         assert_eq!(parse(0, 0, 0).unwrap(), Marker::EndOfStream);
     }
 
     #[test]
     fn names_what_a_marker_says_wrong() {
         for ((value, size, kind), want) in [
-            ((0, 0, 4), "a marker of type 4, known are 0..=3, at byte 65536"),
+            ((0, 0, 5), "a marker of type 5, known are 0..=4, at byte 65536"),
+            (
+                (2049, 0, 4),
+                "a marker of type 4 announces 2049 sectors, at most 2048 are allowed, at byte 65536",
+            ),
             ((5, 0, 1), "a marker of type 1 announces 5 sectors, it has 4, at byte 65536"),
             (
                 (1 << 40, 0, 2),

@@ -235,6 +235,7 @@ impl<'a> Grains<'a> {
                     done = done.saturating_add(part);
                 }
             }
+            Metadata::Unspecified => self.input.skip(len_bytes)?,
             Metadata::Footer => {
                 self.input.append(&mut raw, SECTOR_BYTES)?;
                 let footer = Header::parse(&raw, at)?;

@@ -104,7 +104,7 @@ fn refuses_a_parent_that_is_another_or_nowhere() {
     for hint in ["gone.vmdk", "/vmfs/gone.vmdk", "sub/gone.vmdk", ""] {
         assert_eq!(delta(hint), needs(hint));
     }
-    assert_eq!(folder.open("delta.vmdk").err().unwrap().kind(), Kind::Missing);
+    assert_eq!(folder.open("delta.vmdk").err().unwrap().kind(), Kind::Denied);
     for (hint, want) in [
         ("../gone.vmdk", "the parent '../gone.vmdk' does not lie beneath the image's own folder"),
         ("delta.vmdk", "the parent 'delta.vmdk' is an image of its own chain, which so has no end"),

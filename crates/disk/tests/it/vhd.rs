@@ -228,7 +228,7 @@ fn a_parent_that_is_not_there_or_is_another_disk_is_refused() {
     fs::remove_file(&base).unwrap();
     let error = refused(folder.path(), "child.vhd");
     assert!(error.to_string().contains("its parent 'base.vhd' with UUID"), "{error}");
-    assert_eq!(error.kind(), Kind::Missing);
+    assert_eq!(error.kind(), Kind::Denied);
     // A disk that is its own parent.
     let own = vhd_differencing(&later(), &guest(), &child, "own.vhd");
     fs::write(folder.path().join("own.vhd"), own).unwrap();

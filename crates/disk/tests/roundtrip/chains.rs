@@ -13,7 +13,7 @@ const CHAIN: usize = 3;
 
 /// Stands disks above one another, the lowest first: none is smaller than the one below, and each has,
 /// from its middle on, what is below it.
-fn chain(disks: &[GuestDisk; CHAIN]) -> [Vec<u8>; CHAIN] {
+pub(crate) fn chain(disks: &[GuestDisk; CHAIN]) -> [Vec<u8>; CHAIN] {
     let mut chain = disks.each_ref().map(GuestDisk::bytes);
     chain.sort_by_key(Vec::len);
     for upper in 1..CHAIN {

@@ -3,7 +3,9 @@
 
 mod alone;
 mod chains;
+mod extents;
 mod flips;
+mod qcow2;
 
 use disk::{Image, Unheard, check};
 use testkit::{read_extents, read_in_steps};

@@ -90,10 +90,8 @@ impl Clusters {
     /// Counts one more reference to a cluster.
     pub(super) fn refer(&mut self, cluster: u64) -> Result<()> {
         let number = buffer_len(cluster / BLOCK_ENTRIES);
-        let settled = match self.blocks.homeless_before(number) {
-            Some(block) => Some(self.settle(block)),
-            None => None,
-        };
+        let homeless = self.blocks.homeless_before(number);
+        let settled = homeless.map(|block| self.settle(block));
         if !self.blocks.contains(number) {
             self.blocks.add(&*self.file, number)?;
         }
@@ -104,7 +102,7 @@ impl Clusters {
             (Some(slot), Some(count)) => slot.copy_from_slice(&count.to_be_bytes()),
             _ => return Err(Error::new(Kind::Limit, TooManyReferences(cluster))),
         }
-        // The block that counts it may push out another one; the file is short of none for ever.
+        // This may push out another block; each gets its place once, so it ends.
         settled.map_or(Ok(()), |own| self.refer(own))
     }
 
