@@ -1,5 +1,7 @@
 //! Single disk images.
 
+use std::fmt::Write as _;
+
 use testkit::MIB;
 
 use crate::bench::Bench;
@@ -155,4 +157,28 @@ fn the_map_lists_every_run_of_the_disk_once() {
     let text = bench.run(["disk", "map", "disk.vmdk"]).stdout;
     assert!(text.starts_with("VMDK streamOptimized, 1048576 bytes, "), "{text}");
     assert_eq!(text.lines().count(), rows.len() + 3, "{text}");
+}
+
+#[test]
+fn a_disk_of_more_parts_than_the_soft_limit_of_files_is_read() {
+    let bench = Bench::empty();
+    let mut text = "# Disk DescriptorFile\nCID=1\nparentCID=ffffffff\n".to_owned();
+    for number in 0..100 {
+        let name = format!("s{number:03}.bin");
+        bench.write(&name, &[1; 512]);
+        writeln!(text, "RW 1 FLAT \"{name}\" 0").unwrap();
+    }
+    bench.write("split.vmdk", text.as_bytes());
+    let run = bench.shell("ulimit -Sn 64; relift disk check split.vmdk");
+    assert_eq!(run.code, Some(0), "{run:?}");
+}
+
+#[test]
+fn a_snapshot_of_what_is_stated_not_to_be_qcow2_is_a_wrong_flag() {
+    let bench = Bench::new();
+    let line = "relift disk convert disk.vmdk -f raw --snapshot s -o a.qcow2";
+    let run = bench.shell(line);
+    assert_eq!(run.code, Some(2), "{run:?}");
+    assert!(run.stderr.contains("--snapshot is of a qcow2 image, not of raw"), "{run:?}");
+    assert!(!bench.path("a.qcow2").exists());
 }

@@ -212,11 +212,11 @@ impl Checker<'_> {
 /// The parts of a file that are in use; neighbours are one entry, so an image in order takes little
 /// memory however long it is.
 #[derive(Debug, Default)]
-struct Ranges(BTreeMap<u64, u64>);
+pub(crate) struct Ranges(BTreeMap<u64, u64>);
 
 impl Ranges {
     /// Takes a range; the first byte of it that was taken before, if any.
-    fn claim(&mut self, range: Range<u64>) -> Option<u64> {
+    pub(crate) fn claim(&mut self, range: Range<u64>) -> Option<u64> {
         let Range { mut start, mut end } = range;
         if start >= end {
             return None;
@@ -235,6 +235,13 @@ impl Ranges {
         }
         self.0.insert(start, end);
         twice
+    }
+
+    /// What is not taken of the bytes before `end`.
+    pub(crate) fn gaps(&self, end: u64) -> impl Iterator<Item = Range<u64>> {
+        let starts = std::iter::once(0).chain(self.0.values().copied());
+        let ends = self.0.keys().copied().chain(std::iter::once(end));
+        starts.zip(ends).map(move |(start, to)| start..to.min(end)).filter(|gap| !gap.is_empty())
     }
 }
 

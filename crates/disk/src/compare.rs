@@ -1,10 +1,10 @@
 //! Whether two images hold the same guest bytes.
 
-use std::iter::Peekable;
+use std::{iter::Peekable, ops::Range};
 
 use crate::{
-    Error, Extent, ExtentKind, Extents, Image, Progress, Result, Warning, Workbench,
-    fields::buffer_len,
+    Error, Extent, ExtentKind, Extents, Image, Piece, Progress, Result, Sequential, Warning,
+    Workbench, check::Ranges, fields::buffer_len,
 };
 
 /// What a comparison found.
@@ -61,6 +61,74 @@ pub fn compare(a: &dyn Image, b: &dyn Image, progress: &dyn Progress) -> Result<
         )));
     }
     Ok(Comparison { first_difference_bytes: None, warnings })
+}
+
+/// Compares the guest bytes of an image that is read once with those of one that can be read at any
+/// place; a longer one must end with zeros.
+///
+/// # Errors
+///
+/// When an image is damaged or cannot be read, or when the comparison is stopped.
+pub fn compare_stream(
+    stream: &mut dyn Sequential,
+    image: &dyn Image,
+    progress: &dyn Progress,
+) -> Result<Option<u64>> {
+    let (mut bench, mut wanted, mut found) = (Workbench::new(), Vec::new(), Vec::new());
+    let (mut piece, mut seen) = (Piece::default(), Ranges::default());
+    while stream.next(&mut piece)? {
+        if progress.stopped() {
+            return Err(Error::stopped());
+        }
+        wanted.resize(buffer_len(piece.len_bytes), 0);
+        piece.decode(&mut bench, &mut wanted)?;
+        let end = piece.start_bytes.saturating_add(piece.len_bytes);
+        // Behind the image there may be zeros only.
+        let inside = end.min(image.capacity_bytes()).saturating_sub(piece.start_bytes);
+        found.clear();
+        found.resize(buffer_len(inside), 0);
+        if !found.is_empty() {
+            image.read_at(&mut found, piece.start_bytes)?;
+        }
+        found.resize(wanted.len(), 0);
+        if let Some(first) = first_difference(&wanted, &found) {
+            return Ok(Some(piece.start_bytes.saturating_add(first as u64)));
+        }
+        seen.claim(piece.start_bytes..end);
+        progress.advance(piece.len_bytes);
+    }
+    let mut side = Side::new(image);
+    for gap in seen.gaps(image.capacity_bytes()) {
+        if let Some(first) = first_content(&mut side, gap, progress)? {
+            return Ok(Some(first));
+        }
+    }
+    Ok(None)
+}
+
+/// The first byte of a range that is not zero; the ranges of one side come in order.
+fn first_content(
+    side: &mut Side<'_>,
+    range: Range<u64>,
+    progress: &dyn Progress,
+) -> Result<Option<u64>> {
+    let Range { start: mut at, end } = range;
+    while at < end {
+        if progress.stopped() {
+            return Err(Error::stopped());
+        }
+        let empty = side.empty_until(at)?.min(end);
+        let next = if empty > at { empty } else { at.saturating_add(CHUNK_BYTES).min(end) };
+        if empty == at {
+            let first = side.fill(at, next)?.iter().position(|byte| *byte != 0);
+            if let Some(first) = first {
+                return Ok(Some(at.saturating_add(first as u64)));
+            }
+        }
+        progress.advance(next.saturating_sub(at));
+        at = next;
+    }
+    Ok(None)
 }
 
 /// The place of the first byte that differs, in two slices of one length.

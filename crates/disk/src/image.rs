@@ -118,7 +118,8 @@ impl Extent {
     }
 
     /// The part of the extent that lies in `range` of the disk; `None` when nothing does.
-    pub(crate) fn clip(self, range: &Range<u64>) -> Option<Self> {
+    #[must_use]
+    pub fn clip(self, range: &Range<u64>) -> Option<Self> {
         let start = self.start_bytes.max(range.start);
         let end = self.end_bytes().min(range.end);
         let len_bytes = end.checked_sub(start).filter(|len| *len > 0)?;

@@ -60,7 +60,7 @@ pub mod vmdk;
 pub use audit::Finding;
 pub use check::{Fault, MAX_FAULTS, Report, check};
 pub use chunked::Chunked;
-pub use compare::{Comparison, compare};
+pub use compare::{Comparison, compare, compare_stream};
 pub use compress::{Compression, Encoder};
 pub use error::{Error, Kind, MAX_CAPACITY_BYTES, Result};
 pub use format::{Declared, Format, UnknownFormat, detect};

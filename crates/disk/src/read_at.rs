@@ -91,6 +91,10 @@ impl ReadAt for FileBytes {
                 let end = seek(rustix::fs::SeekFrom::Hole(start)).unwrap_or(self.len_bytes);
                 Ok(Some(start..end.min(self.len_bytes)))
             }
+            // Only holes follow, or somebody has cut the file: what is gone must not read as zeros.
+            Err(rustix::io::Errno::NXIO) if self.file.metadata()?.len() < self.len_bytes => {
+                Err(io::ErrorKind::UnexpectedEof.into())
+            }
             Err(rustix::io::Errno::NXIO) => Ok(None),
             Err(_) => Ok(Some(offset_bytes..self.len_bytes)),
         }
@@ -235,5 +239,15 @@ mod tests {
         assert_eq!(bytes.next_data(4 << 20).unwrap(), None);
         let mut buf = [0; 2];
         assert!(bytes.read_exact_at(&mut buf, (4 << 20) - 1).is_err());
+    }
+
+    #[test]
+    fn what_is_cut_off_a_file_while_it_is_read_is_no_hole() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&[1; 8192]).unwrap();
+        let bytes = FileBytes::new(file.try_clone().unwrap()).unwrap();
+        file.set_len(4096).unwrap();
+        let error = bytes.next_data(4096).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }
 }

@@ -150,9 +150,6 @@ fn run<'a>(
     with: &'a Execution<'a>,
     undo: &mut Undo<'a>,
 ) -> Result<Outcome, Error> {
-    if with.verify == VerifyOutput::Full {
-        images::check_comparable(plan, source)?;
-    }
     folders(plan, with, undo)?;
     let known = source.facts().findings.len();
     let mut images = images::Images::new(plan, with, undo);

@@ -9,6 +9,7 @@ pub(super) mod measure;
 
 use std::{
     fs::File,
+    os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -75,6 +76,9 @@ pub(super) fn open_alone(path: &Path, stated: Option<Format>) -> Result<Box<dyn 
 
 /// Opens a qcow2 image as it was when an internal snapshot was taken.
 fn open_snapshot(input: &ImageArgs, name: &str) -> Result<Box<dyn Image>> {
+    if let Some(other) = input.format.filter(|format| *format != Format::Qcow2) {
+        return Err(Failure::usage(format!("--snapshot is of a qcow2 image, not of {other}")));
+    }
     let (bytes, _) = look(&input.image, Some(input.format.unwrap_or(Format::Qcow2)))?;
     let gate = gate(&input.image, &input.gate.allow_backing)?;
     disk::open_snapshot(&gate, bytes, name).map_err(|error| refused(error, &input.image))
@@ -121,9 +125,14 @@ fn look(path: &Path, stated: Option<Format>) -> Result<(Arc<dyn ReadAt>, Declare
     let cannot = |error: std::io::Error| {
         Failure::new(Code::E0508, format!("cannot read {shown}")).cause(error.to_string())
     };
-    let file = File::open(path).map_err(cannot)?;
-    if file.metadata().map_err(cannot)?.is_dir() {
+    let file = open_file(path).map_err(cannot)?;
+    let kind = file.metadata().map_err(cannot)?.file_type();
+    if kind.is_dir() {
         return Err(Failure::usage(format!("{shown} is a folder, not a disk image")));
+    }
+    if kind.is_fifo() {
+        return Err(Failure::usage(format!("{shown} is a pipe, not a disk image"))
+            .tip("save what comes out of it to a file first"));
     }
     let bytes: Arc<dyn ReadAt> = Arc::new(FileBytes::new(file).map_err(cannot)?);
     let found = || disk::detect(&*bytes).map_err(|error| refused(error, path));
@@ -134,6 +143,12 @@ fn look(path: &Path, stated: Option<Format>) -> Result<(Arc<dyn ReadAt>, Declare
         None => Declared::Unknown,
     };
     Ok((bytes, declared))
+}
+
+/// Opens a file without waiting: a pipe that nobody writes to would be waited for without end.
+fn open_file(path: &Path) -> std::io::Result<File> {
+    let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
+    File::options().read(true).custom_flags(nonblocking).open(path)
 }
 
 fn has_ending(path: &Path, ending: &str) -> bool {
@@ -162,6 +177,20 @@ mod tests {
         ] {
             assert_eq!(format_name(format, variant), want);
         }
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_writes_to_is_refused_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("a.vmdk");
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, mode).unwrap();
+        let failure = open_alone(&pipe, None).err().unwrap();
+        assert!(
+            failure.message.ends_with("a.vmdk is a pipe, not a disk image"),
+            "{}",
+            failure.message
+        );
     }
 
     #[test]

@@ -162,6 +162,14 @@ impl Batch {
         (free as u64 * CLUSTER_BYTES).saturating_sub(start_bytes % CLUSTER_BYTES)
     }
 
+    /// Whether a stored grain starts in the last cluster and does not end in the batch's room: were it
+    /// taken whole, and the next one as well, the batch would never end.
+    pub(super) fn is_outgrown_by(&self, extent: &Extent) -> bool {
+        matches!(extent.kind, ExtentKind::Stored { .. })
+            && self.ends_in_cluster_of(extent.start_bytes)
+            && extent.len_bytes > self.room_bytes(extent.start_bytes)
+    }
+
     /// Whether the last cluster is the one that the byte is in.
     pub(super) fn ends_in_cluster_of(&self, byte: u64) -> bool {
         self.clusters.last() == Some(&cluster_of(byte))

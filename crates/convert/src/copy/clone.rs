@@ -22,7 +22,7 @@ use super::{
     decode::{Mode, keepable_data},
     finish, run_image,
 };
-use crate::Error;
+use crate::{Error, Kind};
 
 /// Bytes that the kernel is asked to copy at a time, so that a stop is heard.
 const KERNEL_STEP_BYTES: u64 = 64 << 20;
@@ -81,9 +81,10 @@ fn clone_raw(
         return Err(Error::layout(format!("a raw clone needs a raw image, this one is {format}")));
     }
     file.set_len_bytes(file_bytes).map_err(Error::writing)?;
-    let copy = ByteCopy { source: &**image.bytes(), file, start_bytes: 0, progress };
-    let data_bytes = copy.run(&AtomicBool::new(false))?;
-    progress.advance(file_bytes);
+    let source = &**image.bytes();
+    let copy = ByteCopy { source, file, start_bytes: 0, progress };
+    let data_bytes = copy.run(&|bytes| progress.advance(bytes))?;
+    progress.advance(file_bytes.saturating_sub(source.len_bytes()));
     Ok(Summary { data_bytes, file_bytes })
 }
 
@@ -98,19 +99,50 @@ fn clone_qcow2(
     let mut target = qcow2::Writer::create(file, capacity_bytes).map_err(Error::target_image)?;
     let file = target.file();
     let start_bytes = target.reserve(source.len_bytes()).map_err(Error::target_image)?;
-    let copy = ByteCopy { source, file: &*file, start_bytes, progress: with.progress };
-    let over = AtomicBool::new(false);
-    let (data_bytes, copied) = std::thread::scope(|scope| {
-        let copying = scope.spawn(|| copy.run(&over));
-        let checked = run_image(image, &mut target, Mode::Kept { start_bytes }, with);
-        over.store(checked.is_err(), Ordering::Relaxed);
+    let both = Both { progress: with.progress, failed: AtomicBool::new(false) };
+    let copy = ByteCopy { source, file: &*file, start_bytes, progress: &both };
+    let with = Run { settings: with.settings, progress: &both };
+    let (checked, copied) = std::thread::scope(|scope| {
+        // What is done is told by the other half.
+        let copying = scope.spawn(|| both.watch(copy.run(&|_| ())));
+        let checked = both.watch(run_image(image, &mut target, Mode::Kept { start_bytes }, &with));
         let copied = copying.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         (checked, copied)
     });
-    // Damage is told before what it left unfinished.
-    let data_bytes = data_bytes?;
-    copied?;
+    let data_bytes = both_done(checked, copied)?;
     finish(&mut target, data_bytes)
+}
+
+/// The two halves of a clone, copying and checking: when one fails, the other is told to stop.
+struct Both<'a> {
+    progress: &'a dyn Progress,
+    failed: AtomicBool,
+}
+
+impl Both<'_> {
+    fn watch<T>(&self, half: Result<T, Error>) -> Result<T, Error> {
+        self.failed.fetch_or(half.is_err(), Ordering::Relaxed);
+        half
+    }
+}
+
+impl Progress for Both<'_> {
+    fn advance(&self, done_bytes: u64) {
+        self.progress.advance(done_bytes);
+    }
+
+    fn stopped(&self) -> bool {
+        self.failed.load(Ordering::Relaxed) || self.progress.stopped()
+    }
+}
+
+/// What checking found, unless one half failed; that it was stopped is told only when no half says why.
+fn both_done(checked: Result<u64, Error>, copied: Result<u64, Error>) -> Result<u64, Error> {
+    match (checked, copied) {
+        (Err(stopped), Err(error)) if stopped.kind() == Kind::Stopped => Err(error),
+        (Ok(_), Err(error)) => Err(error),
+        (checked, _) => checked,
+    }
 }
 
 /// Refuses an image of which nothing could be pointed at: the clone would hold everything twice.
@@ -123,7 +155,7 @@ fn require_something_to_keep(image: &dyn Image) -> Result<(), Error> {
             ExtentKind::Stored { codec, .. } => {
                 extent.len_bytes == CLUSTER_BYTES && codec != Codec::Zstd
             }
-            _ => keepable_data(&extent, image.capacity_bytes()).is_some(),
+            _ => keepable_data(&extent, image).is_some(),
         };
         if keepable {
             return Ok(());
@@ -149,20 +181,23 @@ struct ByteCopy<'a> {
 }
 
 impl ByteCopy<'_> {
-    /// Copies everything but holes, unless it is `over` before, and says how many bytes that were.
-    fn run(&self, over: &AtomicBool) -> Result<u64, Error> {
+    /// Copies everything but holes and says how many bytes that were; `pass` hears of the holes, too.
+    fn run(&self, pass: &dyn Fn(u64)) -> Result<u64, Error> {
         let mut buffer = Vec::new();
         let (mut at, mut copied) = (0, 0);
         while let Some(data) = self.source.next_data(at).map_err(Error::reading)? {
+            pass(data.start - at);
             at = data.start;
             while at < data.end {
-                if over.load(Ordering::Relaxed) || self.progress.stopped() {
+                if self.progress.stopped() {
                     return Err(Error::stopped());
                 }
                 let done = self.step(at..data.end, &mut buffer)?;
+                pass(done);
                 (at, copied) = (at + done, copied + done);
             }
         }
+        pass(self.source.len_bytes() - at);
         Ok(copied)
     }
 
@@ -170,7 +205,7 @@ impl ByteCopy<'_> {
     fn step(&self, range: Range<u64>, buffer: &mut Vec<u8>) -> Result<u64, Error> {
         let to = self.start_bytes + range.start;
         let part = range.start..range.end.min(range.start + KERNEL_STEP_BYTES);
-        let done = self.file.copy_from(self.source, part, to).map_err(Error::writing)?;
+        let done = self.file.copy_from(self.source, part, to);
         if done > 0 {
             return Ok(done);
         }

@@ -162,7 +162,7 @@ impl Decoder<'_> {
     /// Where in the target some data of the image are, when the image's bytes are copied.
     fn kept_data(&self, extent: &Extent) -> Option<Kept> {
         let Mode::Kept { start_bytes } = self.mode else { return None };
-        let offset_bytes = keepable_data(extent, self.capacity_bytes)?;
+        let offset_bytes = keepable_data(extent, self.image?)?;
         Some(Kept::Plain { offset_bytes: start_bytes + offset_bytes })
     }
 
@@ -213,11 +213,13 @@ impl Decoder<'_> {
 }
 
 /// The byte of the image that some data start at, when they fill a cluster both in the disk and in
-/// the image. The last cluster of a disk may be short: nobody sees what is behind it.
-pub(super) fn keepable_data(extent: &Extent, capacity_bytes: u64) -> Option<u64> {
+/// the image. The last cluster may be short only where the image ends, too: the written disk may be
+/// larger, now or later, and its guest then sees what is behind.
+pub(super) fn keepable_data(extent: &Extent, image: &dyn Image) -> Option<u64> {
     let ExtentKind::Data { offset_bytes } = extent.kind else { return None };
     let aligned = (extent.start_bytes | offset_bytes).is_multiple_of(CLUSTER_BYTES);
-    let whole = extent.len_bytes >= CLUSTER_BYTES || extent.end_bytes() == capacity_bytes;
+    let whole = extent.len_bytes >= CLUSTER_BYTES
+        || offset_bytes.saturating_add(extent.len_bytes) >= image.bytes().len_bytes();
     (aligned && whole && extent.file == 0).then_some(offset_bytes)
 }
 

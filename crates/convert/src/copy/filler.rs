@@ -55,8 +55,12 @@ impl<'a, 'c> Filler<'a, 'c> {
             }
             let most_bytes = self.most_bytes.saturating_sub(extent.start_bytes % CLUSTER_BYTES);
             let Some(batch) = self.batch() else { return Ok(Flow::Stop) };
-            let room_bytes = batch.room_bytes(extent.start_bytes).min(most_bytes);
-            let (part, behind) = extent.split(room_bytes);
+            let room_bytes = batch.room_bytes(extent.start_bytes);
+            let (part, behind) = if batch.is_outgrown_by(&extent) {
+                cut_at_cluster(extent)
+            } else {
+                extent.split(room_bytes.min(most_bytes))
+            };
             match batch.reserve(part.start_bytes, part.len_bytes) {
                 Some(at) => {
                     batch.push_extent(at, part);
@@ -145,4 +149,11 @@ impl<'a, 'c> Filler<'a, 'c> {
         }
         self.batch.as_mut()
     }
+}
+
+/// Cuts an extent at the first border of a cluster, also a stored grain.
+fn cut_at_cluster(extent: Extent) -> (Extent, Option<Extent>) {
+    let border = (cluster_of(extent.start_bytes) + 1) * CLUSTER_BYTES;
+    let front = extent.clip(&(extent.start_bytes..border)).unwrap_or(extent);
+    (front, extent.clip(&(border..extent.end_bytes())))
 }

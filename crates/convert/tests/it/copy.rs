@@ -10,7 +10,7 @@ use std::{
 
 use convert::{
     Kind,
-    copy::{Settings, copy_image, copy_stream},
+    copy::{Settings, TargetOptions, copy_image, copy_stream, write_image},
 };
 use disk::{
     CLUSTER_BYTES, Codec, Declared, Extent, ExtentKind, Extents, Format, Image, Info, Length,
@@ -63,7 +63,7 @@ pub(crate) fn open(bytes: Vec<u8>, format: Format) -> Box<dyn Image> {
 pub(crate) fn output(
     image: &dyn Image,
     file: Arc<dyn WriteAt>,
-    options: convert::copy::TargetOptions,
+    options: TargetOptions,
 ) -> convert::copy::Output {
     convert::copy::Output { file, capacity_bytes: image.capacity_bytes(), options }
 }
@@ -207,6 +207,8 @@ fn what_is_said_to_be_done_adds_up_to_the_capacity() {
 struct Large {
     info: Info,
     cluster_bytes: u64,
+    /// The zeros before its first cluster, as when another extent comes before.
+    zeros_bytes: u64,
     /// The length of the parts in which its clusters are shown, as above a delta.
     part_bytes: Option<u64>,
     panics: bool,
@@ -219,6 +221,7 @@ impl Large {
         Self {
             info: Info { capacity_bytes, ..info },
             cluster_bytes,
+            zeros_bytes: 0,
             part_bytes: None,
             panics: false,
         }
@@ -232,10 +235,11 @@ impl Image for Large {
 
     fn extents(&self) -> Extents<'_> {
         let len_bytes = self.part_bytes.unwrap_or(self.cluster_bytes);
-        let starts = (0..self.info.capacity_bytes).step_by(len_bytes as usize);
+        let starts = (self.zeros_bytes..self.info.capacity_bytes).step_by(len_bytes as usize);
+        let zeros = Extent::new(0, self.zeros_bytes, ExtentKind::Zero);
         let codec = Codec::Deflate;
         let whole = ExtentKind::Stored { codec, offset_bytes: 0, len_bytes: 1 };
-        Box::new(starts.map(move |start_bytes| {
+        let clusters = starts.map(move |start_bytes| {
             let kind = ExtentKind::StoredPart {
                 codec,
                 offset_bytes: 0,
@@ -246,7 +250,8 @@ impl Image for Large {
             let kind = if self.part_bytes.is_some() { kind } else { whole };
             let len_bytes = len_bytes.min(self.info.capacity_bytes - start_bytes);
             Ok(Extent::new(start_bytes, len_bytes, kind))
-        }))
+        });
+        Box::new((self.zeros_bytes > 0).then_some(Ok(zeros)).into_iter().chain(clusters))
     }
 
     #[expect(clippy::panic_in_result_fn, reason = "this decoder is made to have a defect")]
@@ -262,7 +267,8 @@ impl Image for Large {
     /// Each cluster of 64 KiB holds its own number, from 1 on.
     fn read_at(&self, buf: &mut [u8], offset_bytes: u64) -> disk::Result<()> {
         for (byte, at) in buf.iter_mut().zip(offset_bytes..) {
-            *byte = (at / CLUSTER_BYTES + 1) as u8;
+            let number = (at / CLUSTER_BYTES + 1) as u8;
+            *byte = if at < self.zeros_bytes { 0 } else { number };
         }
         Ok(())
     }
@@ -311,11 +317,35 @@ fn parts_of_large_clusters_may_have_any_length() {
         assert!(*file.bytes.lock().unwrap() == guest_bytes(&image), "{part_bytes}");
         let zlib = disk::Compression::Zlib;
         let file = Arc::new(Memory::default());
-        let options = convert::copy::TargetOptions::Qcow2(zlib);
+        let options = TargetOptions::Qcow2(zlib);
         let output = output(&image, Arc::clone(&file) as _, options);
-        convert::copy::write_image(&image, output, workers(3), &Unheard).unwrap();
+        write_image(&image, output, workers(3), &Unheard).unwrap();
         let written = open(file.bytes.lock().unwrap().clone(), Format::Qcow2);
         assert!(guest_bytes(&*written) == guest_bytes(&image), "{part_bytes}");
+    }
+}
+
+#[test]
+fn grains_that_start_inside_a_cluster_of_64_kib_come_through() {
+    for (grain_bytes, zeros_bytes) in
+        [(CLUSTER_BYTES, 512), (CLUSTER_BYTES, 65_024), (2 * CLUSTER_BYTES, 512), (MIB, 4096)]
+    {
+        let image = Large { zeros_bytes, ..Large::new(grain_bytes, 100) };
+        let zlib = disk::Compression::Zlib;
+        for options in [TargetOptions::Raw, TargetOptions::Qcow2(zlib)] {
+            let write = |threads| {
+                let file = Arc::new(Memory::default());
+                let output = output(&image, Arc::clone(&file) as _, options);
+                write_image(&image, output, workers(threads), &Unheard).unwrap();
+                let bytes = file.bytes.lock().unwrap();
+                bytes.clone()
+            };
+            let written = write(1);
+            assert!(write(3) == written, "{grain_bytes} {options:?}");
+            let format = if options == TargetOptions::Raw { Format::Raw } else { Format::Qcow2 };
+            let found = guest_bytes(&*open(written, format));
+            assert!(found == guest_bytes(&image), "{grain_bytes} {options:?}");
+        }
     }
 }
 

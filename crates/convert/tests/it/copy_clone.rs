@@ -1,12 +1,21 @@
 //! Copies that keep the source's bytes as they are.
 
-use std::{fs::File, sync::Arc};
+use std::{
+    fs::File,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use convert::{
     Kind,
-    copy::{CloneFormat, TargetOptions, clone_image, write_image},
+    copy::{CloneFormat, Output, TargetOptions, clone_image, write_image},
 };
-use disk::{CLUSTER_BYTES, Compression, Declared, FileBytes, Format, Image, Unheard};
+use disk::{
+    CLUSTER_BYTES, Compression, Declared, FileBytes, Format, Image, Progress, Unheard, WriteAt,
+};
 use testkit::{MIB, content, stream_optimized};
 
 use crate::{
@@ -38,6 +47,23 @@ fn a_clone_has_the_sources_bytes_and_the_guests() {
             );
             qemu_finds_it_sound(&clone, &want);
         }
+    }
+}
+
+#[test]
+fn a_larger_disk_does_not_show_what_is_behind_the_images_last_cluster() {
+    let want = content(3 * MIB + 512);
+    let larger = 4 * MIB;
+    let zeros = vec![0; (larger - 3 * MIB) as usize - 512];
+    // A footer follows the last cluster of a VHD at once.
+    for (bytes, format) in [(testkit::vhd_fixed(&want), Format::Vhd), (want.clone(), Format::Raw)] {
+        let image = open(bytes, format);
+        let file = Arc::new(Memory::default());
+        let output =
+            Output { capacity_bytes: larger, ..output(&*image, Arc::clone(&file) as _, QCOW2) };
+        write_image(&*image, output, workers(2), &Unheard).unwrap();
+        let clone = file.bytes.lock().unwrap().clone();
+        assert!(guest_bytes(&*open(clone, Format::Qcow2)) == [&want[..], &zeros].concat());
     }
 }
 
@@ -97,6 +123,29 @@ fn a_disk_of_zeros_can_be_cloned() {
     assert!(guest_bytes(&*open(clone, Format::Qcow2)).iter().all(|byte| *byte == 0));
 }
 
+/// The largest step that is told.
+#[derive(Default)]
+struct LargestStep(AtomicU64);
+
+impl Progress for LargestStep {
+    fn advance(&self, done_bytes: u64) {
+        self.0.fetch_max(done_bytes, Ordering::Relaxed);
+    }
+
+    fn stopped(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_raw_clone_tells_how_far_it_is() {
+    let image = open(content(8 * MIB), Format::Raw);
+    let largest = LargestStep::default();
+    clone_image(&*image, Arc::new(Memory::default()), CloneFormat::Raw, workers(1), &largest)
+        .unwrap();
+    assert_eq!(largest.0.into_inner(), MIB);
+}
+
 #[test]
 fn a_stop_ends_a_clone() {
     for (image, format) in [
@@ -106,5 +155,43 @@ fn a_stop_ends_a_clone() {
         let file = Arc::new(Memory::default());
         let error = clone_image(&*image, file, format, workers(2), &Stop).unwrap_err();
         assert_eq!(error.kind(), Kind::Stopped);
+    }
+}
+
+/// A file that takes bytes in one range only.
+struct Full {
+    memory: Memory,
+    room: std::ops::Range<u64>,
+}
+
+impl WriteAt for Full {
+    fn write_all_at(&self, buf: &[u8], offset_bytes: u64) -> io::Result<()> {
+        let end = offset_bytes + buf.len() as u64;
+        if offset_bytes < self.room.start || end > self.room.end {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.memory.write_all_at(buf, offset_bytes)
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset_bytes: u64) -> io::Result<()> {
+        self.memory.read_exact_at(buf, offset_bytes)
+    }
+
+    fn set_len_bytes(&self, len_bytes: u64) -> io::Result<()> {
+        self.memory.set_len_bytes(len_bytes)
+    }
+}
+
+#[test]
+fn a_full_target_is_told_whichever_half_of_a_clone_finds_it_full() {
+    // The last cluster cannot be pointed at and is written behind the source's bytes.
+    let bytes = testkit::vhd_fixed(&content(8 * MIB + 512));
+    let clone_bytes = CLUSTER_BYTES + (bytes.len() as u64).next_multiple_of(CLUSTER_BYTES);
+    let image = open(bytes, Format::Vhd);
+    for room in [0..clone_bytes, 2 * CLUSTER_BYTES..u64::MAX, 0..3 * MIB] {
+        let file = Arc::new(Full { memory: Memory::default(), room: room.clone() });
+        let error =
+            clone_image(&*image, file, CloneFormat::Qcow2, workers(2), &Unheard).unwrap_err();
+        assert_eq!((error.kind(), error.code()), (Kind::Target, code::Code::E0506), "{room:?}");
     }
 }

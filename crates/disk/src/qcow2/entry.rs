@@ -162,6 +162,11 @@ impl Entry {
         start..first.saturating_add(sectors.saturating_add(1).saturating_mul(SECTOR_BYTES))
     }
 
+    /// Whether the entry says that no other reference to its cluster exists.
+    pub(super) fn is_copied(self) -> bool {
+        self.word & (COPIED | COMPRESSED) == COPIED
+    }
+
     /// The bytes of the image that the entry refers to, sound or not.
     ///
     /// Zeros can have a place, too: it is kept for what will be written there.

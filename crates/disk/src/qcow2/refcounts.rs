@@ -5,7 +5,9 @@
 //! refcount table ---> refcount blocks -------------------------------------> stored, the same
 //! ```
 //!
-//! Too low a count is damage: a writer would take the cluster for free. Too high a one is a leak.
+//! Too low a count is damage: a writer would take the cluster for free. So is an entry that says it
+//! has the only reference to its cluster, and has not: a writer would change the cluster of both. Too
+//! high a count is a leak.
 
 use std::ops::Range;
 
@@ -34,6 +36,14 @@ struct TooLow {
     clusters: u64,
     stored: u64,
     used: u16,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{clusters} clusters of the file have several references, and one of them says that it is the only one"
+)]
+struct NotAlone {
+    clusters: u64,
 }
 
 /// Compares the reference counts of an image with the references in it.
@@ -70,10 +80,13 @@ struct Counts<'a> {
     window: Range<u64>,
     /// The references of each cluster of the window; no more than are told apart.
     used: Vec<u16>,
+    /// A bit for each: whether an entry says that it has the only reference to it.
+    owned: Vec<u8>,
     /// Clusters that follow one another and are wrong in the same way.
     run: Option<Run>,
     leaked: Tally,
     low: Tally,
+    shared: Tally,
     /// How many runs were told as faults; no more than a report can list.
     told: usize,
 }
@@ -111,10 +124,19 @@ impl Sink for Counts<'_> {
         let bits = self.reader.header.cluster_bits();
         let first = (bytes.start >> bits).max(self.window.start);
         let end = (bytes.end.saturating_sub(1) >> bits).saturating_add(1).min(self.window.end);
-        let index = |cluster: u64| buffer_len(cluster.saturating_sub(self.window.start));
-        let touched = index(first)..index(end.max(first));
+        let touched = self.index(first)..self.index(end.max(first));
         for count in self.used.get_mut(touched).unwrap_or_default() {
             *count = count.saturating_add(1);
+        }
+    }
+
+    fn own(&mut self, start: u64) {
+        let cluster = start >> self.reader.header.cluster_bits();
+        let byte = self.index(cluster) / 8;
+        if self.window.contains(&cluster)
+            && let Some(bits) = self.owned.get_mut(byte)
+        {
+            *bits |= 1 << (cluster % 8);
         }
     }
 
@@ -133,9 +155,11 @@ impl<'a> Counts<'a> {
             found,
             window: 0..0,
             used: Vec::new(),
+            owned: Vec::new(),
             run: None,
             leaked: Tally::default(),
             low: Tally::default(),
+            shared: Tally::default(),
             told: 0,
         }
     }
@@ -145,6 +169,18 @@ impl<'a> Counts<'a> {
         self.window = window;
         self.used.clear();
         self.used.resize(buffer_len(clusters), 0);
+        self.owned.clear();
+        self.owned.resize(buffer_len(clusters.div_ceil(8)), 0);
+    }
+
+    /// The place of a cluster in the window, whose start is a multiple of 8.
+    fn index(&self, cluster: u64) -> usize {
+        buffer_len(cluster.saturating_sub(self.window.start))
+    }
+
+    fn is_owned(&self, cluster: u64) -> bool {
+        let bits = self.owned.get(self.index(cluster) / 8).copied().unwrap_or_default();
+        bits & 1 << (cluster % 8) != 0
     }
 
     /// Compares the window with the refcount blocks that describe it.
@@ -181,14 +217,16 @@ impl<'a> Counts<'a> {
 
     fn compare_range(&mut self, clusters: Range<u64>, stored: impl Fn(u64) -> u64) {
         for cluster in clusters {
-            let index = buffer_len(cluster.saturating_sub(self.window.start));
-            let used = self.used.get(index).copied().unwrap_or_default();
+            let used = self.used.get(self.index(cluster)).copied().unwrap_or_default();
             let stored = stored(cluster);
             if stored < u64::from(used) {
                 self.low.add(cluster);
                 self.extend_run(cluster, stored, used);
             } else if stored > u64::from(used) && used < u16::MAX {
                 self.leaked.add(cluster);
+            }
+            if used > 1 && self.is_owned(cluster) {
+                self.shared.add(cluster);
             }
         }
     }
@@ -222,6 +260,11 @@ impl<'a> Counts<'a> {
         if clusters > 0 && self.reader.header.is_dirty() {
             let why = "too low a reference count, as in an image that was not closed";
             self.warn(first, format!("{clusters} clusters of the file have {why}"));
+        }
+        let Tally { clusters, first } = self.shared;
+        if clusters > 0 {
+            let error = Error::malformed(NotAlone { clusters }).at(self.byte(first));
+            (self.found)(Finding::Fault(error));
         }
         let Tally { clusters, first } = self.leaked;
         if clusters > 0 {

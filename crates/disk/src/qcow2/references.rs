@@ -8,10 +8,11 @@ use crate::{
     fields::{be16, be32, be64, buffer_len},
     qcow2::{
         entry::{ClusterError, Entry, FileLengths},
+        header::COPIED,
         l1::OFFSET_MASK,
         reader::Reader,
         snapshots::Entries,
-        state::{MAX_L1_ENTRIES, State},
+        state::{MAX_L1_ENTRIES, State, StateError},
     },
 };
 
@@ -37,6 +38,9 @@ const BITMAP_ENTRY_BYTES: u64 = 24;
 pub(super) trait Sink {
     /// Takes the bytes of the file that something refers to.
     fn refer(&mut self, bytes: Range<u64>);
+
+    /// Takes the first byte of a cluster whose entry says that no other reference to it exists.
+    fn own(&mut self, start: u64);
 
     /// Takes a reference that is damaged.
     fn fault(&mut self, error: Error);
@@ -70,6 +74,8 @@ impl From<Error> for Stop {
 enum ReferenceError {
     #[error("{owner}an L1 table of {entries} entries at byte {offset} is not inside the file")]
     L1 { owner: String, entries: u32, offset: u64 },
+    #[error("{owner}{leaf}")]
+    State { owner: String, leaf: StateError },
     #[error("{owner}L1 entry {number} is {entry:#018x}: no table can be there")]
     L2 { owner: String, number: u64, entry: u64 },
     #[error("{owner}{leaf}")]
@@ -82,6 +88,18 @@ enum ReferenceError {
     BitmapTable { number: u32, entries: u32, offset: u64 },
     #[error("refcount table entry {number} is {entry:#018x}: no block can be there")]
     Block { number: u64, entry: u64 },
+}
+
+/// An L2 table of a state.
+struct Table<'a> {
+    number: u64,
+    offset_bytes: u64,
+    /// Whose it is, as messages begin.
+    owner: &'a str,
+    /// Whether the guest would write to it.
+    is_active: bool,
+    /// The clusters of the disk, from the first on, whose faults its extents tell of.
+    told: u64,
 }
 
 /// A walk through an image, as often as its reader needs it.
@@ -143,61 +161,67 @@ impl<'a> Walk<'a> {
         let (start, entries) = (state.l1_offset_bytes, state.l1_entries);
         let len_bytes = u64::from(entries).saturating_mul(8);
         let end = start.saturating_add(len_bytes);
+        let cluster_bytes = header.cluster_bytes();
+        if !start.is_multiple_of(cluster_bytes) {
+            let leaf = StateError::L1Unaligned { offset: start, cluster_bytes };
+            let leaf = ReferenceError::State { owner: owner.to_owned(), leaf };
+            return self.fault(Error::malformed(leaf).at(start), sink);
+        }
         // A table at the end of a file need not be padded, and need not be read behind its size.
-        let known = end <= bytes.len_bytes() || *state == self.reader.state;
-        if !known || u64::from(entries) > MAX_L1_ENTRIES {
+        let is_read = *state == self.reader.state;
+        if !is_read && end > bytes.len_bytes() || u64::from(entries) > MAX_L1_ENTRIES {
             let leaf = ReferenceError::L1 { owner: owner.to_owned(), entries, offset: start };
             return self.fault(Error::malformed(leaf).at(start), sink);
         }
+        let is_active = state == header.active();
+        let told = if is_read { state.size_bytes.div_ceil(cluster_bytes) } else { 0 };
         sink.refer(start..end);
         self.words(start..end, &mut |walk, number, entry| {
-            let offset = entry & OFFSET_MASK;
-            let table = offset..offset.saturating_add(header.cluster_bytes());
-            if offset == 0 {
+            let offset_bytes = entry & OFFSET_MASK;
+            let table = offset_bytes..offset_bytes.saturating_add(cluster_bytes);
+            if offset_bytes == 0 {
                 return Ok(());
             }
-            if table.end > bytes.len_bytes() || !offset.is_multiple_of(header.cluster_bytes()) {
+            if table.end > bytes.len_bytes() || !offset_bytes.is_multiple_of(cluster_bytes) {
                 let leaf = ReferenceError::L2 { owner: owner.to_owned(), number, entry };
                 let at = start.saturating_add(number.saturating_mul(8));
                 return walk.fault(Error::malformed(leaf).at(at), sink);
             }
-            sink.refer(table.clone());
-            let is_read = *state == walk.reader.state && number < state.needed_l1_entries(header);
-            let owner = (!is_read).then_some(owner);
-            walk.clusters(number, table.start, owner, sink)
+            sink.refer(table);
+            if is_active && entry & COPIED != 0 {
+                sink.own(offset_bytes);
+            }
+            walk.clusters(&Table { number, offset_bytes, owner, is_active, told }, sink)
         })
     }
 
-    /// The references of one L2 table. Faults of the state that is read are told by its extents;
-    /// those of another are told here, with its `owner`.
-    fn clusters(
-        &mut self,
-        number: u64,
-        table_at: u64,
-        owner: Option<&str>,
-        sink: &mut dyn Sink,
-    ) -> Result<(), Stop> {
+    /// The references of one L2 table. Faults of the disk that is read are told by its extents;
+    /// those of another, or behind the end of the disk, are told here.
+    fn clusters(&mut self, table: &Table<'_>, sink: &mut dyn Sink) -> Result<(), Stop> {
+        let Table { number, offset_bytes, owner, is_active, told } = *table;
         let header = &self.reader.header;
-        let mut table = vec![0; buffer_len(header.cluster_bytes())];
-        self.fill(&mut table, table_at)?;
+        let mut raw = vec![0; buffer_len(header.cluster_bytes())];
+        self.fill(&mut raw, offset_bytes)?;
         let image_bytes = self.reader.bytes.len_bytes();
         // How long a data file is matters to the extents alone.
         let data_bytes = if header.has_data_file() { u64::MAX } else { image_bytes };
         let files = FileLengths { image_bytes, data_bytes };
         for slot in 0..header.l2_entries() {
-            let entry = Entry::read(&table, slot, header);
-            if let Some(owner) = owner {
-                let index = number.saturating_mul(header.l2_entries()).saturating_add(slot);
-                if let Err(leaf) = entry.decode(header, index, files) {
-                    let at = table_at.saturating_add(slot.saturating_mul(header.entry_bytes()));
-                    let leaf = ReferenceError::Cluster { owner: owner.to_owned(), leaf };
-                    self.fault(Error::malformed(leaf).at(at), sink)?;
-                    continue;
-                }
+            let entry = Entry::read(&raw, slot, header);
+            let index = number.saturating_mul(header.l2_entries()).saturating_add(slot);
+            if index >= told
+                && let Err(leaf) = entry.decode(header, index, files)
+            {
+                let at = offset_bytes.saturating_add(slot.saturating_mul(header.entry_bytes()));
+                let leaf = ReferenceError::Cluster { owner: owner.to_owned(), leaf };
+                self.fault(Error::malformed(leaf).at(at), sink)?;
+                continue;
             }
-            if let Some(bytes) = entry.image_bytes(header) {
-                sink.refer(bytes);
+            let Some(bytes) = entry.image_bytes(header) else { continue };
+            if is_active && entry.is_copied() {
+                sink.own(bytes.start);
             }
+            sink.refer(bytes);
         }
         Ok(())
     }

@@ -170,16 +170,11 @@ impl Bat {
         self.layout.chunk_of(block)
     }
 
-    /// The guest bytes of a block; the last one ends at the capacity.
+    /// The guest bytes of a block; the last one ends at the capacity, and need not be stored whole.
     pub(super) fn extent(&self, block: u64, kind: ExtentKind) -> Extent {
         let start_bytes = block.saturating_mul(self.layout.block_bytes);
         let rest = self.layout.capacity_bytes.saturating_sub(start_bytes);
         Extent::new(start_bytes, rest.min(self.layout.block_bytes), kind)
-    }
-
-    /// The bytes that a block takes in the file: also the last one is stored whole.
-    pub(super) fn block_bytes(&self) -> u64 {
-        self.layout.block_bytes
     }
 
     /// What the table says of a block; `window` is filled anew when the entry is not in it.
@@ -251,7 +246,9 @@ impl Bat {
         }
         let place = || {
             let start = entry & OFFSET_MASK;
-            self.inside(start, self.layout.block_bytes).map_err(|Range { start, end }| {
+            // A fixed disk of QEMU ends with its last guest byte, not with its last block.
+            let len_bytes = self.extent(block, ExtentKind::Hole).len_bytes;
+            self.inside(start, len_bytes).map_err(|Range { start, end }| {
                 let file_bytes = self.bytes.len_bytes();
                 BatError::Outside { index: block, start, end, file_bytes }
             })

@@ -211,7 +211,8 @@ impl Blocks<'_> {
 
     /// Refuses a block whose bytes are used before.
     fn claim(&mut self, index: u64, offset: u64) -> Result<()> {
-        let end = offset.saturating_add(self.reader.bat.block_bytes());
+        let guest = self.reader.bat.extent(index, ExtentKind::Hole);
+        let end = offset.saturating_add(guest.len_bytes);
         match self.used.claim_all(units(&(offset..end))) {
             None => Ok(()),
             Some(unit) => {

@@ -34,10 +34,10 @@ impl Container {
         })
     }
 
-    /// Opens the file: its own grains, whatever its descriptor says of others.
+    /// Opens the file as a part of a disk: its own grains, whatever its descriptor says of others.
     pub(super) fn open(self, bytes: Arc<dyn ReadAt>) -> Result<Box<dyn Image>> {
         match self {
-            Self::Hosted => Ok(Box::new(Reader::open(bytes)?)),
+            Self::Hosted => Ok(Box::new(Reader::part(bytes)?)),
             Self::Cowd => Ok(Box::new(cowd::open(bytes)?)),
             Self::SeSparse => Ok(Box::new(sesparse::open(bytes)?)),
         }
@@ -46,7 +46,7 @@ impl Container {
     /// Opens a file that no descriptor named: of an ESX delta it is not known what it stands on.
     pub(super) fn open_alone(self, bytes: Arc<dyn ReadAt>) -> Result<Box<dyn Image>> {
         match self {
-            Self::Hosted => self.open(bytes),
+            Self::Hosted => Ok(Box::new(Reader::open(bytes)?)),
             Self::Cowd => Ok(Box::new(cowd::open(bytes)?.alone())),
             Self::SeSparse => Ok(Box::new(sesparse::open(bytes)?.alone())),
         }

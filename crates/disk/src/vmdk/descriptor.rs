@@ -48,6 +48,8 @@ pub(super) struct Parent {
 enum DescriptorError {
     #[error("the descriptor lists more than {MAX_EXTENTS} extents")]
     TooMany,
+    #[error("line {line} of the descriptor: {key} is there a second time, with another value")]
+    Contradiction { line: usize, key: String },
     #[error("the extents of the descriptor have more sectors than 64 bits can count")]
     Overflow,
     #[error("the disk is encrypted ('{0}' in its descriptor); decrypt it where it was made")]
@@ -82,7 +84,10 @@ impl Descriptor {
                 }
                 descriptor.extents.push(extent);
             } else if let Some((key, value)) = key_and_value(line) {
-                descriptor.set(&key, value, encoding);
+                if !descriptor.set(&key, value, encoding) {
+                    let leaf = DescriptorError::Contradiction { line: number, key: shown(&key) };
+                    return Err(Error::malformed(leaf));
+                }
             } else {
                 descriptor.unread_line.get_or_insert(number);
             }
@@ -90,15 +95,26 @@ impl Descriptor {
         Ok(descriptor)
     }
 
-    fn set(&mut self, key: &str, raw: &[u8], encoding: &'static Encoding) {
+    /// Takes a value; `false` when it contradicts what was said before of the disk or its parent,
+    /// where readers that take the first and readers that take the last would see two disks.
+    fn set(&mut self, key: &str, raw: &[u8], encoding: &'static Encoding) -> bool {
         let lower = key.to_ascii_lowercase();
         let value = String::from_utf8_lossy(raw);
         match lower.as_str() {
-            "cid" => self.content_id = u32::from_str_radix(&value, 16).ok(),
-            // What cannot be read is no proof that there is no parent.
-            "parentcid" => self.parent_id = Some(u32::from_str_radix(&value, 16).unwrap_or(0)),
+            "cid" => {
+                let id = u32::from_str_radix(&value, 16).ok();
+                return id.is_none_or(|id| *self.content_id.get_or_insert(id) == id);
+            }
+            "parentcid" => {
+                // What cannot be read is no proof that there is no parent.
+                let id = u32::from_str_radix(&value, 16).unwrap_or(0);
+                return *self.parent_id.get_or_insert(id) == id;
+            }
             "createtype" => self.create_type = Some(value.into_owned()),
-            "parentfilenamehint" => self.parent_hint = Some(extent_line::decode(raw, encoding)),
+            "parentfilenamehint" if !raw.is_empty() => {
+                let hint = extent_line::decode(raw, encoding);
+                return *self.parent_hint.get_or_insert_with(|| hint.clone()) == hint;
+            }
             "ddb.iofilters" if value.to_ascii_lowercase().contains("vmwarevmcrypt") => {
                 self.encryption = Some(key.to_owned());
             }
@@ -107,6 +123,7 @@ impl Descriptor {
             }
             _ => {}
         }
+        true
     }
 
     /// The disk that this one stands on, if it is a delta.
@@ -300,6 +317,30 @@ mod tests {
         for unknown in ["UTF-8", "UTF-16LE", "klingon"] {
             assert_eq!(parse(unknown), ["caf\u{fffd}", "/x/\u{fffd}"]);
         }
+    }
+
+    #[test]
+    fn refuses_two_answers_to_what_the_disk_stands_on() {
+        for (key, one, other) in [
+            ("CID", "0000000a", "0000000b"),
+            ("parentCID", "0000000a", "ffffffff"),
+            ("parentFileNameHint", "\"a.vmdk\"", "\"b.vmdk\""),
+        ] {
+            let parse =
+                |second: &str| Descriptor::parse(format!("{key}={one}\n{key}={second}").as_bytes());
+            let want = format!(
+                "line 2 of the descriptor: {key} is there a second time, with another value"
+            );
+            assert_eq!(parse(other).unwrap_err().to_string(), want);
+            parse(one).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_empty_hint_names_no_parent() {
+        let parent = |text: &str| Descriptor::parse(text.as_bytes()).unwrap().parent();
+        assert_eq!(parent("parentCID=ffffffff\nparentFileNameHint=\"\"\n"), None);
+        assert!(parent("parentCID=0000000a\nparentFileNameHint=\"\"\n").is_some());
     }
 
     #[test]

@@ -42,6 +42,17 @@ impl Reader {
         Ok(Self::with_descriptor(bytes)?.0)
     }
 
+    /// Opens an extent that the descriptor of a disk lists. Only that descriptor is asked for a parent;
+    /// what the extent's own says of one is a warning, since it may be old or the only one that is right.
+    pub(super) fn part(bytes: Arc<dyn ReadAt>) -> Result<Self> {
+        let (mut reader, embedded) = Self::with_descriptor(bytes)?;
+        if let Some(embedded) = embedded.filter(|embedded| embedded.descriptor.parent().is_some()) {
+            let message = "the extent's own descriptor calls it a delta, and the disk that lists it decides what lies below";
+            reader.info.warnings.push(Warning::defect(embedded.offset_bytes, message));
+        }
+        Ok(reader)
+    }
+
     /// Opens an extent, and gives its descriptor, if it has one.
     pub(super) fn with_descriptor(bytes: Arc<dyn ReadAt>) -> Result<(Self, Option<Embedded>)> {
         let head_bytes = bytes.len_bytes().min(SECTOR_BYTES);

@@ -69,7 +69,13 @@ fn a_split_disk_may_name_itself_and_others_in_its_parts() {
         &[("s001.vmdk", &first), ("s002.vmdk", &second)],
     );
     assert!(folder.read("d.vmdk") == guest);
-    assert_eq!(folder.open("d.vmdk").unwrap().info().unit_bytes, Some(65536));
+    let image = folder.open("d.vmdk").unwrap();
+    assert_eq!(image.info().unit_bytes, Some(65536));
+    // What the old descriptor stood on may be missed.
+    assert_eq!(
+        image.warnings()[0].to_string(),
+        "the extent's own descriptor calls it a delta, and the disk that lists it decides what lies below, at byte 512 of s001.vmdk"
+    );
     let want = "the embedded descriptor names an extent of type FLAT: the disk lies in other files";
     assert_eq!(folder.refusal("s001.vmdk"), format!("{want}, at byte 512"));
 }

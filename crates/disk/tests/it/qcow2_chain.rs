@@ -347,6 +347,32 @@ fn a_check_compares_reference_counts_with_references() {
 }
 
 #[test]
+fn a_check_finds_an_entry_that_claims_a_shared_cluster_for_itself() {
+    let built = with_snapshot();
+    let want = "1 clusters of the file have several references, and one of them says that it is the only one, at byte 327680";
+    let mut bad = built.bytes.clone();
+    assert_eq!(bad[built.l2], 0);
+    bad[built.l2] = 0x80;
+    assert_eq!(findings(&bad), (vec![want.to_owned()], vec![]));
+    // What the snapshot says of it matters to no writer.
+    let mut odd = built.bytes;
+    odd[4 * GRAIN] = 0x80;
+    assert_eq!(findings(&odd), (vec![], vec![]));
+}
+
+#[test]
+fn a_check_looks_at_l2_entries_behind_the_end_of_the_disk() {
+    let built = with_snapshot();
+    let mut bad = built.bytes;
+    bad[built.l2 + 3 * 8 + 7] = 2;
+    let want = format!(
+        "cluster 3: its L2 entry is 0x0000000000000002: reserved bits are set, or it is not aligned, at byte {}",
+        built.l2 + 3 * 8
+    );
+    assert_eq!(findings(&bad), (vec![want], vec![]));
+}
+
+#[test]
 fn a_check_names_damaged_refcount_tables_and_snapshots() {
     let built = with_snapshot();
     let table = built.refcounts - GRAIN;
@@ -367,6 +393,14 @@ fn a_check_names_damaged_refcount_tables_and_snapshots() {
         faults[0].starts_with("snapshot 'old': cluster 1: it starts at byte 280375465"),
         "{faults:?}"
     );
+    let mut bad = built.bytes.clone();
+    bad[built.snapshots + 6] |= 2;
+    let (faults, _) = findings(&bad);
+    let want = format!(
+        "snapshot 'old': the L1 table offset {0} is no multiple of the cluster size of 65536, at byte {0}",
+        3 * GRAIN + 512
+    );
+    assert_eq!(faults, [want]);
     let mut bad = built.bytes;
     bad[built.snapshots + 2] = 1;
     let (faults, _) = findings(&bad);

@@ -1,6 +1,8 @@
 //! streamOptimized VMDK: written here, read from a file and from a pipe, whole and damaged.
 
-use disk::{ExtentKind, Format, Kind, Progress, Unheard, check, compare};
+use disk::{
+    Declared, ExtentKind, Format, Kind, Length, Progress, Unheard, check, compare, compare_stream,
+};
 use proptest::prelude::*;
 
 use crate::sample::{self, GRAIN, content, read_all, read_pipe, refusal, stream_vmdk};
@@ -287,6 +289,30 @@ fn compares_guest_bytes_and_names_the_first_that_differs() {
         other[at] ^= 1;
         assert_eq!(first(&other, Format::Raw), (Some(at as u64), 0));
         assert_eq!(first(&sample::qcow2(&other), Format::Qcow2), (Some(at as u64), 0));
+    }
+}
+
+#[test]
+fn compares_what_passes_once_with_a_file() {
+    let disk = disk();
+    let packed = stream_vmdk(&disk);
+    let first = |other: &[u8], format| {
+        let length = Length::Known(packed.len() as u64);
+        let declared = Declared::Claimed(Format::Vmdk);
+        let mut stream = disk::open_stream(Box::new(&packed[..]), length, declared).unwrap();
+        compare_stream(&mut *stream, &*sample::open(other, format).unwrap(), &Unheard).unwrap()
+    };
+    assert_eq!(first(&sample::qcow2(&disk), Format::Qcow2), None);
+    assert_eq!(first(&[&disk[..], &[0; 4096]].concat(), Format::Raw), None);
+    let longer = [&disk[..], &[0, 0, 1], &[0; 509]].concat();
+    assert_eq!(first(&longer, Format::Raw), Some(disk.len() as u64 + 2));
+    assert_eq!(first(&disk[..512 * GRAIN], Format::Raw), Some(513 * GRAIN as u64));
+    // In a grain, between two, and in the short last one.
+    for at in [0, 2 * GRAIN + 77, 100 * GRAIN, disk.len() - 1] {
+        let mut other = disk.clone();
+        other[at] ^= 1;
+        assert_eq!(first(&other, Format::Raw), Some(at as u64));
+        assert_eq!(first(&sample::qcow2(&other), Format::Qcow2), Some(at as u64));
     }
 }
 

@@ -49,6 +49,23 @@ fn reads_a_dynamic_disk() {
 }
 
 #[test]
+fn the_last_block_may_end_with_the_disk() {
+    let mut disk = guest();
+    disk[3 * ME..].fill(7);
+    let mut file = vhdx(&disk);
+    file.truncate(file.len() - ME / 2);
+    let image = open(&file);
+    assert_eq!(read_all(&*image).unwrap(), disk);
+    assert_eq!(check(&*image, &Unheard).unwrap().faults, []);
+    file.pop();
+    let want = format!(
+        "block 3: bytes 6291456..6815744 are not inside the file of 6815743, at byte {}",
+        BAT_AT + 24
+    );
+    assert_eq!(open(&file).extents().last().unwrap().unwrap_err().to_string(), want);
+}
+
+#[test]
 fn states_of_zeros_are_zeros_whatever_lies_there() {
     let (mut disk, mut file) = (guest(), vhdx(&guest()));
     for (state, block) in [(1, 0), (2, 1), (3, 2)] {

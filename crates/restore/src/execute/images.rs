@@ -16,7 +16,7 @@ use vm::DiskFormat;
 
 use super::{Execution, Output, Step, Written, copy_settings, files, is_disk, undo::Undo};
 use crate::{
-    Delivery, Error, Facts, ManifestPolicy, Plan, Reading, Source, VerifyOutput,
+    Delivery, Error, Facts, ManifestPolicy, PackedImage, Plan, Reading, Source, VerifyOutput,
     plan::{FilePlan, FileRole, MachinePlan, capacity},
     verify,
 };
@@ -369,7 +369,15 @@ impl<'a, 'u> Images<'a, 'u> {
         match missing.into_iter().find(|job| !written(job.number)) {
             None => Ok(()),
             Some(job) => {
-                let text = format!("{} is not in the package", file_name(job.file));
+                let name = file_name(job.file);
+                let first_chunk = format!("{name}.000000000");
+                if facts.members.iter().any(|member| member.name.as_str() == first_chunk) {
+                    let text = format!("{name} is cut into chunks, which are not joined on a pipe");
+                    return Err(Error::new(Code::E0405, text)
+                        .detail("package", &facts.name)
+                        .fix("save the package to a file first"));
+                }
+                let text = format!("{name} is not in the package");
                 Err(Error::new(Code::E0104, text)
                     .detail("package", &facts.name)
                     .fix("the download is incomplete, or the vendor's package is: get it again"))
@@ -430,19 +438,6 @@ impl Known {
     }
 }
 
-/// Refuses to compare what was written with images that cannot be read at any place.
-pub(super) fn check_comparable(plan: &Plan, source: &dyn Source) -> Result<(), Error> {
-    for packed in files(plan).filter_map(|(_, file)| file.image.as_ref()) {
-        if let Some(Reading::Passing(_)) = packed.open(source)? {
-            let text = format!("{} is packed, and cannot be compared again", packed.name);
-            return Err(Error::new(Code::E0405, text)
-                .detail("package", &plan.source)
-                .fix("unpack it first, or leave --verify full out"));
-        }
-    }
-    Ok(())
-}
-
 /// Looks at a written disk: its header and tables, or all of it against the source.
 pub(super) fn look_back(
     plan: &Plan,
@@ -482,11 +477,28 @@ pub(super) fn look_back(
         extent?;
     }
     let packed = file.image.as_ref().filter(|_| with.verify == VerifyOutput::Full);
-    let original = packed.map(|packed| packed.open(source)).transpose()?.flatten();
-    let Some(Reading::AnyPlace(original)) = original else { return Ok(()) };
-    let compared = disk::compare(&*original, &*image, with.watch)?;
-    match compared.first_difference_bytes {
+    let Some(packed) = packed else { return Ok(()) };
+    match first_difference(packed, source, &*image, with)? {
         None => Ok(()),
         Some(at) => Err(wrong(format!("the written disk differs from the source at byte {at}"))),
+    }
+}
+
+/// The first guest byte in which a written disk is not what its source is.
+fn first_difference(
+    packed: &PackedImage,
+    source: &dyn Source,
+    written: &dyn disk::Image,
+    with: &Execution<'_>,
+) -> Result<Option<u64>, Error> {
+    match packed.open(source)? {
+        None => Ok(None),
+        Some(Reading::AnyPlace(original)) => {
+            Ok(disk::compare(&*original, written, with.watch)?.first_difference_bytes)
+        }
+        Some(Reading::Passing(passing)) => {
+            let (mut original, _) = passing.open()?;
+            Ok(disk::compare_stream(&mut *original, written, with.watch)?)
+        }
     }
 }

@@ -140,3 +140,21 @@ fn an_unreadable_manifest_is_a_warning_where_that_is_the_policy() {
     let folder = tempfile::tempdir().unwrap();
     assert!(ova(folder.path(), &package.ova()).is_err());
 }
+
+#[test]
+fn chunks_on_a_pipe_are_refused_by_name() {
+    let descriptor = Descriptor::new("web", "debian10_64Guest")
+        .controller("3", "6", "VirtualSCSI", "0")
+        .disk("d1.vmdk", MIB, "3", "0");
+    let disk = stream_optimized(&content(MIB), "d1.vmdk");
+    let package = Package::new("web", &descriptor).member("d1.vmdk.000000000", disk);
+    let reader = Box::new(Cursor::new(package.ova()));
+    let mut source = restore::open_stream(Named::stdin(), reader, &Policy::default()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let choices = Choices::default();
+    let ended = convert(&mut *source, &out, &choices, &Dir::new("1"), &Quiet::default());
+    let error = ended.unwrap_err();
+    assert_eq!(error.code(), Code::E0405);
+    assert_eq!(error.to_string(), "d1.vmdk is cut into chunks, which are not joined on a pipe");
+}

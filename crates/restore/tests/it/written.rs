@@ -1,10 +1,15 @@
 //! What is written is what the package holds.
 
-use std::{fs, io::Cursor, sync::Arc};
+use std::{
+    fs,
+    io::{Cursor, Write as _},
+    sync::Arc,
+};
 
+use flate2::{Compression, write::GzEncoder};
 use host::dir::Dir;
 use ovf::manifest::Algorithm;
-use restore::{Choices, Named, Policy};
+use restore::{Choices, ManifestPolicy, Named, Policy};
 use testkit::{Descriptor, MIB, Package, content, stream_optimized};
 
 use crate::{Quiet, convert, files, names, ova};
@@ -115,4 +120,24 @@ fn the_larger_of_two_capacities_is_built() {
     let mut want = content(MIB);
     want.resize(4 << 20, 0);
     assert_eq!(guest_bytes(&out.join("web-disk0.qcow2")), want);
+}
+
+#[test]
+fn a_gzipped_disk_is_compared_with_what_was_written_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    Package::small("web", 3 * MIB).write_to(folder.path());
+    let path = |name: &str| folder.path().join(name);
+    let descriptor = fs::read_to_string(path("web.ovf")).unwrap();
+    let descriptor = descriptor.replacen("ovf:href=", "ovf:compression=\"gzip\" ovf:href=", 1);
+    fs::write(path("web.ovf"), descriptor).unwrap();
+    let disk = path("web-disk1.vmdk");
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(&fs::read(&disk).unwrap()).unwrap();
+    fs::write(&disk, encoder.finish().unwrap()).unwrap();
+    let policy = Policy { manifest: ManifestPolicy::Skip, ..Policy::default() };
+    let mut source = restore::open(&path("web.ovf"), &policy).unwrap();
+    let choices = Choices { manifest: policy.manifest, ..Choices::default() };
+    let out = path("out");
+    convert(&mut *source, &out, &choices, &Dir::new("1"), &Quiet::default()).unwrap();
+    assert_eq!(guest_bytes(&out.join("web-disk0.qcow2")), content(3 * MIB));
 }

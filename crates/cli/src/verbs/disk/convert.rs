@@ -1,10 +1,18 @@
 //! `disk convert`: the same guest bytes in another format.
 
-use std::{io, path::Path, sync::Arc, thread};
+use std::{
+    io,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
 
 use code::Code;
 use convert::copy;
-use disk::Image;
+use disk::{Image, Progress};
 use host::{Host as _, Partial};
 use serde::Serialize;
 use vm::ByteSize;
@@ -103,10 +111,11 @@ fn hashed(
 ) -> Result<(copy::Summary, Option<DigestData>)> {
     let Some(choice) = args.digest else { return Ok((convert()?, None)) };
     let algorithm = choices::digest(choice);
+    let watch = UntilFailed { gauge, failed: AtomicBool::new(false) };
     thread::scope(|scope| {
         let hashing =
-            scope.spawn(|| convert::digest::digest(&**image.bytes(), &[algorithm], gauge));
-        let done = convert()?;
+            scope.spawn(|| convert::digest::digest(&**image.bytes(), &[algorithm], &watch));
+        let done = convert().inspect_err(|_| watch.failed.store(true, Ordering::Relaxed))?;
         let digests = hashing
             .join()
             .unwrap_or_else(|_| Err(io::Error::other("the hashing thread failed")))
@@ -116,6 +125,22 @@ fn hashed(
             .map(|digest| DigestData { algorithm: algorithm.as_str(), value: digest.to_string() });
         Ok((done, digest))
     })
+}
+
+/// Stops the hashing when nobody will see the digest: the conversion has failed.
+struct UntilFailed<'a> {
+    gauge: &'a Gauge<'a>,
+    failed: AtomicBool,
+}
+
+impl Progress for UntilFailed<'_> {
+    fn advance(&self, done_bytes: u64) {
+        self.gauge.advance(done_bytes);
+    }
+
+    fn stopped(&self) -> bool {
+        self.failed.load(Ordering::Relaxed) || self.gauge.stopped()
+    }
 }
 
 /// Writes a file under a name of its own, which it loses when it is complete and on disk.
