@@ -157,7 +157,7 @@ pub(crate) struct OutputArgs {
 #[derive(Debug, Args)]
 pub(crate) struct PackingArgs {
     /// Compress the clusters: zlib (also without a value; grains that are deflated already are passed
-    /// through), zlib-compat (a 4 KiB window, for readers that need it), zstd[:LEVEL].
+    /// through), zlib-compat (a 4 KiB window, for readers that need it), zstd or zstd:LEVEL.
     #[arg(
         long,
         value_name = "METHOD",

@@ -16,7 +16,7 @@ pub enum TargetOptions {
     Raw,
     /// A qcow2 image, its clusters one behind the other.
     Qcow2(Compression),
-    /// The bytes of the source as they are, see [`clone_image`].
+    /// The bytes of the source as they are, see [`clone_image`](super::clone_image).
     Clone(CloneFormat),
 }
 
@@ -55,7 +55,7 @@ impl TargetOptions {
         }
     }
 
-    /// Starts an image in an empty file. A clone is started by [`clone_image`] alone, since it needs
+    /// Starts an image in an empty file. A clone is started by [`clone_image`](super::clone_image) alone, since it needs
     /// its source.
     ///
     /// # Errors
@@ -103,7 +103,7 @@ impl std::fmt::Debug for Output {
 /// Writes an image as the options say. Nothing is synced.
 ///
 /// # Errors
-/// As [`copy_image`] and [`clone_image`].
+/// As [`copy_image`] and [`clone_image`](super::clone_image).
 pub fn write_image(
     image: &dyn Image,
     output: Output,

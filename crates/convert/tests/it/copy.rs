@@ -5,12 +5,15 @@ use std::{
     io,
     ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use convert::{
     Kind,
-    copy::{Settings, TargetOptions, copy_image, copy_stream, write_image},
+    copy::{CloneFormat, Settings, TargetOptions, copy_image, copy_stream, write_image},
 };
 use disk::{
     CLUSTER_BYTES, Codec, Declared, Extent, ExtentKind, Extents, Format, Image, Info, Length,
@@ -157,6 +160,59 @@ fn a_full_target_is_the_targets_fault() {
     assert_eq!((error.kind(), error.code()), (Kind::Target, code::Code::E0506));
 }
 
+/// A file of which one access fails, reading back included.
+struct FailsOnce {
+    memory: Memory,
+    left: AtomicU64,
+}
+
+impl FailsOnce {
+    fn count(&self) -> io::Result<()> {
+        let last = self.left.fetch_sub(1, Ordering::Relaxed) == 1;
+        if last { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+}
+
+impl WriteAt for FailsOnce {
+    fn write_all_at(&self, buf: &[u8], offset_bytes: u64) -> io::Result<()> {
+        self.count()?;
+        self.memory.write_all_at(buf, offset_bytes)
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset_bytes: u64) -> io::Result<()> {
+        self.count()?;
+        self.memory.read_exact_at(buf, offset_bytes)
+    }
+
+    fn set_len_bytes(&self, len_bytes: u64) -> io::Result<()> {
+        self.count()?;
+        self.memory.set_len_bytes(len_bytes)
+    }
+}
+
+#[test]
+fn whichever_access_to_the_target_fails_the_copy_does() {
+    let image = vmdk(&content(3 * MIB + 512));
+    for options in [
+        TargetOptions::Raw,
+        TargetOptions::Qcow2(disk::Compression::None),
+        TargetOptions::Qcow2(disk::Compression::Zlib),
+        TargetOptions::Clone(CloneFormat::Qcow2),
+    ] {
+        let mut failures = 0;
+        loop {
+            let left = AtomicU64::new(failures + 1);
+            let file = Arc::new(FailsOnce { memory: Memory::default(), left });
+            let output = output(&*image, file, options);
+            let Err(error) = write_image(&*image, output, workers(3), &Unheard) else { break };
+            let told = (error.kind(), error.code());
+            assert_eq!(told, (Kind::Target, code::Code::E0506), "{options:?} {failures}");
+            failures += 1;
+        }
+        assert!(failures > 3, "{options:?}");
+    }
+}
+
 /// Says stop from the first word.
 pub(crate) struct Stop;
 
@@ -179,11 +235,11 @@ fn a_stop_ends_the_copy() {
 
 /// Adds up what is said to be done.
 #[derive(Default)]
-pub(crate) struct Sum(pub(crate) std::sync::atomic::AtomicU64);
+pub(crate) struct Sum(pub(crate) AtomicU64);
 
 impl Progress for Sum {
     fn advance(&self, done_bytes: u64) {
-        self.0.fetch_add(done_bytes, std::sync::atomic::Ordering::Relaxed);
+        self.0.fetch_add(done_bytes, Ordering::Relaxed);
     }
 
     fn stopped(&self) -> bool {
