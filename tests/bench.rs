@@ -100,6 +100,13 @@ impl Bench {
             .stdin(Stdio::null())
             .env("PATH", format!("{}:{path}", beside.display()))
             .env("LC_ALL", "C.UTF-8")
+            // The servers of the tests are on this machine.
+            .env_remove("http_proxy")
+            .env_remove("HTTP_PROXY")
+            .env_remove("https_proxy")
+            .env_remove("HTTPS_PROXY")
+            .env_remove("all_proxy")
+            .env_remove("ALL_PROXY")
             .env_remove("RELIFT_COLOR")
             .env_remove("CLICOLOR_FORCE");
         command

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod bench;
+mod containers;
 mod disks;
 mod examples;
 mod failures;
@@ -17,3 +18,4 @@ mod signals;
 mod signatures;
 mod snapshots;
 mod vmx;
+mod web;

@@ -4,6 +4,7 @@
 //! planner  --asks-->  facts (room, what is there)        pure values
 //! executor --acts-->  trait Host  --> dir   the file system
 //!                                 \-> fake  the same, recorded, failing where a test wants it
+//! shell    --asks-->  http  what lies at an address: a stream, or pieces of it
 //! ```
 //!
 //! Every act can be taken back by another act, so that an executor can keep an undo list.
@@ -11,6 +12,7 @@
 pub mod dir;
 mod error;
 pub mod fake;
+pub mod http;
 
 use std::{
     fs::File,

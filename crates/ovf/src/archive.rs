@@ -4,6 +4,8 @@
 //!  Input (a file that seeks, or a stream that reads through)
 //!     \--> Walk: header by header --> Member {name, offset, length}, payload read in place
 //!              \--> Index: all members at once --> descriptor, manifest, certificate, member(name)
+//!  unpack: a stream that is gzip, xz or zstd, as it passes --> Walk
+//!  zip::Zip: the same members from a ZIP archive, stored or deflated
 //!  Writer: begin(name, length), write, finish --> the same bytes every time
 //! ```
 //!
@@ -15,10 +17,13 @@ mod extension;
 mod guess;
 mod index;
 mod input;
+mod packed;
 mod walk;
 mod writer;
+pub mod zip;
 
 pub use index::Index;
 pub use input::{Input, SeekInput, StreamInput};
+pub use packed::{Compression, Unpacked, unpack};
 pub use walk::{MAX_MEMBERS, Member, Walk};
 pub use writer::Writer;

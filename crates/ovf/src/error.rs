@@ -167,7 +167,14 @@ impl Error {
 }
 
 impl From<std::io::Error> for Error {
+    /// An error of this crate that passed through a reader comes out as it went in.
     fn from(source: std::io::Error) -> Self {
+        if source.get_ref().is_some_and(|inner| inner.is::<Self>()) {
+            return match source.into_inner().map(|inner| inner.downcast::<Self>()) {
+                Some(Ok(error)) => *error,
+                _ => Self::new(Code::E0508, Kind::Io, "input or output failed"),
+            };
+        }
         Self::new(Code::E0508, Kind::Io, "input or output failed").caused_by(source)
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use code::Code;
+use host::http::HttpError;
 
 /// The work ended: a code, what is wrong, the numbers, and what to do.
 #[derive(Debug)]
@@ -56,7 +57,7 @@ impl Error {
 
     /// Reading or writing failed; what the walk over an archive says about its end goes first.
     pub(crate) fn io(message: impl Into<String>, source: std::io::Error) -> Self {
-        match of_archive(&source) {
+        match of_reader(&source) {
             Some(error) => error,
             None => Self::new(Code::E0508, message).caused_by(source),
         }
@@ -104,9 +105,19 @@ impl std::error::Error for Error {
     }
 }
 
-/// What the walk over an archive says inside an error of reading one of its members.
-fn of_archive(error: &std::io::Error) -> Option<Error> {
-    error.get_ref()?.downcast_ref::<ovf::Error>().map(Error::of_package)
+/// What the walk over an archive, or a server, says inside an error of reading.
+fn of_reader(error: &std::io::Error) -> Option<Error> {
+    let inner = error.get_ref()?;
+    if let Some(error) = inner.downcast_ref::<ovf::Error>() {
+        return Some(Error::of_package(error));
+    }
+    inner.downcast_ref::<HttpError>().map(Error::of_server)
+}
+
+/// The same, somewhere among the causes of an error.
+fn of_cause(error: &(dyn std::error::Error + 'static)) -> Option<Error> {
+    std::iter::successors(error.source(), |error| error.source())
+        .find_map(|cause| of_reader(cause.downcast_ref()?))
 }
 
 impl From<ovf::Error> for Error {
@@ -116,7 +127,23 @@ impl From<ovf::Error> for Error {
 }
 
 impl Error {
+    fn of_server(error: &HttpError) -> Self {
+        let fix = match error.code() {
+            Code::E0502 => "fetch the package by other means, and point relift at the file",
+            Code::E0102 => "run it again: the server has another file now",
+            _ => "check the address and the network, and run it again",
+        };
+        let told = Self::new(error.code(), error.to_string()).fix(fix);
+        match std::error::Error::source(error) {
+            Some(cause) => told.caused_by(cause.to_string()),
+            None => told,
+        }
+    }
+
     fn of_package(error: &ovf::Error) -> Self {
+        if let Some(error) = of_cause(error) {
+            return error;
+        }
         let mut told = Self::new(error.code(), error.message());
         if let Some(place) = error.place() {
             told = told.detail("at", place.to_string().trim_start_matches("at "));
@@ -145,8 +172,7 @@ impl From<convert::Error> for Error {
         if error.kind() == convert::Kind::Stopped {
             return Self::stopped();
         }
-        let cause = std::error::Error::source(&error);
-        if let Some(error) = cause.and_then(|cause| of_archive(cause.downcast_ref()?)) {
+        if let Some(error) = of_cause(&error) {
             return error;
         }
         let told = Self::new(error.code(), error.to_string());
@@ -164,5 +190,11 @@ impl From<host::Error> for Error {
             Some(cause) => told.caused_by(cause.to_string()),
             None => told,
         }
+    }
+}
+
+impl From<HttpError> for Error {
+    fn from(error: HttpError) -> Self {
+        Self::of_server(&error)
     }
 }

@@ -8,7 +8,10 @@
 mod gate;
 mod passing;
 
-use std::{io, sync::Arc};
+use std::{
+    io::{self, SeekFrom},
+    sync::Arc,
+};
 
 use code::Code;
 use disk::{Chunked, Declared, Image, ReadAt};
@@ -121,24 +124,52 @@ impl PackedImage {
     }
 }
 
-/// Reads bytes that can be read at any place, front to end.
+/// Reads bytes that can be read at any place, front to end or from where it is sent.
 pub(crate) struct FrontToEnd<'a> {
-    bytes: &'a dyn ReadAt,
+    bytes: Held<'a>,
     at: u64,
+}
+
+enum Held<'a> {
+    Borrowed(&'a dyn ReadAt),
+    Shared(Arc<dyn ReadAt>),
 }
 
 impl<'a> FrontToEnd<'a> {
     pub(crate) const fn new(bytes: &'a dyn ReadAt) -> Self {
-        Self { bytes, at: 0 }
+        Self { bytes: Held::Borrowed(bytes), at: 0 }
+    }
+
+    pub(crate) const fn shared(bytes: Arc<dyn ReadAt>) -> Self {
+        Self { bytes: Held::Shared(bytes), at: 0 }
+    }
+
+    fn held(&self) -> &dyn ReadAt {
+        match &self.bytes {
+            Held::Borrowed(bytes) => *bytes,
+            Held::Shared(bytes) => &**bytes,
+        }
     }
 }
 
 impl io::Read for FrontToEnd<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let rest = self.bytes.len_bytes().saturating_sub(self.at);
+        let rest = self.held().len_bytes().saturating_sub(self.at);
         let len = usize::try_from(rest).unwrap_or(usize::MAX).min(buf.len());
-        self.bytes.read_exact_at(&mut buf[..len], self.at)?;
+        self.held().read_exact_at(&mut buf[..len], self.at)?;
         self.at += len as u64;
         Ok(len)
+    }
+}
+
+impl io::Seek for FrontToEnd<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let target = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::End(by) => self.held().len_bytes().checked_add_signed(by),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+        };
+        self.at = target.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.at)
     }
 }

@@ -6,18 +6,51 @@ mod ova_stream;
 mod ovf_dir;
 mod papers;
 mod vmx_dir;
+mod zip;
 
-use std::{fs::File, io::Read, path::Path};
+use std::{
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use code::Code;
+use disk::{FileBytes, ReadAt};
 use ovf::{
     EntryName,
+    archive::{Compression, zip::Zip},
     manifest::{Algorithm, Hasher},
 };
 
-use crate::{Delivery, Error, Policy, Source, source::Take};
+use crate::{Delivery, Error, Policy, Source, packed::FrontToEnd, source::Take};
 
 pub use papers::check_signature;
+
+/// The first bytes that tell what an archive is.
+const HEAD_BYTES: u64 = 8;
+
+/// What a source is called, and where it lies.
+#[derive(Debug, Clone)]
+pub struct Named {
+    /// As the user typed it.
+    pub name: String,
+    /// The folder that it lies in, if it lies in one.
+    pub folder: Option<PathBuf>,
+}
+
+impl Named {
+    /// An archive on standard input.
+    #[must_use]
+    pub fn stdin() -> Self {
+        Self { name: "-".to_owned(), folder: None }
+    }
+
+    /// As messages call it.
+    fn shown(&self) -> &str {
+        if self.name == "-" { "standard input" } else { &self.name }
+    }
+}
 
 /// Opens a path: a folder with one descriptor, a descriptor, a VMX, or an archive.
 ///
@@ -41,19 +74,57 @@ pub fn open(path: &Path, policy: &Policy) -> Result<Box<dyn Source>, Error> {
     if is_descriptor(path, &mut file)? {
         return Ok(Box::new(ovf_dir::OvfDir::of_descriptor(path, policy)?));
     }
-    Ok(Box::new(ova::Ova::open(path, file, policy)?))
+    let named = Named { name: shown.to_string(), folder: path.parent().map(Path::to_owned) };
+    let wrap = |source| Error::io(format!("cannot read {shown}"), source);
+    if Compression::of(&head(&file).map_err(wrap)?).is_some() {
+        return Ok(Box::new(ova_stream::OvaStream::open(named, Box::new(file), policy)?));
+    }
+    let bytes = FileBytes::new(file).map_err(wrap)?;
+    open_bytes(named, Arc::new(bytes), policy)
 }
 
-/// Opens an archive that passes once, front to end: the descriptor must come before the disks.
+/// Opens an archive that can be read at any place, wherever its bytes are.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_bytes<'a>(
+    named: Named,
+    bytes: Arc<dyn ReadAt>,
+    policy: &Policy,
+) -> Result<Box<dyn Source + 'a>, Error> {
+    let mut head = Vec::new();
+    FrontToEnd::new(&*bytes)
+        .take(HEAD_BYTES)
+        .read_to_end(&mut head)
+        .map_err(|source| Error::io(format!("cannot read {}", named.name), source))?;
+    if Compression::of(&head).is_some() {
+        let reader = Box::new(FrontToEnd::shared(bytes));
+        return Ok(Box::new(ova_stream::OvaStream::open(named, reader, policy)?));
+    }
+    if Zip::is_one(&head) {
+        return Ok(Box::new(zip::Zip::open(named, bytes, policy)?));
+    }
+    Ok(Box::new(ova::Ova::open(named, bytes, policy)?))
+}
+
+/// Opens an archive that passes once, front to end: the descriptor must come before the disks. One
+/// that is packed with gzip, xz or zstd is unpacked as it passes.
 ///
 /// # Errors
 /// As [`open`], and `E0107` when something else than descriptor, manifest and certificate comes
 /// first.
 pub fn open_stream<'a>(
+    named: Named,
     reader: Box<dyn Read + Send + 'a>,
     policy: &Policy,
 ) -> Result<Box<dyn Source + 'a>, Error> {
-    Ok(Box::new(ova_stream::OvaStream::open(reader, policy)?))
+    Ok(Box::new(ova_stream::OvaStream::open(named, reader, policy)?))
+}
+
+fn head(file: &File) -> std::io::Result<Vec<u8>> {
+    let mut head = [0; HEAD_BYTES as usize];
+    let count = std::os::unix::fs::FileExt::read_at(file, &mut head, 0)?;
+    Ok(head.get(..count).unwrap_or_default().to_vec())
 }
 
 fn not_there(path: &Path, source: std::io::Error) -> Error {

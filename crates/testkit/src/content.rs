@@ -1,7 +1,5 @@
 //! What disks hold, and disks that hold it.
 
-use std::io::Write as _;
-
 use disk::vmdk::{StreamOptions, StreamWriter};
 
 /// The size of a grain and of a cluster.
@@ -53,12 +51,4 @@ pub fn stream_optimized(bytes: &[u8], name: &str) -> Vec<u8> {
         writer.write_grain(index, grain).expect("memory takes every write");
     }
     writer.finish().expect("memory takes every write")
-}
-
-/// The bytes as a gzip stream.
-#[must_use]
-pub fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(bytes).expect("memory takes every write");
-    encoder.finish().expect("memory takes every write")
 }

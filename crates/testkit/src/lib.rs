@@ -12,6 +12,7 @@
 //! A dev-dependency of every crate, and of nothing that is shipped. Whatever cannot be made panics:
 //! then the test is wrong.
 
+mod container;
 mod content;
 mod descriptor;
 mod files;
@@ -28,7 +29,8 @@ mod vhdx;
 mod vmdk;
 mod vmx;
 
-pub use content::{content, gzip, stream_optimized};
+pub use container::{ZipMethod, gzip, xz, zip, zstd};
+pub use content::{content, stream_optimized};
 pub use descriptor::{Descriptor, item};
 pub use files::Files;
 pub use guest_disk::{Fill, GuestDisk, Run, cases, guest_disks, some_guest_disks};

@@ -8,7 +8,7 @@ use ovf::{
     manifest::{self, Algorithm, Digest, Hasher},
 };
 
-use crate::{Descriptor, Signer, content, stream_optimized};
+use crate::{Descriptor, Signer, ZipMethod, content, stream_optimized, zip};
 
 /// A package of one machine with its disks.
 #[derive(Debug, Clone)]
@@ -110,6 +110,15 @@ impl Package {
             member.1 = bytes.to_vec();
         }
         tar(&members)
+    }
+
+    /// The package as a ZIP archive.
+    #[must_use]
+    pub fn zip(&self, method: ZipMethod) -> Vec<u8> {
+        let members = self.all();
+        let members: Vec<(&str, &[u8])> =
+            members.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+        zip(&members, method)
     }
 
     /// The package as files in a folder.

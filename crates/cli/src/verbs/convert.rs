@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use restore::{Execution, VerifyOutput};
 
+use super::source::Need;
 use crate::{
     args::{self, ConvertArgs},
     choices,
@@ -30,7 +31,8 @@ pub(super) fn run(args: &ConvertArgs, session: &Session, gauge: &Gauge<'_>) -> R
     if args.force {
         chosen.replace = destination::written_before(&target.folder.path);
     }
-    let mut source = super::source::open(&args.source, &policy, session)?;
+    let need = if args.dry_run { Need::Headers } else { Need::Everything };
+    let mut source = super::source::open(&args.source, need, &policy, session)?;
     if args.dry_run {
         super::source::pass(&mut *source)?;
     }

@@ -10,6 +10,7 @@ use std::{fs::File, path::Path};
 use disk::FileBytes;
 use restore::Level;
 
+use super::source::Need;
 use crate::{
     args::InspectArgs, choices, failure::Result, json::Message, progress::Gauge, report::Report,
     session::Session,
@@ -22,7 +23,8 @@ pub(super) fn run(args: &InspectArgs, session: &Session, gauge: &Gauge<'_>) -> R
         return image::run(&args.source);
     }
     let policy = choices::papers(&args.signature)?;
-    let mut source = super::source::open(&args.source, &policy, session)?;
+    let need = if args.check_digests { Need::Everything } else { Need::Headers };
+    let mut source = super::source::open(&args.source, need, &policy, session)?;
     if args.xml {
         return Ok(Report::new(source.facts().descriptor.bytes.clone(), &()));
     }

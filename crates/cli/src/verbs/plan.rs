@@ -10,6 +10,7 @@ use code::{Code, ExitStatus};
 use host::dir;
 use restore::{Choices, Plan, Source, plan::TargetFacts};
 
+use super::source::Need;
 use crate::{
     args::PlanArgs,
     choices,
@@ -28,7 +29,7 @@ pub(super) fn run(args: &PlanArgs, session: &Session) -> Result<Report> {
         // No folder was named: its room is that of this one, and no name in it is taken.
         None => TargetFacts { taken: Default::default(), ..facts(Path::new("."))? },
     };
-    let mut source = super::source::open(&args.source, &policy, session)?;
+    let mut source = super::source::open(&args.source, Need::Headers, &policy, session)?;
     super::source::pass(&mut *source)?;
     let plan = make(&*source, &target, &chosen)?;
     let shown = Shown { target: args.to.as_deref().unwrap_or("a folder"), out: "OUT" };

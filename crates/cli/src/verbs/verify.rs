@@ -4,6 +4,7 @@ use code::{Code, ExitStatus};
 use restore::{Checked, Level, Verdict};
 use serde::Serialize;
 
+use super::source::Need;
 use crate::{
     args::{VerifyArgs, VerifyLevel},
     choices,
@@ -40,7 +41,8 @@ pub(super) fn run(args: &VerifyArgs, session: &Session, gauge: &Gauge<'_>) -> Re
         VerifyLevel::Deep => Level::Deep,
     };
     let policy = choices::papers(&args.signature)?;
-    let mut source = super::source::open(&args.source, &policy, session)?;
+    let need = if level == Level::Quick { Need::Headers } else { Need::Everything };
+    let mut source = super::source::open(&args.source, need, &policy, session)?;
     gauge.phase("verify", None, None);
     let rows = restore::verify(&mut *source, level, gauge)?;
     let facts = source.facts();

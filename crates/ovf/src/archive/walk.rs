@@ -360,7 +360,7 @@ impl<I: Input> Read for Walk<I> {
 }
 
 /// The name of a member; what is no UTF-8 is refused.
-fn name_of(raw: &[u8], offset: u64) -> Result<EntryName, Error> {
+pub(super) fn name_of(raw: &[u8], offset: u64) -> Result<EntryName, Error> {
     let text = std::str::from_utf8(raw).map_err(|error| {
         let shown = String::from_utf8_lossy(raw);
         let message = format!("the name {} is not UTF-8", quote::Quoted(&shown));

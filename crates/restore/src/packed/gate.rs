@@ -4,7 +4,7 @@ use disk::{FileName, Gate, Kind, Opened, Place, Role};
 use ovf::EntryName;
 
 use super::PackedImage;
-use crate::{Error, Source};
+use crate::{Error, Source, source::Access};
 
 /// The most images that may stand above one another in a package: the limit of this product.
 const MAX_CHAIN: usize = 16;
@@ -27,6 +27,8 @@ enum PackageError {
     DataFile { name: String },
     #[error("cannot open the {role} '{name}' of the package")]
     Source { role: Role, name: String, source: Error },
+    #[error("the {role} '{name}' is deflated in a ZIP archive: unzip it first")]
+    Deflated { role: Role, name: String },
     #[error("the package comes from a pipe, where the {role} '{name}' cannot be looked up")]
     Pipe { role: Role, name: String },
 }
@@ -80,6 +82,12 @@ impl Gate for Package<'_> {
         }
         if facts.member(&member).is_none() {
             return Err(missing(role, shown));
+        }
+        if self.source.access(&member) == Access::FrontToEnd {
+            return Err(disk::Error::new(
+                Kind::Denied,
+                PackageError::Deflated { role, name: shown },
+            ));
         }
         match self.source.bytes(&member) {
             Ok(Some(bytes)) => {

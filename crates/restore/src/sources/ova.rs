@@ -1,21 +1,21 @@
 //! An OVA file: read where it lies, never unpacked.
 
-use std::{fs::File, path::Path, sync::Arc};
+use std::sync::Arc;
 
-use disk::{FileBytes, ReadAt, Slice};
+use disk::{ReadAt, Slice};
 use ovf::{
     EntryName,
     archive::{Index, Member as Entry},
 };
 
 use super::{
-    deliver_whole,
+    Named, deliver_whole,
     papers::{Papers, read_text},
 };
 use crate::{
     Description, Error, Facts, Policy, Source, SourceKind,
     packed::FrontToEnd,
-    source::{Member, Take},
+    source::{Member, Take, Text},
 };
 
 /// An OVA file.
@@ -25,42 +25,57 @@ pub(super) struct Ova {
 }
 
 impl Ova {
-    /// Walks the headers and reads descriptor and manifest.
-    pub(super) fn open(path: &Path, file: File, policy: &Policy) -> Result<Self, Error> {
-        let name = path.display().to_string();
-        let wrap = |source| Error::io(format!("cannot read {name}"), source);
-        let index =
-            Index::read(&file).map_err(|error| Error::from(error).detail("package", &name))?;
-        let bytes: Arc<dyn ReadAt> = Arc::new(FileBytes::new(file).map_err(wrap)?);
-        let text = |entry: &Entry| {
-            let slice = Slice::new(Arc::clone(&bytes), entry.offset_bytes, entry.length_bytes)
-                .map_err(wrap)?;
+    /// Walks the headers and reads descriptor, manifest and certificate.
+    pub(super) fn open(
+        named: Named,
+        bytes: Arc<dyn ReadAt>,
+        policy: &Policy,
+    ) -> Result<Self, Error> {
+        let index = Index::read(FrontToEnd::new(&*bytes))
+            .map_err(|error| Error::from(error).detail("package", &named.name))?;
+        let text = |entry: &Entry| -> Result<Text, Error> {
+            let slice = slice(&bytes, entry)?;
             read_text(entry.name.clone(), &mut FrontToEnd::new(&slice), entry.length_bytes)
         };
-        let descriptor = text(index.descriptor()?)?;
-        let manifest = index.manifest()?.map(text).transpose()?;
-        let certificate = index.certificate()?.map(text).transpose()?;
-        let judged = Papers { descriptor, manifest, certificate }.judge(&name, policy)?;
-        let members = index.members.iter().map(|entry| Member {
-            name: entry.name.clone(),
-            offset_bytes: entry.offset_bytes,
-            length_bytes: entry.length_bytes,
-        });
-        let facts = Facts {
-            kind: SourceKind::Ova,
-            folder: path.parent().map(Path::to_owned),
-            descriptor: judged.descriptor,
-            description: Description::Ovf(Box::new(judged.envelope)),
-            manifest: judged.manifest,
-            signature: judged.signature,
-            members: members.collect(),
-            is_complete: true,
-            package_bytes: Some(index.length_bytes),
-            findings: index.findings.into_iter().chain(judged.findings).collect(),
-            name,
-        };
+        let facts = facts(named, &index, &text, policy)?;
         Ok(Self { facts, bytes })
     }
+}
+
+/// What is known of an archive whose members can be read in any order; `text` reads a small one.
+pub(super) fn facts(
+    Named { name, folder }: Named,
+    index: &Index,
+    text: &dyn Fn(&Entry) -> Result<Text, Error>,
+    policy: &Policy,
+) -> Result<Facts, Error> {
+    let descriptor = text(index.descriptor()?)?;
+    let manifest = index.manifest()?.map(text).transpose()?;
+    let certificate = index.certificate()?.map(text).transpose()?;
+    let judged = Papers { descriptor, manifest, certificate }.judge(&name, policy)?;
+    let members = index.members.iter().map(|entry| Member {
+        name: entry.name.clone(),
+        offset_bytes: entry.offset_bytes,
+        length_bytes: entry.length_bytes,
+    });
+    Ok(Facts {
+        kind: SourceKind::Ova,
+        folder,
+        descriptor: judged.descriptor,
+        description: Description::Ovf(Box::new(judged.envelope)),
+        manifest: judged.manifest,
+        signature: judged.signature,
+        members: members.collect(),
+        is_complete: true,
+        package_bytes: Some(index.length_bytes),
+        findings: index.findings.iter().cloned().chain(judged.findings).collect(),
+        name,
+    })
+}
+
+fn slice(bytes: &Arc<dyn ReadAt>, entry: &Entry) -> Result<Slice, Error> {
+    Slice::new(Arc::clone(bytes), entry.offset_bytes, entry.length_bytes)
+        .map_err(|source| Error::io(format!("cannot read {}", entry.name), source))
 }
 
 impl Source for Ova {

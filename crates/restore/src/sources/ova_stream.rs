@@ -5,18 +5,18 @@ use std::{io::Read, sync::Arc};
 use code::Code;
 use disk::ReadAt;
 use ovf::{
-    EntryName,
-    archive::{Member as Entry, StreamInput, Walk},
+    EntryName, Finding,
+    archive::{self, Compression, Member as Entry, StreamInput, Walk},
 };
 
-use super::papers::{self, Papers, parse_manifest, read_text};
+use super::{
+    Named,
+    papers::{self, Papers, parse_manifest, read_text},
+};
 use crate::{
     Delivery, Description, Error, Facts, ManifestPolicy, Policy, Source, SourceKind,
     source::{Member, Take, Text},
 };
-
-/// What the source is called in messages.
-const NAME: &str = "-";
 
 /// An archive on a pipe: the descriptor has passed, the disks have not.
 pub(super) struct OvaStream<'a> {
@@ -33,7 +33,16 @@ pub(super) struct OvaStream<'a> {
 
 impl<'a> OvaStream<'a> {
     /// Reads up to the first member that is neither descriptor, manifest nor certificate.
-    pub(super) fn open(reader: Box<dyn Read + Send + 'a>, policy: &Policy) -> Result<Self, Error> {
+    ///
+    /// An archive that is packed as a whole is unpacked as it passes.
+    pub(super) fn open(
+        named: Named,
+        reader: Box<dyn Read + Send + 'a>,
+        policy: &Policy,
+    ) -> Result<Self, Error> {
+        let (reader, packed) = archive::unpack(reader)
+            .map_err(|source| Error::io(format!("cannot read {}", named.shown()), source))?;
+        let wrap = |error| Error::from(error).detail("package", named.shown());
         let mut walk = Walk::new(StreamInput::new(reader));
         let mut small: Vec<Text> = Vec::new();
         let mut members = Vec::new();
@@ -64,11 +73,11 @@ impl<'a> OvaStream<'a> {
                 None
             },
         };
-        let judged = papers.judge(NAME, policy)?;
+        let judged = papers.judge(&named.name, policy)?;
         let facts = Facts {
             kind: SourceKind::Ova,
-            name: NAME.to_owned(),
-            folder: None,
+            name: named.name,
+            folder: named.folder,
             descriptor: judged.descriptor,
             description: Description::Ovf(Box::new(judged.envelope)),
             manifest: judged.manifest,
@@ -76,7 +85,7 @@ impl<'a> OvaStream<'a> {
             members,
             is_complete: waiting.is_none(),
             package_bytes: None,
-            findings: judged.findings,
+            findings: packed.map(packed_finding).into_iter().chain(judged.findings).collect(),
         };
         Ok(Self { walk, policy: policy.clone(), facts, waiting, manifest, certificate })
     }
@@ -137,7 +146,12 @@ impl Source for OvaStream<'_> {
                 Ok(())
             };
             // After a failure as well, so that a manifest behind it can still be asked for.
-            let next = self.walk.next_member().map_err(wrap);
+            let next = self.walk.next_member();
+            let next = next.map_err(|error| {
+                let name = self.facts.name.clone();
+                let named = Named { name, folder: None };
+                Error::from(error).detail("package", named.shown())
+            });
             self.waiting = next.as_ref().ok().cloned().flatten();
             self.facts.members.extend(self.waiting.as_ref().map(member));
             taken.and(next.map(drop))?;
@@ -149,8 +163,15 @@ impl Source for OvaStream<'_> {
     }
 }
 
-fn wrap(error: ovf::Error) -> Error {
-    Error::from(error).detail("package", "standard input")
+/// What is to be said of an archive that is packed as a whole.
+fn packed_finding(packed: Compression) -> Finding {
+    Finding {
+        code: Code::W0608,
+        message: format!("the archive is packed with {packed}, an OVA is a plain tar archive"),
+        item: None,
+        path: None,
+        line: None,
+    }
 }
 
 fn member(entry: &Entry) -> Member {

@@ -4,7 +4,7 @@ use std::{fs, io::Cursor};
 
 use code::Code;
 use host::dir::Dir;
-use restore::{Choices, Error, ManifestPolicy, Policy};
+use restore::{Choices, Error, ManifestPolicy, Named, Policy};
 use testkit::{Descriptor, MIB, Package, content, stream_optimized};
 
 use crate::{Quiet, convert, names, ova};
@@ -29,7 +29,7 @@ fn refused_from_a_pipe(bytes: &[u8]) -> Error {
     let folder = tempfile::tempdir().expect("a folder for the test");
     let out = folder.path().join("out");
     let reader = Box::new(Cursor::new(bytes.to_vec()));
-    let error = restore::open_stream(reader, &Policy::default())
+    let error = restore::open_stream(Named::stdin(), reader, &Policy::default())
         .and_then(|mut source| {
             convert(&mut *source, &out, &Choices::default(), &Dir::new("1"), &Quiet::default())
         })

@@ -5,7 +5,7 @@ use std::{fs, io::Cursor, path::Path};
 use code::Code;
 use host::dir::Dir;
 use ovf::manifest::Algorithm;
-use restore::{Choices, Error, Level, ManifestPolicy, Outcome, Policy, Verdict};
+use restore::{Choices, Error, Level, ManifestPolicy, Named, Outcome, Policy, Verdict};
 use testkit::{Descriptor, MIB, Package, content, stream_optimized};
 
 use crate::{Quiet, convert, files, ova};
@@ -37,7 +37,7 @@ fn both(bytes: &[u8], choices: &Choices) -> Result<Outcome, Error> {
         (ended, written)
     };
     let reader = Box::new(Cursor::new(bytes.to_vec()));
-    let (piped, from_pipe) = run(restore::open_stream(reader, &policy));
+    let (piped, from_pipe) = run(restore::open_stream(Named::stdin(), reader, &policy));
     fs::write(folder.path().join("a.ova"), bytes).expect("the folder takes writes");
     let (filed, from_file) = run(restore::open(&folder.path().join("a.ova"), &policy));
     let code = |ended: &Result<Outcome, Error>| ended.as_ref().err().map(Error::code);
@@ -56,7 +56,7 @@ fn every_disk_is_compared_with_its_line() {
         assert_eq!(error.code(), Code::E0203, "{error}");
         assert!(error.to_string().contains("d2.vmdk"), "{error}");
         let reader = Box::new(Cursor::new(swapped));
-        let mut source = restore::open_stream(reader, &Policy::default()).unwrap();
+        let mut source = restore::open_stream(Named::stdin(), reader, &Policy::default()).unwrap();
         let rows = restore::verify(&mut *source, Level::Digests, &Quiet::default()).unwrap();
         let faults: Vec<&str> = rows
             .iter()
@@ -116,7 +116,8 @@ fn what_comes_to_be_known_late_is_said_and_strict_ends_on_it() {
     let reader = || Box::new(Cursor::new(package.ova()));
     let folder = tempfile::tempdir().unwrap();
     let run = |choices: &Choices, out: &Path| {
-        let mut source = restore::open_stream(reader(), &Policy::default()).unwrap();
+        let mut source =
+            restore::open_stream(Named::stdin(), reader(), &Policy::default()).unwrap();
         convert(&mut *source, out, choices, &Dir::new("1"), &Quiet::default())
     };
     let outcome = run(&Choices::default(), &folder.path().join("a")).unwrap();
@@ -148,7 +149,7 @@ fn chunks_on_a_pipe_are_refused_by_name() {
     let disk = stream_optimized(&content(MIB), "d1.vmdk");
     let package = Package::new("web", &descriptor).member("d1.vmdk.000000000", disk);
     let reader = Box::new(Cursor::new(package.ova()));
-    let mut source = restore::open_stream(reader, &Policy::default()).unwrap();
+    let mut source = restore::open_stream(Named::stdin(), reader, &Policy::default()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
     let choices = Choices::default();

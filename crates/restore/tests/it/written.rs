@@ -9,7 +9,7 @@ use std::{
 use flate2::{Compression, write::GzEncoder};
 use host::dir::Dir;
 use ovf::manifest::Algorithm;
-use restore::{Choices, ManifestPolicy, Policy};
+use restore::{Choices, ManifestPolicy, Named, Policy};
 use testkit::{Descriptor, MIB, Package, content, stream_optimized};
 
 use crate::{Quiet, convert, files, names, ova};
@@ -55,7 +55,7 @@ fn a_pipe_gives_the_same_files_as_the_archive() {
         let want = files(&out);
         fs::remove_dir_all(&out).unwrap();
         let reader = Box::new(Cursor::new(package.ova()));
-        let mut source = restore::open_stream(reader, &Policy::default()).unwrap();
+        let mut source = restore::open_stream(Named::stdin(), reader, &Policy::default()).unwrap();
         let outcome =
             convert(&mut *source, &out, &Choices::default(), &Dir::new("1"), &Quiet::default())
                 .unwrap();
