@@ -1,4 +1,4 @@
-//! Compressed clusters: how a worker makes one, and when it takes one as it is.
+//! Compressed clusters and grains: how a worker makes one, and when it takes one as it is.
 
 use std::{io, ops::Range};
 
@@ -48,7 +48,15 @@ const ZLIB_HEADER_BYTES: usize = 2;
 /// The bytes of a zlib stream behind its deflate stream: the adler32 (RFC 1950).
 const ZLIB_TRAILER_BYTES: usize = 4;
 
-/// The compressors of one worker, used again for each cluster.
+/// The bytes before the deflate streams that are put into a zlib stream: a window of 32 KiB, the usual
+/// level (RFC 1950).
+const ZLIB_HEADER: [u8; ZLIB_HEADER_BYTES] = [0x78, 0x9c];
+
+/// The longest stream that is taken as it is for a grain: a header and a checksum may be added.
+const MAX_ADOPTED_GRAIN_BYTES: usize =
+    Encoder::MAX_GRAIN_STREAM_BYTES - ZLIB_HEADER_BYTES - ZLIB_TRAILER_BYTES;
+
+/// The compressors of one worker, used again for each cluster or grain.
 pub struct Encoder {
     method: Method,
     /// Finds out where a deflate stream ends, which libdeflate does not tell.
@@ -60,7 +68,12 @@ enum Method {
     Zlib(Compressor),
     Compat(Box<Compress>),
     Zstd(zstd::bulk::Compressor<'static>),
+    Grains(Compressor),
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("a deflate level of {0} is not in 1..={max}", max = Encoder::MAX_DEFLATE_LEVEL)]
+struct DeflateLevel(i32);
 
 #[derive(Debug, thiserror::Error)]
 #[error("a zstd level of {0} is not in 1..={max}", max = Compression::MAX_ZSTD_LEVEL)]
@@ -70,6 +83,13 @@ impl Encoder {
     /// The length at which a stream is not worth storing: reading a plain cluster is faster, and a
     /// sector is the least that can be saved.
     pub const MAX_STREAM_BYTES: usize = CLUSTER_LEN - 512;
+
+    /// The longest stream of a VMDK grain of 64 KiB (ours): one that does not compress needs 5 bytes for
+    /// each 5000 at most. A grain has no other form, so it is stored as a stream even then.
+    pub const MAX_GRAIN_STREAM_BYTES: usize = CLUSTER_LEN + 1024;
+
+    /// The highest level of libdeflate.
+    pub const MAX_DEFLATE_LEVEL: i32 = 12;
 
     /// Sets up the compressor.
     ///
@@ -98,17 +118,33 @@ impl Encoder {
         Ok(Self { method, measure: None })
     }
 
+    /// Sets up the compressor for the grains of a streamOptimized VMDK: zlib streams, one for each
+    /// 64 KiB.
+    ///
+    /// # Errors
+    ///
+    /// When the level is not in 1..=[`MAX_DEFLATE_LEVEL`](Self::MAX_DEFLATE_LEVEL).
+    pub fn for_grains(level: i32) -> Result<Self> {
+        let compressor = CompressionLvl::new(level)
+            .ok()
+            .filter(|_| level > 0)
+            .map(Compressor::new)
+            .ok_or_else(|| Error::new(Kind::Limit, DeflateLevel(level)))?;
+        Ok(Self { method: Method::Grains(compressor), measure: None })
+    }
+
     /// Whether streams of this kind can be taken as they are.
     #[must_use]
     pub fn adopts(&self, codec: Codec) -> bool {
-        matches!((&self.method, codec), (Method::Zlib(_), Codec::Zlib | Codec::Deflate))
+        let deflates = matches!(self.method, Method::Zlib(_) | Method::Grains(_));
+        deflates && matches!(codec, Codec::Zlib | Codec::Deflate)
     }
 
     /// Inflates the stream of a whole cluster into `cluster`, with all checks its format has, and says
-    /// which of its bytes are a compressed cluster of the image to be written.
+    /// which of its bytes are to be [`append_adopted`](Self::append_adopted).
     ///
     /// `None` when it is of another kind, does not fill the cluster exactly, or is damaged: decoding it
-    /// tells how. A stream of [`MAX_STREAM_BYTES`](Self::MAX_STREAM_BYTES) or more saves nothing.
+    /// tells how.
     pub fn adopt(
         &mut self,
         codec: Codec,
@@ -119,10 +155,42 @@ impl Encoder {
         if !self.adopts(codec) || cluster.len() != CLUSTER_LEN {
             return None;
         }
-        match codec {
+        let for_grains = matches!(self.method, Method::Grains(_));
+        let range = match codec {
+            Codec::Zlib if for_grains => {
+                let found = bench.inflater.zlib(stream, cluster).ok()?;
+                (found == CLUSTER_LEN).then_some(0..stream.len())
+            }
             Codec::Zlib => deflate_in_zlib(stream, bench, cluster),
             _ => self.deflate_in_record(stream, cluster),
+        };
+        range.filter(|range| !for_grains || range.len() <= MAX_ADOPTED_GRAIN_BYTES)
+    }
+
+    /// Appends an adopted stream, which holds `cluster`, to `out` as the image to be written has it, and
+    /// gives the length; `None`, and `out` as it was, when it saves nothing.
+    ///
+    /// A zlib stream is a grain as it is; a deflate stream gets the header and the adler32 that make it
+    /// one.
+    pub fn append_adopted(
+        &self,
+        codec: Codec,
+        stream: &[u8],
+        cluster: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Option<usize> {
+        let start = out.len();
+        match (&self.method, codec) {
+            (Method::Grains(_), Codec::Deflate) => {
+                out.extend_from_slice(&ZLIB_HEADER);
+                out.extend_from_slice(stream);
+                out.extend_from_slice(&libdeflater::adler32(cluster).to_be_bytes());
+            }
+            (Method::Grains(_), _) => out.extend_from_slice(stream),
+            _ if stream.len() >= Self::MAX_STREAM_BYTES => return None,
+            _ => out.extend_from_slice(stream),
         }
+        Some(out.len().saturating_sub(start))
     }
 
     /// Inflates a deflate stream that may have bytes behind its end; `None` when it has no end, or
@@ -137,15 +205,18 @@ impl Encoder {
         (whole && filled).then_some(0..end)
     }
 
-    /// Compresses one cluster onto the end of `out` and gives the length of its stream; `None`, and
-    /// `out` as it was, when nothing is saved.
+    /// Compresses one cluster or grain onto the end of `out` and gives the length of its stream; `None`,
+    /// and `out` as it was, when nothing is saved. A grain of 64 KiB always gives a stream.
     ///
     /// # Errors
     ///
     /// When the compressor has no memory.
     pub fn encode(&mut self, cluster: &[u8], out: &mut Vec<u8>) -> Result<Option<usize>> {
         let start = out.len();
-        let most = Self::MAX_STREAM_BYTES.saturating_sub(1);
+        let most = match self.method {
+            Method::Grains(_) => Self::MAX_GRAIN_STREAM_BYTES,
+            _ => Self::MAX_STREAM_BYTES.saturating_sub(1),
+        };
         out.resize(start.saturating_add(most), 0);
         let room = out.get_mut(start..).unwrap_or_default();
         let len = match &mut self.method {
@@ -154,6 +225,7 @@ impl Encoder {
             Method::Zlib(compressor) => compressor.deflate_compress(cluster, room).ok(),
             Method::Compat(compress) => deflate_all(compress, cluster, room)?,
             Method::Zstd(compressor) => compressor.compress_to_buffer(cluster, room).ok(),
+            Method::Grains(compressor) => compressor.zlib_compress(cluster, room).ok(),
         };
         out.truncate(start.saturating_add(len.unwrap_or_default()));
         Ok(len)

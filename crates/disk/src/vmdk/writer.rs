@@ -6,14 +6,11 @@
 
 use std::io::Write;
 
-use libdeflater::{CompressionLvl, Compressor};
-
 use crate::{
-    Error, Result,
+    Encoder, Error, Result,
     error::{Failure, Kind, MAX_CAPACITY_BYTES, shown},
     fields::buffer_len,
     vmdk::{
-        grain::RECORD_HEADER_BYTES,
         header::{
             DIRECTORY_AT_END, FLAG_COMPRESSED, FLAG_MARKERS, FLAG_NEWLINE_TEST, MAGIC,
             NEWLINE_TEST, SECTOR_BYTES, SECTOR_LEN, TABLE_ENTRIES, TABLE_LEN, TABLE_SECTORS,
@@ -38,6 +35,9 @@ const DESCRIPTOR_SECTORS: u64 = 20;
 /// The first sector of a grain.
 const OVERHEAD_SECTORS: u64 = 128;
 
+/// The usual level of libdeflate for grains.
+const GRAIN_LEVEL: i32 = 6;
+
 /// How a streamOptimized VMDK is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamOptions {
@@ -51,6 +51,10 @@ pub struct StreamOptions {
     pub adapter: Adapter,
     /// The virtual hardware version that the descriptor names.
     pub hardware_version: u32,
+    /// The version of the VMware Tools in the guest, if the descriptor is to name one.
+    pub tools_version: Option<u32>,
+    /// How hard grains are compressed, 1 to [`Encoder::MAX_DEFLATE_LEVEL`].
+    pub level: i32,
 }
 
 impl StreamOptions {
@@ -63,6 +67,8 @@ impl StreamOptions {
             cid,
             adapter: Adapter::LsiLogic,
             hardware_version: 13,
+            tools_version: None,
+            level: GRAIN_LEVEL,
         }
     }
 }
@@ -102,7 +108,10 @@ pub struct StreamWriter<W> {
     /// The sector that the next byte of the output belongs to.
     sector: u64,
     capacity_bytes: u64,
-    compressor: Compressor,
+    encoder: Encoder,
+    /// A whole grain and its stream, where the writer compresses it itself.
+    grain: Vec<u8>,
+    stream: Vec<u8>,
     record: Vec<u8>,
     /// The table of the grains that are written now, and its number.
     table: Box<Table>,
@@ -121,12 +130,14 @@ enum WriteError {
     Name(String),
     #[error("grain {found} comes behind grain {next}")]
     Order { found: u64, next: u64 },
+    #[error("grain {0} is outside a disk of {1} bytes")]
+    Outside(u64, u64),
     #[error("grain {index} has {found} bytes, it needs {wanted}")]
     Length { index: u64, found: usize, wanted: u64 },
     #[error("sector {0} of the file is behind what a grain table can name")]
     TooFar(u64),
-    #[error("a grain cannot be compressed into {0} bytes")]
-    Compress(usize),
+    #[error("grain {index} has a stream of {found} bytes, up to {max} are allowed")]
+    Stream { index: u64, found: usize, max: usize },
 }
 
 impl<W> std::fmt::Debug for StreamWriter<W> {
@@ -160,7 +171,9 @@ impl<W: Write> StreamWriter<W> {
             output,
             sector: 0,
             capacity_bytes,
-            compressor: Compressor::new(CompressionLvl::default()),
+            encoder: Encoder::for_grains(options.level)?,
+            grain: Vec::new(),
+            stream: Vec::new(),
             record: Vec::new(),
             table: Box::new([0; TABLE_LEN]),
             table_number: 0,
@@ -175,28 +188,55 @@ impl<W: Write> StreamWriter<W> {
         Ok(writer)
     }
 
+    /// The size of the guest's disk, as the header says it.
+    #[must_use]
+    pub const fn capacity_bytes(&self) -> u64 {
+        self.capacity_bytes
+    }
+
     /// Writes one grain of 64 KiB: number `index`, greater than the one before. A grain of zeros is
-    /// left out. The last grain of a disk may be short.
+    /// left out. The last grain of a disk may be short; it is stored at full length, which every reader
+    /// takes.
     ///
     /// # Errors
     ///
     /// When the index does not grow or is behind the capacity, `grain` has the wrong length, or the
     /// output cannot be written.
     pub fn write_grain(&mut self, index: u64, grain: &[u8]) -> Result<()> {
-        if index < self.next_grain {
-            let leaf = WriteError::Order { found: index, next: self.next_grain };
-            return Err(Error::malformed(leaf));
+        let wanted = self.expect_grain(index)?;
+        if grain.len() as u64 != wanted {
+            return Err(Error::malformed(WriteError::Length { index, found: grain.len(), wanted }));
         }
-        let rest = self.capacity_bytes.saturating_sub(index.saturating_mul(GRAIN_BYTES));
-        let wanted = rest.min(GRAIN_BYTES);
-        if wanted == 0 || grain.len() as u64 != wanted {
-            let leaf = WriteError::Length { index, found: grain.len(), wanted };
-            return Err(Error::malformed(leaf));
-        }
-        self.next_grain = index.saturating_add(1);
         if is_zero(grain) {
+            self.next_grain = index.saturating_add(1);
             return Ok(());
         }
+        self.grain.clear();
+        self.grain.extend_from_slice(grain);
+        self.grain.resize(buffer_len(GRAIN_BYTES), 0);
+        let mut stream = std::mem::take(&mut self.stream);
+        stream.clear();
+        self.encoder.encode(&self.grain, &mut stream)?;
+        let written = self.write_stream(index, &stream);
+        self.stream = stream;
+        written
+    }
+
+    /// Writes one grain that an [`Encoder`] [for grains](Encoder::for_grains) has compressed: number
+    /// `index`, greater than the one before. The stream must inflate to 64 KiB, also that of a short last
+    /// grain; that is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// When the index does not grow or is behind the capacity, the stream is empty or over
+    /// [`Encoder::MAX_GRAIN_STREAM_BYTES`], or the output cannot be written.
+    pub fn write_stream(&mut self, index: u64, stream: &[u8]) -> Result<()> {
+        self.expect_grain(index)?;
+        let (found, max) = (stream.len(), Encoder::MAX_GRAIN_STREAM_BYTES);
+        if found == 0 || found > max {
+            return Err(Error::malformed(WriteError::Stream { index, found, max }));
+        }
+        self.next_grain = index.saturating_add(1);
         if index / TABLE_ENTRIES != self.table_number {
             self.write_table()?;
             self.table_number = index / TABLE_ENTRIES;
@@ -206,7 +246,7 @@ impl<W: Write> StreamWriter<W> {
         if let Some(entry) = slot.and_then(|slot| self.table.get_mut(slot)) {
             *entry = sector;
         }
-        self.write_record(index, grain)
+        self.write_record(index, stream)
     }
 
     /// Writes the tables, the footer and the end-of-stream marker, and gives the output back.
@@ -215,6 +255,22 @@ impl<W: Write> StreamWriter<W> {
     ///
     /// When the output cannot be written.
     pub fn finish(mut self) -> Result<W> {
+        self.write_end()?;
+        Ok(self.output)
+    }
+
+    /// As [`finish`](Self::finish), but gives the length of the file.
+    ///
+    /// # Errors
+    ///
+    /// When the output cannot be written.
+    pub fn finish_len_bytes(mut self) -> Result<u64> {
+        self.write_end()?;
+        Ok(self.sector.saturating_mul(SECTOR_BYTES))
+    }
+
+    /// Writes what follows the last grain.
+    fn write_end(&mut self) -> Result<()> {
         self.write_table()?;
         let mut directory: Vec<u8> =
             self.directory.iter().flat_map(|at| at.to_le_bytes()).collect();
@@ -226,38 +282,35 @@ impl<W: Write> StreamWriter<W> {
         self.put(&header(self.capacity_bytes, directory_sector))?;
         self.put(&[0; SECTOR_LEN])?;
         self.output.flush()?;
-        Ok(self.output)
+        Ok(())
     }
 
-    /// Compresses a grain and writes its record.
-    ///
-    /// The last grain of a disk is stored at full length, which every reader takes.
-    fn write_record(&mut self, index: u64, grain: &[u8]) -> Result<()> {
-        let mut whole = Vec::new();
-        let grain = if grain.len() as u64 == GRAIN_BYTES {
-            grain
-        } else {
-            whole.extend_from_slice(grain);
-            whole.resize(buffer_len(GRAIN_BYTES), 0);
-            &whole
-        };
-        let header_bytes = buffer_len(RECORD_HEADER_BYTES);
-        let bound = self.compressor.zlib_compress_bound(grain.len());
-        let mut record = std::mem::take(&mut self.record);
-        record.resize(header_bytes.saturating_add(bound), 0);
-        let stream = record.get_mut(header_bytes..).unwrap_or_default();
-        let compressed = self.compressor.zlib_compress(grain, stream);
-        let len = compressed.map_err(|_| Error::malformed(WriteError::Compress(bound)))?;
-        let start = index.saturating_mul(GRAIN_SECTORS).to_le_bytes();
-        let size = u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes();
-        for (to, from) in record.iter_mut().zip(start.iter().chain(&size)) {
-            *to = *from;
+    /// Checks that a grain is not behind and inside the disk, and gives its length.
+    fn expect_grain(&self, index: u64) -> Result<u64> {
+        if index < self.next_grain {
+            let leaf = WriteError::Order { found: index, next: self.next_grain };
+            return Err(Error::malformed(leaf));
         }
-        record.truncate(header_bytes.saturating_add(len));
+        let start_bytes = index.saturating_mul(GRAIN_BYTES);
+        match self.capacity_bytes.saturating_sub(start_bytes).min(GRAIN_BYTES) {
+            0 => Err(Error::malformed(WriteError::Outside(index, self.capacity_bytes))),
+            len_bytes => Ok(len_bytes),
+        }
+    }
+
+    /// Writes the record of a grain: its first sector, the length of its stream, and the stream.
+    fn write_record(&mut self, index: u64, stream: &[u8]) -> Result<()> {
+        let start = index.saturating_mul(GRAIN_SECTORS).to_le_bytes();
+        let len = u32::try_from(stream.len()).unwrap_or(u32::MAX).to_le_bytes();
+        let mut record = std::mem::take(&mut self.record);
+        record.clear();
+        record.extend_from_slice(&start);
+        record.extend_from_slice(&len);
+        record.extend_from_slice(stream);
         record.resize(record.len().next_multiple_of(SECTOR_LEN), 0);
-        self.put(&record)?;
+        let written = self.put(&record);
         self.record = record;
-        Ok(())
+        written
     }
 
     /// Writes the current table, if it has a grain, and starts the next.
@@ -332,12 +385,14 @@ fn descriptor(options: &StreamOptions, capacity_bytes: u64) -> String {
     let (heads, track) = adapter.geometry();
     let cylinders = sectors.checked_div(heads.saturating_mul(track)).unwrap_or_default().max(1);
     let adapter = adapter.as_str();
+    let tools = options.tools_version.map(|version| format!("ddb.toolsVersion = \"{version}\"\n"));
+    let tools = tools.unwrap_or_default();
     format!(
         "# Disk DescriptorFile\nversion=1\nCID={cid:08x}\nparentCID=ffffffff\n\
          createType=\"streamOptimized\"\n\n# Extent description\nRDONLY {sectors} SPARSE \"{name}\"\n\n\
          # The Disk Data Base\n#DDB\n\nddb.adapterType = \"{adapter}\"\n\
          ddb.geometry.cylinders = \"{cylinders}\"\nddb.geometry.heads = \"{heads}\"\n\
-         ddb.geometry.sectors = \"{track}\"\nddb.virtualHWVersion = \"{hardware_version}\"\n"
+         ddb.geometry.sectors = \"{track}\"\n{tools}ddb.virtualHWVersion = \"{hardware_version}\"\n"
     )
 }
 
@@ -385,7 +440,7 @@ mod tests {
         writer.write_grain(1, &[1; 34_816]).unwrap();
         for (index, len, want) in [
             (1, 34_816, "grain 1 comes behind grain 2"),
-            (2, 65_536, "grain 2 has 65536 bytes, it needs 0"),
+            (2, 65_536, "grain 2 is outside a disk of 100352 bytes"),
         ] {
             let error = writer.write_grain(index, &vec![1; len]).unwrap_err();
             assert_eq!(error.to_string(), want);
