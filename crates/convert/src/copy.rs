@@ -33,7 +33,7 @@ pub use clone::clone_image;
 pub use measure::{Measured, measure};
 pub use options::{CloneFormat, Output, TargetOptions, write_image};
 pub use out::copy_out;
-pub use stream_optimized::{Copied, write_stream_optimized};
+pub use stream_optimized::{Copied, content_id, measure_stream_optimized, write_stream_optimized};
 
 use commit::Committer;
 use decode::{Decoder, Mode};

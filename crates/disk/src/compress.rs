@@ -403,4 +403,75 @@ mod tests {
             assert_eq!(adopt(Compression::Zlib, Codec::Deflate, &stream[..len]), None, "{len}");
         }
     }
+
+    /// A worker that makes grains, and what it makes of a stream that it can take as it is.
+    fn adopt_grain(codec: Codec, stream: &[u8]) -> Option<Vec<u8>> {
+        let mut cluster = vec![0; CLUSTER_LEN];
+        let mut encoder = Encoder::for_grains(6).unwrap();
+        let range = encoder.adopt(codec, stream, &mut Workbench::new(), &mut cluster)?;
+        let mut out = vec![7; 3];
+        let len = encoder.append_adopted(codec, &stream[range], &cluster, &mut out)?;
+        assert_eq!((&out[..3], out.len()), (&[7; 3][..], 3 + len));
+        Some(out.split_off(3))
+    }
+
+    /// Inflates the stream of a grain with every check that a reader makes.
+    fn grain_of(stream: &[u8]) -> Vec<u8> {
+        let mut out = vec![0; CLUSTER_LEN];
+        assert_eq!(Workbench::new().inflater.zlib(stream, &mut out), Ok(CLUSTER_LEN));
+        out
+    }
+
+    #[test]
+    fn every_grain_gives_a_stream_also_one_that_does_not_compress() {
+        for level in [1, 6, Encoder::MAX_DEFLATE_LEVEL] {
+            let mut encoder = Encoder::for_grains(level).unwrap();
+            for grain in [text(), noise(), vec![0; CLUSTER_LEN]] {
+                let mut out = Vec::new();
+                let len = encoder.encode(&grain, &mut out).unwrap();
+                assert_eq!(len, Some(out.len()), "level {level}");
+                assert!(out.len() <= Encoder::MAX_GRAIN_STREAM_BYTES, "{} bytes", out.len());
+                assert!(grain_of(&out) == grain, "level {level}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_zlib_stream_is_a_grain_as_it_is_and_a_deflate_stream_gets_its_frame() {
+        let mut stream = zlib(&text());
+        assert_eq!(adopt_grain(Codec::Zlib, &stream), Some(stream.clone()));
+        let deflate = encode(Compression::Zlib, &text()).unwrap();
+        let record = [deflate.clone(), vec![0xaa; 300]].concat();
+        let framed = adopt_grain(Codec::Deflate, &record).unwrap();
+        assert_eq!(framed[2..framed.len() - 4], deflate);
+        assert!(grain_of(&framed) == text());
+        // A few bytes behind the checksum stay behind it.
+        for more in 1..6 {
+            stream.push(more);
+            assert!(grain_of(&adopt_grain(Codec::Zlib, &stream).unwrap()) == text());
+        }
+        assert_eq!(adopt_grain(Codec::Zstd, &stream), None);
+    }
+
+    #[test]
+    fn takes_no_stream_for_a_grain_that_is_longer_than_one_of_ours() {
+        // Stored blocks without content in front make any stream long.
+        let deflate = encode(Compression::Zlib, &text()).unwrap();
+        for (blocks, taken) in [(100, true), (14_000, false)] {
+            let long = [[0, 0, 0, 0xff, 0xff].repeat(blocks), deflate.clone()].concat();
+            assert_eq!(adopt_grain(Codec::Deflate, &long).is_some(), taken, "{blocks} blocks");
+            let sum = libdeflater::adler32(&text()).to_be_bytes();
+            let framed = [&ZLIB_HEADER[..], &long, &sum].concat();
+            assert_eq!(adopt_grain(Codec::Zlib, &framed).is_some(), taken, "{blocks} blocks");
+        }
+    }
+
+    #[test]
+    fn refuses_a_level_that_deflate_has_not() {
+        for level in [0, -1, 13, i32::MAX] {
+            let error = Encoder::for_grains(level).unwrap_err();
+            assert_eq!(error.to_string(), format!("a deflate level of {level} is not in 1..=12"));
+            assert_eq!(error.kind(), Kind::Limit);
+        }
+    }
 }

@@ -35,6 +35,12 @@ const DESCRIPTOR_SECTORS: u64 = 20;
 /// The first sector of a grain.
 const OVERHEAD_SECTORS: u64 = 128;
 
+/// The sectors of a grain that does not compress, with the headers of its record and its stream.
+const STORED_GRAIN_SECTORS: u64 = GRAIN_SECTORS + 1;
+
+/// The sectors of the directory's marker, the footer's marker, the footer and the end-of-stream marker.
+const END_SECTORS: u64 = 4;
+
 /// The usual level of libdeflate for grains.
 const GRAIN_LEVEL: i32 = 6;
 
@@ -136,7 +142,7 @@ enum WriteError {
     Length { index: u64, found: usize, wanted: u64 },
     #[error("sector {0} of the file is behind what a grain table can name")]
     TooFar(u64),
-    #[error("grain {index} has a stream of {found} bytes, up to {max} are allowed")]
+    #[error("grain {index} has a stream of {found} bytes, 1..={max} are allowed")]
     Stream { index: u64, found: usize, max: usize },
 }
 
@@ -156,7 +162,7 @@ impl<W: Write> StreamWriter<W> {
     pub fn create(output: W, options: &StreamOptions) -> Result<Self> {
         let capacity_bytes = options.capacity_bytes;
         if capacity_bytes == 0 {
-            return Err(Error::malformed(WriteError::Empty));
+            return Err(Error::new(Kind::Limit, WriteError::Empty));
         }
         if capacity_bytes > MAX_CAPACITY_BYTES {
             return Err(Error::new(Kind::Limit, Failure::Capacity(capacity_bytes)));
@@ -343,6 +349,21 @@ impl<W: Write> StreamWriter<W> {
     }
 }
 
+/// The length of a streamOptimized VMDK when no grain of the disk compresses.
+#[must_use]
+pub fn allocated_bytes(capacity_bytes: u64) -> u64 {
+    let grains = capacity_bytes.div_ceil(GRAIN_BYTES);
+    let tables = grains.div_ceil(TABLE_ENTRIES);
+    let directory = tables.saturating_mul(4).div_ceil(SECTOR_BYTES);
+    let sectors = grains
+        .saturating_mul(STORED_GRAIN_SECTORS)
+        .saturating_add(tables.saturating_mul(TABLE_SECTORS.saturating_add(1)))
+        .saturating_add(directory)
+        .saturating_add(OVERHEAD_SECTORS)
+        .saturating_add(END_SECTORS);
+    sectors.saturating_mul(SECTOR_BYTES)
+}
+
 /// A header, or a footer, which is a header that knows where the directory is.
 fn header(capacity_bytes: u64, directory_sector: u64) -> [u8; SECTOR_LEN] {
     let flags = FLAG_NEWLINE_TEST | FLAG_COMPRESSED | FLAG_MARKERS;
@@ -418,6 +439,109 @@ mod tests {
         assert_eq!(descriptor.content_id, Some(0xfeed));
         assert_eq!(descriptor.extents[0].sectors, 196);
         assert_eq!(descriptor.parent(), None);
+    }
+
+    #[test]
+    fn the_descriptor_says_what_the_options_say() {
+        let mut options = options();
+        options.adapter = Adapter::Ide;
+        options.tools_version = Some(2_147_483_647);
+        let want = "# Disk DescriptorFile\nversion=1\nCID=0000feed\nparentCID=ffffffff\n\
+            createType=\"streamOptimized\"\n\n# Extent description\nRDONLY 2097152 SPARSE \"disk.vmdk\"\n\n\
+            # The Disk Data Base\n#DDB\n\nddb.adapterType = \"ide\"\n\
+            ddb.geometry.cylinders = \"2080\"\nddb.geometry.heads = \"16\"\n\
+            ddb.geometry.sectors = \"63\"\nddb.toolsVersion = \"2147483647\"\n\
+            ddb.virtualHWVersion = \"13\"\n";
+        assert_eq!(descriptor(&options, 1 << 30), want);
+    }
+
+    /// The markers of a file and the sectors they are at, from the first grain on; a grain is 0 with its
+    /// number, any other marker its type and its sectors.
+    fn markers(file: &[u8]) -> Vec<(usize, u32, u64)> {
+        let mut found = Vec::new();
+        let mut sector = 128;
+        while sector * SECTOR_LEN < file.len() {
+            let at = &file[sector * SECTOR_LEN..][..16];
+            let value = u64::from_le_bytes(at[..8].try_into().unwrap());
+            let size = u32::from_le_bytes(at[8..12].try_into().unwrap()) as usize;
+            let kind = u32::from_le_bytes(at[12..].try_into().unwrap());
+            if size > 0 {
+                found.push((sector, 0, value / GRAIN_SECTORS));
+                sector += (size + 12).div_ceil(SECTOR_LEN);
+            } else {
+                found.push((sector, kind, value));
+                sector += 1 + value as usize;
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn each_table_stands_behind_its_grains_and_the_footer_names_the_directory() {
+        let mut options = options();
+        options.capacity_bytes = 2 << 40;
+        let mut writer = StreamWriter::create(Vec::new(), &options).unwrap();
+        let last = (2 << 40) / GRAIN_BYTES - 1;
+        for index in [3, 511, 512, last] {
+            writer.write_grain(index, &vec![9; 65_536]).unwrap();
+        }
+        let file = writer.finish().unwrap();
+        let found = markers(&file);
+        assert_eq!(
+            found,
+            [
+                (128, 0, 3),
+                (129, 0, 511),
+                (130, 1, 4),
+                (135, 0, 512),
+                (136, 1, 4),
+                (141, 0, last),
+                (142, 1, 4),
+                (147, 2, 512),
+                (660, 3, 1),
+                (662, 0, 0),
+            ]
+        );
+        let entry = |sector: usize, slot: usize| {
+            let at = sector * SECTOR_LEN + slot * 4;
+            u32::from_le_bytes(file[at..at + 4].try_into().unwrap())
+        };
+        assert_eq!([entry(131, 2), entry(131, 3), entry(131, 511)], [0, 128, 129]);
+        assert_eq!([entry(148, 0), entry(148, 1), entry(148, 2)], [131, 137, 0]);
+        assert_eq!([entry(148, 65_535), entry(143, 511)], [143, 141]);
+        let field = |sector: usize, at: usize| {
+            u64::from_le_bytes(file[sector * SECTOR_LEN + at..][..8].try_into().unwrap())
+        };
+        assert_eq!((field(0, 56), field(661, 56)), (u64::MAX, 148));
+        assert_eq!(field(0, 4), 3 | 0x3_0001 << 32, "version 3, markers, deflate, newline test");
+        assert_eq!(file.len(), 663 * SECTOR_LEN);
+    }
+
+    #[test]
+    fn the_length_of_a_disk_that_does_not_compress_is_known_before() {
+        for grains in [1, 511, 512, 513, 65_537] {
+            let mut options = options();
+            options.capacity_bytes = grains * GRAIN_BYTES;
+            let mut writer = StreamWriter::create(std::io::sink(), &options).unwrap();
+            for index in 0..grains {
+                writer.write_stream(index, &[1; 65_557]).unwrap();
+            }
+            let len_bytes = writer.finish_len_bytes().unwrap();
+            assert_eq!(len_bytes, allocated_bytes(grains * GRAIN_BYTES), "{grains} grains");
+        }
+    }
+
+    #[test]
+    fn a_stream_is_neither_empty_nor_longer_than_a_grain_can_be() {
+        let mut writer = StreamWriter::create(Vec::new(), &options()).unwrap();
+        for len in [0, 66_561] {
+            let error = writer.write_stream(0, &vec![1; len]).unwrap_err();
+            let want = format!("grain 0 has a stream of {len} bytes, 1..=66560 are allowed");
+            assert_eq!(error.to_string(), want);
+        }
+        writer.write_stream(0, &[1; 66_560]).unwrap();
+        let error = writer.write_grain(1, &[1; 512]).unwrap_err();
+        assert_eq!(error.to_string(), "grain 1 has 512 bytes, it needs 34816");
     }
 
     #[test]
