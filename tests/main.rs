@@ -14,6 +14,7 @@ mod images;
 mod machines;
 mod oracles;
 mod packed;
+mod plans;
 mod signals;
 mod signatures;
 mod snapshots;
