@@ -43,6 +43,7 @@ pub mod signature;
 pub mod descriptor;
 pub mod selection;
 pub mod units;
+pub mod writer;
 mod xml;
 
 pub use descriptor::Envelope;
