@@ -154,6 +154,14 @@ pub fn identify(said: Statement<'_>) -> GuestOs {
     }
 }
 
+/// VMware's id that means a libosinfo id.
+pub(crate) fn vmware_id(osinfo: &str) -> Option<String> {
+    if osinfo.starts_with("http://ubuntu.com/ubuntu/") {
+        return Some("ubuntu64Guest".to_owned());
+    }
+    vmware::id_of(osinfo)
+}
+
 /// A row of one of the tables.
 #[derive(Debug, Clone, Copy)]
 struct Known {

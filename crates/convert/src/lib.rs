@@ -25,6 +25,7 @@ mod map;
 mod name;
 mod row;
 pub mod source;
+mod to_ovf;
 
 pub use choices::{Choices, DiskBus, NetworkMap, NicChoice, Origin, Profile};
 pub use error::{Error, Kind};
@@ -34,3 +35,4 @@ pub use identity::Identity;
 pub use map::{Converted, SourceDisk, SourceMedium, map_hardware};
 pub use name::{domain_name, slug};
 pub use row::{Action, Note, Row};
+pub use to_ovf::{Exported, Image, Reader, to_ovf};

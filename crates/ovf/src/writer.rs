@@ -76,6 +76,8 @@ pub struct System {
     pub items: Vec<Item>,
     /// Settings of the whole machine.
     pub settings: Vec<Setting>,
+    /// The items that the firmware tries, in order; empty leaves it to the reader.
+    pub boot_order: Vec<u32>,
 }
 
 /// What runs inside.
@@ -160,6 +162,7 @@ impl System {
             .holding([Element::text("Name", self.name.as_str()), self.os.element()])
             .holding([self.hardware_section()])
             .holding(annotation)
+            .holding(self.boot_order.iter().map(|id| boot_entry(*id)))
     }
 
     fn hardware_section(&self) -> Element<'_> {
@@ -174,6 +177,14 @@ impl System {
             .holding(self.items.iter().map(Item::element))
             .holding(self.settings.iter().map(Setting::element))
     }
+}
+
+/// One device that the firmware tries, as VMware writes it.
+fn boot_entry(id: u32) -> Element<'static> {
+    Element::new("vmw:BootOrderSection")
+        .with("ovf:required", "false")
+        .with_number("vmw:instanceId", id)
+        .holding([Element::text("Info", "Virtual hardware device boot order")])
 }
 
 impl Os {
@@ -231,6 +242,7 @@ mod tests {
                     },
                 ],
                 settings: vec![Setting::new("firmware", "efi")],
+                boot_order: vec![4],
             },
         }
     }

@@ -30,6 +30,21 @@ pub(super) fn find(id: &str, description: Option<&str>) -> Option<Known> {
     row(stem)
 }
 
+/// The 64-bit id that means a libosinfo id; the first one where several do.
+pub(crate) fn id_of(osinfo: &str) -> Option<String> {
+    let (stem, _, _, kind) = TABLE.iter().find(|(_, _, url, _)| *url == osinfo)?;
+    let has_no_width = *kind == Kind::Dos
+        || ["winNT", "win2000", "vmkernel"].iter().any(|start| stem.starts_with(start));
+    let joined = stem.ends_with(|end: char| end.is_ascii_digit())
+        || ["srv", "srvNext", "linux", "Photon"].iter().any(|end| stem.ends_with(end));
+    let width = match (has_no_width, joined) {
+        (true, _) => "",
+        (false, true) => "_64",
+        (false, false) => "64",
+    };
+    Some(format!("{stem}{width}Guest"))
+}
+
 fn row(stem: &str) -> Option<Known> {
     TABLE.iter().find(|(name, ..)| name.eq_ignore_ascii_case(stem)).map(
         |&(_, label, osinfo, kind)| Known {
