@@ -15,9 +15,12 @@ const IMPLICIT: [&str; 6] = [
     "precisionclock",
 ];
 
-/// Reads one item.
-pub(super) fn read(item: &Item) -> Device {
-    let kind = kind(item);
+/// Reads one item; `audio` is VirtualBox's own word for the sound card, which beats the item's.
+pub(super) fn read(item: &Item, audio: Option<&str>) -> Device {
+    let kind = match (kind(item), audio) {
+        (DeviceKind::Sound(card), Some(audio)) => DeviceKind::Sound(virtualbox(audio, card)),
+        (kind, _) => kind,
+    };
     let name = match (&item.subtype, &kind) {
         (Some(subtype), _) => subtype.clone(),
         (None, DeviceKind::Sound(_)) => "sound card".to_owned(),
@@ -69,6 +72,15 @@ fn sound(words: &[String], item: &Item) -> SoundCard {
         Some(35) => SoundCard::VirtualBox,
         _ if has("ensoniq") => SoundCard::Ensoniq,
         _ => SoundCard::Unknown,
+    }
+}
+
+fn virtualbox(audio: &str, otherwise: SoundCard) -> SoundCard {
+    match audio.to_ascii_uppercase().as_str() {
+        "AC97" => SoundCard::Ac97,
+        "HDA" => SoundCard::Hda,
+        "SB16" => SoundCard::Sb16,
+        _ => otherwise,
     }
 }
 
