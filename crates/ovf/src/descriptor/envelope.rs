@@ -159,6 +159,10 @@ impl Envelope {
     /// entity) or over a limit; `E0302` when there is no virtual system; `E0106` for more files,
     /// disks, networks, configurations or systems than the named limits.
     pub fn parse_with(bytes: &[u8], files: &mut BundleFiles<'_>) -> Result<Self, Error> {
+        Self::read(bytes, files).map_err(|error| xml::with_context(error, bytes))
+    }
+
+    fn read(bytes: &[u8], files: &mut BundleFiles<'_>) -> Result<Self, Error> {
         let document = xml::parse(bytes)?;
         let root = &document.root;
         let mut reader = Reader::new(document.findings, root, files);
@@ -474,6 +478,7 @@ mod tests {
         }
         let page = Envelope::parse(b"<html><body/></html>").unwrap_err();
         assert_eq!(page.hint(), Some("this is an HTML page"));
+        assert_eq!(page.context(), Some("    1 | <html><body/></html>\n"));
     }
 
     #[test]
