@@ -15,6 +15,7 @@ mod images;
 mod machines;
 mod oracles;
 mod packed;
+mod plans;
 mod signals;
 mod signatures;
 mod snapshots;

@@ -2,18 +2,17 @@
 
 mod cpu;
 mod devices;
-mod element;
 mod network;
 mod platform;
 mod storage;
 
 use vm::{Accelerator, Machine};
 
-use self::element::Element;
 use crate::{
     Error, check,
     error::{Item, Refusal},
 };
+use xml::Element;
 
 /// The namespace of the libosinfo element, which virt-manager and its like write and read.
 const LIBOSINFO: &str = "http://libosinfo.org/xmlns/libvirt/domain/1.0";

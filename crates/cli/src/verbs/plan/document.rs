@@ -42,6 +42,7 @@ struct MachineData {
     disks: Vec<DiskData>,
     nics: Vec<NicData>,
     rows: Vec<RowData>,
+    domain_xml: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -72,6 +73,7 @@ pub(crate) struct RowData {
     from: String,
     to: Option<String>,
     reason: Option<String>,
+    path: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -153,6 +155,7 @@ fn machine(planned: &MachinePlan) -> MachineData {
         disks: disks.collect(),
         nics: nics.collect(),
         rows: rows(planned),
+        domain_xml: planned.domain_xml.clone(),
     }
 }
 
@@ -168,6 +171,7 @@ fn row(row: &Row) -> RowData {
         from: row.from.clone(),
         to: some(&row.to),
         reason: some(reason),
+        path: row.path.clone(),
     }
 }
 
