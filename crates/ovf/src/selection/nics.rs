@@ -2,7 +2,7 @@
 
 use code::Code;
 
-use super::{Nic, Selector, at_most, virtualbox};
+use super::{Nic, Selector, at_most};
 use crate::{
     Error,
     descriptor::{Item, ItemKind, VirtualSystem, resource},
@@ -23,7 +23,7 @@ impl Selector<'_> {
         at_most(MAX_NICS, "network cards", &cards)?;
         let mut nics: Vec<Nic> = cards.into_iter().map(|item| self.nic(item)).collect();
         if let Some(machine) = &system.vbox {
-            virtualbox::complete_cards(&mut nics, machine);
+            self.complete_cards(&mut nics, machine);
         }
         Ok(nics)
     }

@@ -4,7 +4,7 @@ use code::Code;
 
 use super::{Bus, Controller, Nic, Selector, controllers::Controllers};
 use crate::{
-    descriptor::{Item, VboxAdapter, VboxController, VboxMachine},
+    descriptor::{Item, VboxAdapter, VboxAttachment, VboxController, VboxMachine},
     quote,
 };
 
@@ -58,24 +58,44 @@ impl Selector<'_> {
         };
         Some(Hung { controller, unit, rank })
     }
+
+    /// Completes the cards of a machine with VirtualBox's adapters, slot by slot; another number of
+    /// adapters than of cards says nothing about any of them.
+    pub(super) fn complete_cards(&mut self, nics: &mut [Nic], machine: &VboxMachine) {
+        if nics.len() != machine.adapters.len() {
+            return;
+        }
+        let mut adapters: Vec<&VboxAdapter> = machine.adapters.iter().collect();
+        adapters.sort_by_key(|adapter| adapter.slot);
+        for (nic, adapter) in nics.iter_mut().zip(adapters) {
+            nic.adapter.clone_from(&adapter.model);
+            if nic.mac.is_none() {
+                nic.mac = adapter.mac.as_deref().map(with_colons);
+            }
+            if nic.network.is_none() {
+                nic.network = adapter.network.clone().or_else(|| adapter.attachment.clone());
+            }
+            if let (Some(said), Some(model)) = (&nic.model, &adapter.model)
+                && family(said) != family(model)
+            {
+                let message = format!(
+                    "VirtualBox's own description calls the card {}, and that counts",
+                    quote::Quoted(model)
+                );
+                self.note(Code::W0112, message, &nic.item);
+            }
+        }
+    }
 }
 
-/// Completes the cards of a machine with VirtualBox's adapters, slot by slot; another number of
-/// adapters than of cards says nothing about any of them.
-pub(super) fn complete_cards(nics: &mut [Nic], machine: &VboxMachine) {
-    if nics.len() != machine.adapters.len() {
-        return;
-    }
-    let mut adapters: Vec<&VboxAdapter> = machine.adapters.iter().collect();
-    adapters.sort_by_key(|adapter| adapter.slot);
-    for (nic, adapter) in nics.iter_mut().zip(adapters) {
-        nic.adapter.clone_from(&adapter.model);
-        if nic.mac.is_none() {
-            nic.mac = adapter.mac.as_deref().map(with_colons);
-        }
-        if nic.network.is_none() {
-            nic.network = adapter.network.clone().or_else(|| adapter.attachment.clone());
-        }
+/// What the words of items and those of VirtualBox for one kind of card have in common.
+fn family(model: &str) -> String {
+    let word = model.to_ascii_lowercase();
+    match word.as_str() {
+        "82540em" | "82543gc" | "82545em" => "e1000".to_owned(),
+        "virtio-net" => "virtio".to_owned(),
+        amd if amd.starts_with("am79c") => "pcnet32".to_owned(),
+        _ => word,
     }
 }
 
@@ -83,7 +103,7 @@ pub(super) fn complete_cards(nics: &mut [Nic], machine: &VboxMachine) {
 fn attached<'m>(
     machine: &'m VboxMachine,
     image: &str,
-) -> Option<(usize, &'m VboxController, &'m crate::descriptor::VboxAttachment)> {
+) -> Option<(usize, &'m VboxController, &'m VboxAttachment)> {
     let is = |text: &str| bare(text).eq_ignore_ascii_case(bare(image));
     machine.controllers.iter().enumerate().find_map(|(at, controller)| {
         let mut devices = controller.devices.iter();
@@ -202,6 +222,19 @@ mod tests {
         );
         // Two adapters, one card.
         assert_eq!(cards(&network(adapters), ""), [[None, None, Some("net".to_owned())]]);
+    }
+
+    #[test]
+    fn another_kind_of_card_is_said() {
+        for (model, says) in [("82540EM", false), ("82543GC", false), ("virtio", true)] {
+            let adapter =
+                format!(r#"<Adapter slot="0" enabled="true" type="{model}"><NAT/></Adapter>"#);
+            let machine = format!("<Hardware><Network>{adapter}</Network></Hardware>");
+            let findings = selected(&machine, "").findings;
+            let messages: Vec<_> = findings.into_iter().map(|finding| finding.message).collect();
+            let want = "VirtualBox's own description calls the card 'virtio', and that counts";
+            assert_eq!(messages, if says { vec![want.to_owned()] } else { Vec::new() });
+        }
     }
 
     #[test]
