@@ -22,7 +22,7 @@ pub(super) fn sort(
     for finding in findings {
         let item = finding.item.as_deref().unwrap_or_default();
         let is_of_a_system = finding.path.as_deref().is_some_and(|p| p.starts_with(OF_A_SYSTEM));
-        if is_of_a_system && item.starts_with("section.") {
+        if is_of_a_system && is_section(&finding, item) {
             continue;
         }
         if finding.code.severity() == Severity::Warning {
@@ -45,8 +45,56 @@ pub(super) fn sort(
     (said, grave)
 }
 
+/// Whether the finding is one about a section; the code tells it from one about an item whose name,
+/// which its writer chose, only looks like that.
+fn is_section(finding: &Finding, item: &str) -> bool {
+    matches!(finding.code, Code::E0305 | Code::W0203 | Code::W0204) && item.starts_with("section.")
+}
+
 /// Whether the finding is at an item that a machine of the plan has.
 fn has_row(machines: &[MachinePlan], finding: &Finding) -> bool {
     let mut rows = machines.iter().flat_map(|machine| &machine.rows);
     rows.any(|row| row.path.is_some() && row.path == finding.path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(code: Code, item: &str, path: &str) -> Finding {
+        Finding {
+            code,
+            message: "odd".to_owned(),
+            item: Some(item.to_owned()),
+            path: Some(path.to_owned()),
+            line: None,
+        }
+    }
+
+    #[test]
+    fn what_a_row_tells_is_not_told_again_and_everything_else_is() {
+        let findings = vec![
+            finding(Code::E0305, "section.A", "/VirtualSystem[vm]/A"),
+            finding(Code::W0204, "section.A", "/VirtualSystem[vm]/A"),
+            finding(Code::W0112, "section.A", "/VirtualSystem[vm]/VirtualHardwareSection/Item[1]"),
+            finding(Code::W0204, "section.B", "/B"),
+            finding(Code::E0305, "section.C", "/C"),
+            finding(Code::E0305, "section.D", "/D"),
+            finding(
+                Code::E0305,
+                "element.E",
+                "/VirtualSystem[other]/VirtualHardwareSection/Item[1]",
+            ),
+        ];
+        let choices =
+            convert::Choices { ignore: vec!["section:D".to_owned()], ..Default::default() };
+        let (said, grave) = sort(findings, &[], &choices);
+        let said: Vec<_> =
+            said.iter().map(|one| (one.code, one.item.as_deref().unwrap())).collect();
+        let (a, b) = ((Code::W0112, "section.A"), (Code::W0204, "section.B"));
+        assert_eq!(said, [a, b, (Code::W0203, "section.D")]);
+        let hints: Vec<_> = grave.iter().map(|note| (note.code, note.hint.as_deref())).collect();
+        let hint = "--ignore section:C, if the guest works without it";
+        assert_eq!(hints, [(Code::E0305, Some(hint))]);
+    }
 }
