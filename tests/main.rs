@@ -7,6 +7,7 @@
 
 mod bench;
 mod containers;
+mod descriptors;
 mod disks;
 mod examples;
 mod failures;

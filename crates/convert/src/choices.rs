@@ -31,7 +31,7 @@ pub struct Choices {
     pub accelerator: Accelerator,
     /// Where networks go.
     pub networks: NetworkMap,
-    /// Items to leave out: `sound`, `item:7`, `nic1`.
+    /// Items to leave out: `sound`, `item:7`, `nic1`, `section:NAME`, `element:NAME`.
     pub ignore: Vec<String>,
 }
 
@@ -102,13 +102,17 @@ impl NetworkMap {
 }
 
 impl Choices {
-    /// Whether an item is to be left out, by its id (`nic1`), its kind (`sound`) or `item:7`.
+    /// Whether an item is to be left out, by its id (`nic1`, `section.NAME`), its kind (`sound`), by
+    /// kind and name (`section:NAME`) or by the source's own id (`item:7`).
     #[must_use]
     pub fn ignores(&self, item: &str, instance_id: Option<&str>) -> bool {
         let kind = item.trim_end_matches(|c: char| c.is_ascii_digit());
         self.ignore.iter().any(|wanted| {
             wanted == item
                 || wanted == kind
+                || wanted.split_once(':').is_some_and(|(kind, name)| {
+                    item.strip_prefix(kind).and_then(|rest| rest.strip_prefix('.')) == Some(name)
+                })
                 || wanted.strip_prefix("item:").is_some_and(|id| Some(id) == instance_id)
         })
     }

@@ -20,6 +20,7 @@ pub(crate) use devices::pci_id;
 #[must_use]
 pub fn from_ovf(envelope: &Envelope, system: &SelectedSystem) -> System {
     let stated = &envelope.systems[system.index];
+    let audio = stated.vbox.as_ref().and_then(|machine| machine.audio.as_deref());
     let controllers: Vec<Controller> = system.items.iter().filter_map(controller_item).collect();
     let drives = |drives: &[selection::Drive]| {
         drives.iter().map(|drive| self::drive(stated, drive)).collect()
@@ -28,6 +29,7 @@ pub fn from_ovf(envelope: &Envelope, system: &SelectedSystem) -> System {
         format: Format::Ovf,
         id: system.id.clone(),
         handle: system.handle.clone(),
+        collections: stated.collections.clone(),
         name: system.name.clone(),
         annotation: stated.annotation.clone(),
         uuid: settings::uuid(&stated.hardware),
@@ -42,7 +44,7 @@ pub fn from_ovf(envelope: &Envelope, system: &SelectedSystem) -> System {
         cdroms: drives(&system.cdroms),
         floppies: drives(&system.floppies),
         nics: system.nics.iter().map(|nic| self::nic(stated, nic)).collect(),
-        devices: others(system).map(devices::read).collect(),
+        devices: others(system).map(|item| devices::read(item, audio)).collect(),
         remarks: remarks(stated, system),
         listing: system.items.iter().map(listed).collect(),
     }
@@ -113,7 +115,8 @@ fn drive(stated: &VirtualSystem, drive: &selection::Drive) -> Drive {
 }
 
 fn nic(stated: &VirtualSystem, nic: &selection::Nic) -> Nic {
-    let mut words = nic.item.subtype_words();
+    let mut words: Vec<String> = nic.adapter.iter().map(|word| word.to_lowercase()).collect();
+    words.extend(nic.item.subtype_words());
     words.extend(nic.model.as_ref().map(|model| model.to_lowercase()));
     Nic {
         origin: origin(&nic.item),

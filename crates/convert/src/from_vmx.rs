@@ -24,6 +24,7 @@ pub fn from_vmx(vmx: &Vmx) -> (System, Vec<Finding>) {
         format: Format::Vmx,
         id: None,
         handle: "vm1".to_owned(),
+        collections: Vec::new(),
         name: vmx.text("displayName").map(unescaped),
         annotation: vmx.text("annotation").map(str::to_owned),
         uuid: vmx.text("uuid.bios").and_then(|text| text.parse().ok()),

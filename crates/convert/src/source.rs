@@ -30,6 +30,8 @@ pub struct System {
     pub id: Option<String>,
     /// What it is chosen by; unique in its source.
     pub handle: String,
+    /// The ids of the collections around it, the outermost first.
+    pub collections: Vec<String>,
     /// Its name.
     pub name: Option<String>,
     /// Free text for people.

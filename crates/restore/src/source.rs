@@ -77,6 +77,8 @@ pub struct Facts {
     pub manifest: Option<(Text, Manifest)>,
     /// What is known of its signature; on a pipe it may be still to come.
     pub signature: Signature,
+    /// The message bundles that the descriptor was read with.
+    pub bundles: Vec<Text>,
     /// The files that are known; those of a pipe come to be known as they pass.
     pub members: Vec<Member>,
     /// Whether every file is known.

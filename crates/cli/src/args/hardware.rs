@@ -66,7 +66,7 @@ pub(crate) struct HardwareArgs {
     /// Format of the disks.
     #[arg(long, value_enum, default_value_t = super::OutputFormat::Qcow2)]
     pub(crate) format: super::OutputFormat,
-    /// Leave an item out, such as sound or item:7 (repeatable).
+    /// Leave an item out, such as sound, item:7 or section:NAME (repeatable).
     #[arg(long, value_name = "ITEM")]
     pub(crate) ignore: Vec<String>,
 }

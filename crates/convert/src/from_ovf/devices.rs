@@ -15,11 +15,17 @@ const IMPLICIT: [&str; 6] = [
     "precisionclock",
 ];
 
-/// Reads one item.
-pub(super) fn read(item: &Item) -> Device {
-    let kind = kind(item);
-    let name = match (&item.subtype, &kind) {
-        (Some(subtype), _) => subtype.clone(),
+/// How many words of `OtherResourceType` count (ours; real ones have one).
+const OTHER_WORDS: usize = 16;
+
+/// Reads one item; `audio` is VirtualBox's own word for the sound card, which beats the item's.
+pub(super) fn read(item: &Item, audio: Option<&str>) -> Device {
+    let kind = match (kind(item), audio) {
+        (DeviceKind::Sound(card), Some(audio)) => DeviceKind::Sound(virtualbox(audio, card)),
+        (kind, _) => kind,
+    };
+    let name = match (item.subtype.as_ref().or(item.other_resource_type.as_ref()), &kind) {
+        (Some(named), _) => named.clone(),
         (None, DeviceKind::Sound(_)) => "sound card".to_owned(),
         (None, _) => item.display_name(),
     };
@@ -28,7 +34,13 @@ pub(super) fn read(item: &Item) -> Device {
 
 /// Reads type and subtype. OVF leaves the number of many devices open; the subtype decides.
 fn kind(item: &Item) -> DeviceKind {
-    let words = item.subtype_words();
+    let mut words = item.subtype_words();
+    // CIM: the text completes the types "other" and "unknown".
+    if let (Some(0 | resource::OTHER), Some(other)) =
+        (item.resource_type, &item.other_resource_type)
+    {
+        words.extend(other.split_whitespace().take(OTHER_WORDS).map(str::to_lowercase));
+    }
     let has = |part: &str| words.iter().any(|word| word.contains(part));
     match item.resource_type {
         Some(resource::PROCESSOR | resource::MEMORY) => DeviceKind::Repeated,
@@ -72,6 +84,15 @@ fn sound(words: &[String], item: &Item) -> SoundCard {
     }
 }
 
+fn virtualbox(audio: &str, otherwise: SoundCard) -> SoundCard {
+    match audio.to_ascii_uppercase().as_str() {
+        "AC97" => SoundCard::Ac97,
+        "HDA" => SoundCard::Hda,
+        "SB16" => SoundCard::Sb16,
+        _ => otherwise,
+    }
+}
+
 fn kib_setting(item: &Item, key: &str) -> Option<u64> {
     item.setting(key)?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
@@ -95,6 +116,40 @@ pub(crate) fn pci_id(text: &str) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_other_resource_type_says_what_the_number_leaves_open() {
+        let item = |number: u32| Item {
+            resource_type: Some(number),
+            other_resource_type: Some("vmware.VMCI".to_owned()),
+            ..Item::default()
+        };
+        for number in [0, 1] {
+            let device = read(&item(number), None);
+            assert_eq!((device.kind, device.name.as_str()), (DeviceKind::Vmci, "vmware.VMCI"));
+        }
+        assert_eq!(read(&item(21), None).kind, DeviceKind::Serial);
+    }
+
+    #[test]
+    fn virtualbox_s_own_word_for_the_sound_card_counts() {
+        let card = Item {
+            resource_type: Some(35),
+            subtype: Some("ensoniq1371".to_owned()),
+            ..Item::default()
+        };
+        for (audio, want) in [
+            (None, SoundCard::VirtualBox),
+            (Some("AC97"), SoundCard::Ac97),
+            (Some("HDA"), SoundCard::Hda),
+            (Some("SB16"), SoundCard::Sb16),
+            (Some("new"), SoundCard::VirtualBox),
+        ] {
+            assert_eq!(read(&card, audio).kind, DeviceKind::Sound(want), "{audio:?}");
+        }
+        let serial = Item { resource_type: Some(21), ..Item::default() };
+        assert_eq!(read(&serial, Some("HDA")).kind, DeviceKind::Serial);
+    }
 
     #[test]
     fn reads_the_ids_of_passed_through_devices() {

@@ -250,6 +250,7 @@ fn name(controller: &Controller) -> String {
         SourceBus::Ide => "IDE".to_owned(),
         SourceBus::Nvme => "NVMe".to_owned(),
         SourceBus::Sata => "SATA (AHCI)".to_owned(),
+        SourceBus::Virtio => "virtio-blk".to_owned(),
         SourceBus::Scsi => match () {
             () if has("virtualscsi") || has("pvscsi") => "VMware PVSCSI".to_owned(),
             () if has("lsilogicsas") || has("lsilogic-sas") => "LSI Logic SAS".to_owned(),

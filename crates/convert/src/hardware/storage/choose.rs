@@ -170,6 +170,7 @@ impl Case<'_> {
             Source::PvScsi if bootable => same(VmPvScsi),
             Source::LsiSas if bootable => same(LsiSas1068),
             Source::VirtioScsi => same(VirtioScsi),
+            Source::VirtioBlk => Hung::new(Hang::VirtioBlk, "QEMU has the same controller"),
             Source::Ahci => same(Ahci),
             Source::Ide if self.ide_allowed => same(Ide),
             Source::PvScsi | Source::LsiSas => {
@@ -243,7 +244,7 @@ impl Case<'_> {
         let refuse =
             |why| Hung { refusal: Some(why), ..Hung::new(Hang::Controller(Ahci), "set by you") };
         let hang = match (bus, source) {
-            (DiskBus::VirtioBlk, _) => Hang::VirtioBlk,
+            (DiskBus::VirtioBlk, _) | (DiskBus::Keep, Source::VirtioBlk) => Hang::VirtioBlk,
             (DiskBus::VirtioScsi, _) | (DiskBus::Keep, Source::VirtioScsi) => {
                 Hang::Controller(VirtioScsi)
             }
@@ -337,6 +338,7 @@ enum Source {
     LsiLogic,
     BusLogic,
     VirtioScsi,
+    VirtioBlk,
     OtherScsi,
     Ide,
     Ahci,
@@ -352,6 +354,7 @@ impl Source {
             SourceBus::Ide => Self::Ide,
             SourceBus::Sata => Self::Ahci,
             SourceBus::Nvme => Self::Nvme,
+            SourceBus::Virtio => Self::VirtioBlk,
             SourceBus::Scsi => {
                 let subtype = controller.subtype.as_deref().unwrap_or("lsilogic").to_lowercase();
                 let mut words = subtype.split([' ', ',']);
@@ -372,7 +375,7 @@ impl Source {
     }
 
     const fn is_scsi(self) -> bool {
-        !matches!(self, Self::Ide | Self::Ahci | Self::Nvme | Self::None)
+        !matches!(self, Self::Ide | Self::Ahci | Self::Nvme | Self::VirtioBlk | Self::None)
     }
 
     /// The code for a disk that leaves a controller of this kind.
@@ -390,6 +393,7 @@ impl Source {
             Self::PvScsi => ControllerModel::VmPvScsi,
             Self::LsiSas => ControllerModel::LsiSas1068,
             Self::VirtioScsi => ControllerModel::VirtioScsi,
+            Self::VirtioBlk => return Some(Hang::VirtioBlk),
             Self::Ide => ControllerModel::Ide,
             Self::Ahci => ControllerModel::Ahci,
             Self::LsiLogic | Self::BusLogic | Self::OtherScsi | Self::Nvme | Self::None => {
