@@ -8,9 +8,9 @@ mod storage;
 
 use code::Code;
 use ovf::Finding;
-use vmx::Vmx;
+use vmx::{FileName, Vmx};
 
-use crate::source::{Compute, Firmware, Format, Listed, Os, Remarks, System};
+use crate::source::{Compute, File, Firmware, Format, Listed, Nvram, Os, Remarks, System};
 
 /// What VMware gives a machine whose VMX names no memory.
 const DEFAULT_MEMORY_MIB: u64 = 32;
@@ -33,6 +33,7 @@ pub fn from_vmx(vmx: &Vmx) -> (System, Vec<Finding>) {
         secure_boot: vmx.boolean("uefi.secureBoot.enabled"),
         asks_for_vbs: vmx.boolean("windows.vbs.enabled") == Some(true),
         tpm: vmx.text("managedVM.autoAddVTPM").is_some(),
+        iommu: vmx.boolean("vvtd.enable") == Some(true),
         controllers: stored.controllers,
         disks: stored.disks,
         cdroms: stored.cdroms,
@@ -40,7 +41,7 @@ pub fn from_vmx(vmx: &Vmx) -> (System, Vec<Finding>) {
         nics: network::read(vmx),
         devices: devices::read(vmx),
         remarks: Remarks {
-            nvram: vmx.text("nvram").map(str::to_owned),
+            nvram: vmx.text("nvram").map(nvram),
             vendor_keys: keys::vendor(vmx),
             has_saved_state: vmx.text("checkpoint.vmState").is_some(),
             ..Remarks::default()
@@ -58,6 +59,13 @@ fn finding(finding: &vmx::Finding) -> Finding {
         path: None,
         line: finding.line,
     }
+}
+
+/// The file with the firmware's variables, where its name is one beside the VMX.
+fn nvram(text: &str) -> Nvram {
+    let name = FileName::new(text);
+    let file = name.beside().is_some().then_some(File::Named(name));
+    Nvram { text: text.to_owned(), file }
 }
 
 fn interpreted(key: &str, message: String) -> Finding {
@@ -110,6 +118,7 @@ fn pretty_name(data: &str) -> Option<&str> {
 
 /// Processors and memory. A VMX that names no number of processors means one.
 fn compute(vmx: &Vmx, findings: &mut Vec<Finding>) -> Compute {
+    let says = |key: &str| vmx.boolean(key) == Some(true);
     let number = |key: &str| vmx.text(key).map(str::parse::<u32>);
     let memory_mib = match vmx.text("memsize") {
         Some(text) => text.parse().ok(),
@@ -123,7 +132,10 @@ fn compute(vmx: &Vmx, findings: &mut Vec<Finding>) -> Compute {
     Compute {
         vcpus: number("numvcpus").unwrap_or(Ok(1)).ok(),
         cores_per_socket: number("cpuid.coresPerSocket").and_then(Result::ok),
-        nested: vmx.boolean("vhv.enable") == Some(true),
+        nested: says("vhv.enable"),
+        pmu: says("vpmc.enable"),
+        cpu_hot_add: says("vcpu.hotadd"),
+        memory_hot_add: says("mem.hotadd"),
         memory_bytes: memory_mib.and_then(|mib: u64| mib.checked_mul(1 << 20)),
         ..Compute::default()
     }

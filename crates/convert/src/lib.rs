@@ -24,11 +24,11 @@ mod name;
 mod row;
 pub mod source;
 
-pub use choices::{Choices, DiskBus, NetworkMap, NicChoice, Origin, Profile};
+pub use choices::{Choices, DiskBus, NetworkMap, NicChoice, Origin, Profile, Watchdog};
 pub use error::{Error, Kind};
 pub use from_ovf::from_ovf;
 pub use from_vmx::from_vmx;
 pub use identity::Identity;
-pub use map::{Converted, SourceDisk, SourceMedium, map_hardware};
+pub use map::{Converted, SourceDisk, SourceMedium, SourceNvram, map_hardware};
 pub use name::{domain_name, slug};
 pub use row::{Action, Note, Row};

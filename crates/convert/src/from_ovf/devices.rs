@@ -1,9 +1,12 @@
 //! Items of an OVF that are neither processor, memory, storage nor network.
 
-use ovf::descriptor::{Item, resource};
+use ovf::{
+    descriptor::{Hardware, Item, VirtualSystem, resource},
+    selection::SelectedSystem,
+};
 
-use super::origin;
-use crate::source::{Device, DeviceKind, SoundCard};
+use super::{origin, settings};
+use crate::source::{Device, DeviceKind, HostFeature, Origin, SoundCard, UsbClass};
 
 /// Items that every machine has.
 const IMPLICIT: [&str; 6] = [
@@ -16,14 +19,54 @@ const IMPLICIT: [&str; 6] = [
 ];
 
 /// Reads one item.
-pub(super) fn read(item: &Item) -> Device {
-    let kind = kind(item);
+pub(super) fn read(stated: &VirtualSystem, system: &SelectedSystem, item: &Item) -> Device {
+    let kind = match kind(item) {
+        DeviceKind::HostAdapter { .. } => {
+            DeviceKind::HostAdapter { carries_disk: carries_disk(system, item) }
+        }
+        // VirtualBox writes every card as the same one, and the truth into its own element.
+        DeviceKind::Sound(card) => DeviceKind::Sound(own_word(stated).unwrap_or(card)),
+        kind => kind,
+    };
     let name = match (&item.subtype, &kind) {
         (Some(subtype), _) => subtype.clone(),
         (None, DeviceKind::Sound(_)) => "sound card".to_owned(),
         (None, _) => item.display_name(),
     };
     Device { origin: origin(item), kind, name }
+}
+
+/// Features of the old host that settings of the machine speak of.
+pub(super) fn features(hardware: &Hardware) -> impl Iterator<Item = Device> {
+    let enclaves = hardware.setting("sgxInfo.epcSize").unwrap_or_default().trim();
+    [
+        ("sevEnabled", settings::says(hardware, "sevEnabled"), HostFeature::Sev),
+        ("sgxInfo.epcSize", !matches!(enclaves, "" | "0"), HostFeature::Sgx),
+        ("virtualSMCPresent", settings::says(hardware, "virtualSMCPresent"), HostFeature::AppleSmc),
+    ]
+    .into_iter()
+    .filter(|(_, is_there, _)| *is_there)
+    .map(|(key, _, feature)| Device {
+        origin: Origin { row: key.to_owned(), ..Origin::default() },
+        kind: DeviceKind::Feature(feature),
+        name: key.to_owned(),
+    })
+}
+
+/// Whether a disk says that the item is what it hangs on.
+fn carries_disk(system: &SelectedSystem, item: &Item) -> bool {
+    let id = item.instance_id.as_ref();
+    id.is_some() && system.disks.iter().any(|disk| disk.item.parent.as_ref() == id)
+}
+
+/// The sound card of `vbox:Machine`, which beats the item.
+fn own_word(stated: &VirtualSystem) -> Option<SoundCard> {
+    Some(match stated.vbox.as_ref()?.audio.as_deref()?.to_ascii_lowercase().as_str() {
+        "hda" => SoundCard::Hda,
+        "sb16" => SoundCard::Sb16,
+        "ac97" => SoundCard::Ac97,
+        _ => return None,
+    })
 }
 
 /// Reads type and subtype. OVF leaves the number of many devices open; the subtype decides.
@@ -34,15 +77,16 @@ fn kind(item: &Item) -> DeviceKind {
         _ if has("vtpm") => DeviceKind::Tpm,
         _ if has("vmci") => DeviceKind::Vmci,
         _ if has("nvdimm") => DeviceKind::Nvdimm,
-        _ if has("pci.passthrough") || has("scsi.passthrough") => passthrough(item),
-        Some(7..=9 | 18) => passthrough(item),
+        _ if has("pci.passthrough") => passthrough(item),
+        _ if has("scsi.passthrough") => DeviceKind::HostAdapter { carries_disk: false },
+        Some(7..=9 | 18) => DeviceKind::HostAdapter { carries_disk: false },
         Some(35) => DeviceKind::Sound(sound(&words, item)),
         _ if has("soundcard") => DeviceKind::Sound(sound(&words, item)),
-        Some(resource::GRAPHICS) => DeviceKind::Video(kib_setting(item, "videoRamSizeInKB")),
-        Some(20) if item.ovirt_type.as_deref() == Some("video") => {
-            DeviceKind::Video(kib_setting(item, "videoRamSizeInKB"))
-        }
-        Some(resource::USB_CONTROLLER) => DeviceKind::Usb { xhci: has("xhci") },
+        Some(resource::GRAPHICS) => video(item),
+        Some(20) if item.ovirt_type.as_deref() == Some("video") => video(item),
+        Some(resource::USB_CONTROLLER) if has("xhci") => DeviceKind::Usb(UsbClass::Xhci),
+        Some(resource::USB_CONTROLLER) if has("ehci") => DeviceKind::Usb(UsbClass::Ehci),
+        Some(resource::USB_CONTROLLER) => DeviceKind::Usb(UsbClass::Unknown),
         Some(resource::SERIAL_PORT) if has("thinprint") => DeviceKind::PrinterPort,
         Some(resource::SERIAL_PORT) => DeviceKind::Serial,
         Some(22) => DeviceKind::Parallel,
@@ -68,6 +112,13 @@ fn sound(words: &[String], item: &Item) -> SoundCard {
         Some(35) => SoundCard::VirtualBox,
         _ if has("ensoniq") => SoundCard::Ensoniq,
         _ => SoundCard::Unknown,
+    }
+}
+
+fn video(item: &Item) -> DeviceKind {
+    DeviceKind::Video {
+        memory_bytes: kib_setting(item, "videoRamSizeInKB"),
+        displays: item.setting("numDisplays").and_then(|text| text.trim().parse().ok()),
     }
 }
 
