@@ -205,6 +205,28 @@ mod tests {
     }
 
     #[test]
+    fn reads_what_the_guest_was_let_to() {
+        let (system, _) = read(
+            "vcpu.hotadd = \"TRUE\"\nmem.hotadd = \"TRUE\"\nvvtd.enable = \"TRUE\"\nvpmc.enable = \"TRUE\"\n",
+        );
+        let Compute { cpu_hot_add, memory_hot_add, pmu, nested, .. } = system.compute;
+        assert_eq!((cpu_hot_add, memory_hot_add, pmu, nested), (true, true, true, false));
+        assert!(system.iommu);
+        assert!(system.remarks.vendor_keys.is_empty());
+        let (system, _) = read("vvtd.enable = \"FALSE\"\n");
+        assert!(!system.iommu && !system.compute.pmu);
+    }
+
+    #[test]
+    fn the_variables_of_the_firmware_lie_beside_the_vmx_or_nowhere() {
+        for (text, want) in [("vm.nvram", Some("vm.nvram")), ("..", None)] {
+            let (system, _) = read(&format!("nvram = \"{text}\"\n"));
+            let nvram = system.remarks.nvram.unwrap();
+            assert_eq!((nvram.text.as_str(), nvram.file.as_ref().map(File::text)), (text, want));
+        }
+    }
+
+    #[test]
     fn numbers_that_cannot_be_read_are_no_numbers() {
         for text in ["two", "-1", "4294967296", "1.5"] {
             let (system, _) = read(&format!("numvcpus = \"{text}\"\nmemsize = \"1\"\n"));

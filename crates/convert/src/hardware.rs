@@ -6,6 +6,7 @@
 pub(crate) mod board;
 pub(crate) mod boot;
 pub(crate) mod devices;
+mod left_behind;
 pub(crate) mod memory;
 pub(crate) mod network;
 pub(crate) mod nvram;

@@ -286,6 +286,23 @@ mod tests {
     }
 
     #[test]
+    fn reads_what_a_disk_was_told_to_be() {
+        let disk = |keys: &str| {
+            let text = format!("scsi0:0.present = \"TRUE\"\nscsi0:0.fileName = \"a.vmdk\"\n{keys}");
+            read_text(&text).disks.remove(0)
+        };
+        assert!(disk("scsi0:0.virtualSSD = \"1\"").solid_state);
+        assert!(!disk("scsi0:0.virtualSSD = \"0\"").solid_state);
+        for (keys, want) in [
+            ("scsi0:0.mode = \"persistent\"", &[][..]),
+            ("scsi0:0.mode = \"independent-nonpersistent\"", &[DiskNote::Independent]),
+            ("scsi0:0.writeThrough = \"TRUE\"", &[DiskNote::WriteThrough]),
+        ] {
+            assert_eq!(disk(keys).lost, want, "{keys}");
+        }
+    }
+
+    #[test]
     fn tells_disks_from_drives() {
         for (keys, want) in [
             ("x.fileName = \"a.vmdk\"", Medium::Disk),

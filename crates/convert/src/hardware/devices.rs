@@ -3,11 +3,11 @@
 use code::Code;
 use vm::{ByteSize, Chipset, Serial, SerialTarget, Sound, Usb, Video, VideoModel};
 
-use super::Scene;
+use super::{Scene, left_behind};
 use crate::{
     Note, Profile, Row, Watchdog,
     guest::{Bits, Kind},
-    source::{Device, DeviceKind, HostFeature, SoundCard, UsbClass},
+    source::{Device, DeviceKind, SoundCard, UsbClass},
 };
 
 /// The least video memory that is given: 16 MiB, QEMU's own default.
@@ -77,7 +77,8 @@ pub(crate) fn build(scene: &Scene<'_>) -> Devices {
         devices.video = Some(video(scene, None, None));
     }
     if scene.choices.watchdog == Watchdog::Add && !devices.has_watchdog {
-        let row = Row::kept("watchdog", LABEL_WATCHDOG, "none", WATCHDOG).changed();
+        let id = devices.unique("watchdog".to_owned(), "watchdog");
+        let row = Row::kept(&id, LABEL_WATCHDOG, "none", WATCHDOG).changed();
         devices.rows.push(row.because("set by you"));
     }
     if devices.serials.is_empty() {
@@ -164,8 +165,6 @@ fn one(scene: &Scene<'_>, device: &Device, devices: &mut Devices) -> Row {
             Row::kept(&id, label, &**name, "TPM 2.0, emulated").changed().note(empty_tpm())
         }
         DeviceKind::Implicit => Row::kept(&id, label, &**name, "part of the machine"),
-        DeviceKind::PrinterPort => dropped(&id, Code::W0203, "VMware's virtual printer"),
-        DeviceKind::Parallel => dropped(&id, Code::W0203, "no printer is there on the host"),
         DeviceKind::Watchdog if scene.choices.watchdog == Watchdog::Add => {
             devices.has_watchdog = true;
             Row::kept(&id, label, &**name, WATCHDOG)
@@ -176,28 +175,7 @@ fn one(scene: &Scene<'_>, device: &Device, devices: &mut Devices) -> Row {
             let note = Note::new(Code::W0203, "nothing proves that the guest feeds it");
             Row::dropped(&id, label, &**name, note.hint("--watchdog"))
         }
-        DeviceKind::Vmci => dropped(&id, Code::W0201, "VMware-only device"),
-        DeviceKind::SharedFolder => {
-            dropped(&id, Code::W0201, "VMware shares a folder of the old host with the guest")
-        }
-        DeviceKind::Nvdimm => {
-            dropped(&id, Code::W0207, "its content lies in a file of the old host")
-        }
-        DeviceKind::Passthrough(ids) => {
-            let note = Note::blocker(Code::W0206, passthrough(*ids))
-                .hint(format!("--ignore {id}, if the guest works without it"));
-            Row::blocked(&id, label, &**name, note)
-        }
-        DeviceKind::HostAdapter { carries_disk: true } => {
-            let note = Note::blocker(Code::W0206, "a disk hangs on an adapter of the old host")
-                .hint(format!("--ignore {id}, if the guest works without it"));
-            Row::blocked(&id, label, &**name, note)
-        }
-        DeviceKind::HostAdapter { carries_disk: false } => {
-            dropped(&id, Code::W0206, "a device of the old host is not here")
-        }
-        DeviceKind::Feature(feature) => feature_row(device, &id, *feature),
-        DeviceKind::Unknown(what) => unknown(device, &id, what),
+        other => left_behind::row(device, (&id, label), other),
     }
 }
 
@@ -298,38 +276,4 @@ fn describe_video(card: Video) -> String {
 fn empty_tpm() -> Note {
     Note::new(Code::W0109, "its content cannot leave the old host; keys sealed to it are lost")
         .hint("have the recovery keys of encrypted disks at hand")
-}
-
-/// What the passed-through device is, as far as the source says it.
-fn passthrough(ids: Option<(u16, u16)>) -> String {
-    match ids {
-        Some((vendor, device)) => {
-            format!("the device {vendor:04x}:{device:04x} of the old host is not here")
-        }
-        None => "a device of the old host is not here".to_owned(),
-    }
-}
-
-/// A feature of the old host's processor or board.
-fn feature_row(device: &Device, id: &str, feature: HostFeature) -> Row {
-    let (name, note) = match feature {
-        HostFeature::Sev => {
-            ("SEV", Note::new(Code::W0207, "the memory is not encrypted by the host's processor"))
-        }
-        HostFeature::Sgx => ("SGX", Note::new(Code::W0207, "enclaves need this host's processor")),
-        HostFeature::AppleSmc => {
-            ("Apple SMC", Note::new(Code::W0201, "only macOS asks for it, and it is not provided"))
-        }
-    };
-    Row::dropped(id, label(&device.kind), name, note)
-}
-
-/// An item that the map does not know: required ones wait for somebody.
-fn unknown(device: &Device, id: &str, what: &str) -> Row {
-    if device.origin.required == Some(true) {
-        let note = Note::blocker(Code::E0305, format!("{what}, and the package requires it"))
-            .hint(format!("--ignore {id}, if the guest works without it"));
-        return Row::blocked(id, "item", &*device.name, note);
-    }
-    Row::dropped(id, "item", &*device.name, Note::new(Code::W0204, what))
 }

@@ -4,6 +4,7 @@
 //! each disk hangs on, [`place`](place::place) gives the addresses once the board is known.
 
 mod choose;
+mod driven;
 mod place;
 
 use code::Code;

@@ -303,6 +303,34 @@ fn what_is_built_on_request_only() {
 }
 
 #[test]
+fn no_two_rows_have_one_id() {
+    let watchdog = concat!(item!("1", "vmware.watchdogtimer"), item!("1", "vmware.watchdogtimer"));
+    let choices = Choices {
+        watchdog: Watchdog::Add,
+        ignore: vec!["watchdog".to_owned()],
+        ..Choices::default()
+    };
+    let converted = map(&linux(watchdog), &choices);
+    let mut ids: Vec<&str> = converted.rows.iter().map(|row| row.item.as_str()).collect();
+    ids.sort_unstable();
+    assert!(ids.windows(2).all(|two| two[0] != two[1]), "{ids:?}");
+}
+
+#[test]
+fn virtualbox_says_which_sound_card_it_is() {
+    let card = |controller: &str| {
+        let xml = linux(item!("35", "ensoniq1371")).xml();
+        let vbox = format!(
+            r#"<vbox:Machine xmlns:vbox="http://www.virtualbox.org/ovf/machine"><Hardware><AudioAdapter controller="{controller}" enabled="true"/></Hardware></vbox:Machine></VirtualSystem>"#
+        );
+        crate::map_xml(&xml.replace("</VirtualSystem>", &vbox), &Choices::default())
+    };
+    for (controller, want) in [("HDA", "kept | ich9 | "), ("AC97", "kept | ac97 | ")] {
+        assert_eq!(line(row(&card(controller), "sound")), want, "{controller}");
+    }
+}
+
+#[test]
 fn a_ceiling_below_what_is_built_blocks_and_one_that_equals_it_is_none() {
     for (choices, item, want) in [
         (

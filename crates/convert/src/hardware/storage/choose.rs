@@ -13,11 +13,12 @@
 use code::Code;
 use vm::{Bus, Chipset, ControllerModel, Firmware};
 
+use super::driven::Driven;
 use crate::{
     Choices, DiskBus, Note, Profile,
     guest::GuestOs,
     hardware::boot,
-    source::{Bus as SourceBus, Controller, Disk, DiskInterface, Drive, Format, System},
+    source::{Bus as SourceBus, Disk, Drive, Format, System},
 };
 
 /// IDE has two channels of two devices.
@@ -155,7 +156,7 @@ impl Asked<'_> {
 
 impl Case<'_> {
     fn one(&self, (at, disk): (usize, &Disk), boots: bool) -> Hung {
-        let source = Source::of(disk);
+        let source = Driven::of(disk);
         let wanted = self.choices.bus_of(&format!("disk{at}"));
         let mut hung = match (wanted, self.choices.profile) {
             (Some(bus), _) => self.asked(source, bus),
@@ -172,13 +173,13 @@ impl Case<'_> {
     }
 
     /// The first candidate.
-    fn compat(&self, source: Source, boots: bool) -> Hung {
+    fn compat(&self, source: Driven, boots: bool) -> Hung {
         let last = || Hung::new(Hang::Controller(ControllerModel::Ahci), "every board has AHCI");
         self.candidates(source, boots).into_iter().next().unwrap_or_else(last)
     }
 
     /// What the disk may hang on, best first: the four steps. The last is on every host.
-    fn candidates(&self, source: Source, boots: bool) -> Vec<Hung> {
+    fn candidates(&self, source: Driven, boots: bool) -> Vec<Hung> {
         use ControllerModel::{Ahci, Ide, VirtioScsi};
         let why = self.why_not_the_same(source, boots);
         let same = source.same_as().filter(|_| why.is_none());
@@ -189,9 +190,9 @@ impl Case<'_> {
                 .because(source.changed(), &format!("{why}; {reason}"))
         };
         let guest = self.guest.kind;
-        let ide_first = source == Source::BusLogic && self.ide_fits;
+        let ide_first = source == Driven::BusLogic && self.ide_fits;
         // libvirt before 11.5 offers no NVMe disk; AHCI is a class of its own as well.
-        let ahci_next = source == Source::Nvme && !self.proves_ahci;
+        let ahci_next = source == Driven::Nvme && !self.proves_ahci;
         let old = guest.is_old() && self.ide_allowed;
         [
             same,
@@ -212,22 +213,22 @@ impl Case<'_> {
     }
 
     /// Why the guest cannot have the controller that it drives; `None` where it can.
-    const fn why_not_the_same(&self, source: Source, boots: bool) -> Option<&'static str> {
+    const fn why_not_the_same(&self, source: Driven, boots: bool) -> Option<&'static str> {
         match source {
-            Source::PvScsi | Source::LsiSas if boots && self.uefi => {
+            Driven::PvScsi | Driven::LsiSas if boots && self.uefi => {
                 Some("UEFI firmware cannot boot from it")
             }
-            Source::Ide if !self.ide_allowed => Some("q35 has no IDE"),
-            Source::PvScsi
-            | Source::LsiSas
-            | Source::VirtioScsi
-            | Source::VirtioBlk
-            | Source::Ahci
-            | Source::Ide => None,
-            Source::LsiLogic | Source::BusLogic => Some("QEMU has no such chip"),
-            Source::OtherScsi => Some("no model is named that QEMU has"),
-            Source::Nvme => Some("libvirt before 11.5 offers no NVMe disk"),
-            Source::None => Some("no controller is named"),
+            Driven::Ide if !self.ide_allowed => Some("q35 has no IDE"),
+            Driven::PvScsi
+            | Driven::LsiSas
+            | Driven::VirtioScsi
+            | Driven::VirtioBlk
+            | Driven::Ahci
+            | Driven::Ide => None,
+            Driven::LsiLogic | Driven::BusLogic => Some("QEMU has no such chip"),
+            Driven::OtherScsi => Some("no model is named that QEMU has"),
+            Driven::Nvme => Some("libvirt before 11.5 offers no NVMe disk"),
+            Driven::None => Some("no controller is named"),
         }
     }
 
@@ -245,7 +246,7 @@ impl Case<'_> {
         hung
     }
 
-    fn virtio(&self, source: Source) -> Hung {
+    fn virtio(&self, source: Driven) -> Hung {
         let hang = if source.is_scsi() {
             Hang::Controller(ControllerModel::VirtioScsi)
         } else {
@@ -254,29 +255,29 @@ impl Case<'_> {
         self.by_choice(source, hang, "profile virtio")
     }
 
-    fn asked(&self, source: Source, bus: DiskBus) -> Hung {
+    fn asked(&self, source: Driven, bus: DiskBus) -> Hung {
         use ControllerModel::{Ahci, Ide, LsiLogic, LsiSas1068, VirtioScsi, VmPvScsi};
         let refuse =
             |why| Hung { refusal: Some(why), ..Hung::new(Hang::Controller(Ahci), "set by you") };
         let hang = match (bus, source) {
-            (DiskBus::VirtioBlk, _) | (DiskBus::Keep, Source::VirtioBlk) => Hang::VirtioBlk,
-            (DiskBus::VirtioScsi, _) | (DiskBus::Keep, Source::VirtioScsi) => {
+            (DiskBus::VirtioBlk, _) | (DiskBus::Keep, Driven::VirtioBlk) => Hang::VirtioBlk,
+            (DiskBus::VirtioScsi, _) | (DiskBus::Keep, Driven::VirtioScsi) => {
                 Hang::Controller(VirtioScsi)
             }
-            (DiskBus::Sata, _) | (DiskBus::Keep, Source::Ahci | Source::None) => {
+            (DiskBus::Sata, _) | (DiskBus::Keep, Driven::Ahci | Driven::None) => {
                 Hang::Controller(Ahci)
             }
-            (DiskBus::Ide, _) | (DiskBus::Keep, Source::Ide) if self.ide_allowed => {
+            (DiskBus::Ide, _) | (DiskBus::Keep, Driven::Ide) if self.ide_allowed => {
                 Hang::Controller(Ide)
             }
-            (DiskBus::Ide, _) | (DiskBus::Keep, Source::Ide) => return refuse("q35 has no IDE"),
-            (DiskBus::Keep, Source::PvScsi) => Hang::Controller(VmPvScsi),
-            (DiskBus::Keep, Source::LsiSas) => Hang::Controller(LsiSas1068),
-            (DiskBus::Keep, Source::LsiLogic) => Hang::Controller(LsiLogic),
-            (DiskBus::Keep, Source::BusLogic | Source::OtherScsi) => {
+            (DiskBus::Ide, _) | (DiskBus::Keep, Driven::Ide) => return refuse("q35 has no IDE"),
+            (DiskBus::Keep, Driven::PvScsi) => Hang::Controller(VmPvScsi),
+            (DiskBus::Keep, Driven::LsiSas) => Hang::Controller(LsiSas1068),
+            (DiskBus::Keep, Driven::LsiLogic) => Hang::Controller(LsiLogic),
+            (DiskBus::Keep, Driven::BusLogic | Driven::OtherScsi) => {
                 return refuse("QEMU has no such controller");
             }
-            (DiskBus::Keep, Source::Nvme) => {
+            (DiskBus::Keep, Driven::Nvme) => {
                 return refuse("libvirt before 11.5 offers no NVMe disk");
             }
         };
@@ -284,7 +285,7 @@ impl Case<'_> {
     }
 
     /// A bus that the user chose: said where it differs, with a warning where nothing proves it.
-    fn by_choice(&self, source: Source, hang: Hang, reason: &'static str) -> Hung {
+    fn by_choice(&self, source: Driven, hang: Hang, reason: &'static str) -> Hung {
         let mut hung = Hung::new(hang, reason);
         if source.same_as() == Some(hang) {
             return hung;
@@ -343,89 +344,5 @@ fn firmware_reads(hang: Hang) -> bool {
     match hang {
         Hang::VirtioBlk => true,
         Hang::Controller(model) => matches!(model, Ide | Ahci | VirtioScsi),
-    }
-}
-
-/// Controllers of a source, as far as they are treated differently.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Source {
-    PvScsi,
-    LsiSas,
-    LsiLogic,
-    BusLogic,
-    VirtioScsi,
-    VirtioBlk,
-    OtherScsi,
-    Ide,
-    Ahci,
-    Nvme,
-    None,
-}
-
-impl Source {
-    /// Reads what the disk hangs on.
-    fn of(disk: &Disk) -> Self {
-        match (&disk.controller, disk.interface) {
-            (Some(controller), _) => Self::of_controller(controller),
-            (None, Some(DiskInterface::Virtio)) => Self::VirtioBlk,
-            (None, Some(DiskInterface::VirtioScsi)) => Self::VirtioScsi,
-            (None, Some(DiskInterface::Sata)) => Self::Ahci,
-            (None, Some(DiskInterface::Ide)) => Self::Ide,
-            (None, None) => Self::None,
-        }
-    }
-
-    /// Reads the subtype: the first word of the list that is known.
-    fn of_controller(controller: &Controller) -> Self {
-        match controller.bus {
-            SourceBus::Ide => Self::Ide,
-            SourceBus::Sata => Self::Ahci,
-            SourceBus::Nvme => Self::Nvme,
-            SourceBus::Scsi => {
-                let subtype = controller.subtype.as_deref().unwrap_or("lsilogic").to_lowercase();
-                let mut words = subtype.split([' ', ',']);
-                words.find_map(Self::of_scsi_word).unwrap_or(Self::OtherScsi)
-            }
-        }
-    }
-
-    fn of_scsi_word(word: &str) -> Option<Self> {
-        Some(match word {
-            "virtualscsi" | "pvscsi" | "vmpvscsi" => Self::PvScsi,
-            "lsilogicsas" | "lsilogic-sas" | "lsisas1068" => Self::LsiSas,
-            "lsilogic" => Self::LsiLogic,
-            "buslogic" => Self::BusLogic,
-            "virtio-scsi" | "virtioscsi" | "virtio_scsi" => Self::VirtioScsi,
-            _ => return None,
-        })
-    }
-
-    const fn is_scsi(self) -> bool {
-        !matches!(self, Self::VirtioBlk | Self::Ide | Self::Ahci | Self::Nvme | Self::None)
-    }
-
-    /// The code for a disk that leaves a controller of this kind.
-    const fn changed(self) -> Code {
-        match self {
-            Self::Nvme => Code::W0103,
-            Self::None => Code::W0111,
-            _ => Code::W0101,
-        }
-    }
-
-    /// What the guest's driver for this controller drives as well.
-    const fn same_as(self) -> Option<Hang> {
-        let model = match self {
-            Self::PvScsi => ControllerModel::VmPvScsi,
-            Self::LsiSas => ControllerModel::LsiSas1068,
-            Self::VirtioScsi => ControllerModel::VirtioScsi,
-            Self::Ide => ControllerModel::Ide,
-            Self::Ahci => ControllerModel::Ahci,
-            Self::VirtioBlk => return Some(Hang::VirtioBlk),
-            Self::LsiLogic | Self::BusLogic | Self::OtherScsi | Self::Nvme | Self::None => {
-                return None;
-            }
-        };
-        Some(Hang::Controller(model))
     }
 }
