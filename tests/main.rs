@@ -11,6 +11,7 @@ mod descriptors;
 mod disks;
 mod examples;
 mod failures;
+mod hardware;
 mod images;
 mod machines;
 mod oracles;

@@ -146,12 +146,9 @@ fn descriptors(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The descriptors of others.
+/// The descriptors of others, where somebody has them.
 fn corpus() -> Option<Vec<PathBuf>> {
-    let Some(folder) = std::env::var_os("RELIFT_CORPUS") else {
-        eprintln!("skipped: RELIFT_CORPUS names no folder with descriptors");
-        return None;
-    };
+    let folder = std::env::var_os("RELIFT_CORPUS")?;
     Some(descriptors(Path::new(&folder)))
 }
 

@@ -8,8 +8,8 @@ mod hardware;
 mod images;
 
 pub(crate) use hardware::{
-    BusChoice, FirmwareChoice, HardwareArgs, KeepOrNew, MachineChoice, NicChoice, ProfileChoice,
-    VirtTypeChoice,
+    BusChoice, FirmwareChoice, HardwareArgs, KeepOrNew, MachineChoice, NicChoice, PerItem,
+    ProfileChoice, VirtTypeChoice,
 };
 pub(crate) use images::{
     DigestChoice, DiskCheckArgs, DiskCommand, DiskCompareArgs, DiskConvertArgs, DiskInfoArgs,

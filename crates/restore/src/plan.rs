@@ -174,6 +174,8 @@ pub enum FileRole {
     },
     /// A CD or floppy image, copied as it is.
     Medium,
+    /// A file for people that no device uses, copied as it is where it comes with the package.
+    Kept,
 }
 
 impl Plan {

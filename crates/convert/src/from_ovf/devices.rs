@@ -1,9 +1,12 @@
 //! Items of an OVF that are neither processor, memory, storage nor network.
 
-use ovf::descriptor::{Item, resource};
+use ovf::{
+    descriptor::{Hardware, Item, VirtualSystem, resource},
+    selection::SelectedSystem,
+};
 
-use super::origin;
-use crate::source::{Device, DeviceKind, SoundCard};
+use super::{origin, settings};
+use crate::source::{Device, DeviceKind, HostFeature, Origin, SoundCard, UsbClass};
 
 /// Items that every machine has.
 const IMPLICIT: [&str; 6] = [
@@ -18,11 +21,18 @@ const IMPLICIT: [&str; 6] = [
 /// How many words of `OtherResourceType` count (ours; real ones have one).
 const OTHER_WORDS: usize = 16;
 
-/// Reads one item; `audio` is VirtualBox's own word for the sound card, which beats the item's.
-pub(super) fn read(item: &Item, audio: Option<&str>) -> Device {
-    let kind = match (kind(item), audio) {
-        (DeviceKind::Sound(card), Some(audio)) => DeviceKind::Sound(virtualbox(audio, card)),
-        (kind, _) => kind,
+/// Reads one item.
+pub(super) fn read(stated: &VirtualSystem, system: &SelectedSystem, item: &Item) -> Device {
+    let kind = match kind(item) {
+        DeviceKind::HostAdapter { .. } => {
+            DeviceKind::HostAdapter { carries_disk: carries_disk(system, item) }
+        }
+        // VirtualBox writes every card as the same one, and the truth into its own element.
+        DeviceKind::Sound(card) => {
+            let audio = stated.vbox.as_ref().and_then(|machine| machine.audio.as_deref());
+            DeviceKind::Sound(audio.and_then(own_word).unwrap_or(card))
+        }
+        kind => kind,
     };
     let name = match (item.subtype.as_ref().or(item.other_resource_type.as_ref()), &kind) {
         (Some(named), _) => named.clone(),
@@ -30,6 +40,39 @@ pub(super) fn read(item: &Item, audio: Option<&str>) -> Device {
         (None, _) => item.display_name(),
     };
     Device { origin: origin(item), kind, name }
+}
+
+/// Features of the old host that settings of the machine speak of.
+pub(super) fn features(hardware: &Hardware) -> impl Iterator<Item = Device> {
+    let enclaves = hardware.setting("sgxInfo.epcSize").unwrap_or_default().trim();
+    [
+        ("sevEnabled", settings::says(hardware, "sevEnabled"), HostFeature::Sev),
+        ("sgxInfo.epcSize", !matches!(enclaves, "" | "0"), HostFeature::Sgx),
+        ("virtualSMCPresent", settings::says(hardware, "virtualSMCPresent"), HostFeature::AppleSmc),
+    ]
+    .into_iter()
+    .filter(|(_, is_there, _)| *is_there)
+    .map(|(key, _, feature)| Device {
+        origin: Origin { row: key.to_owned(), ..Origin::default() },
+        kind: DeviceKind::Feature(feature),
+        name: key.to_owned(),
+    })
+}
+
+/// Whether a disk says that the item is what it hangs on.
+fn carries_disk(system: &SelectedSystem, item: &Item) -> bool {
+    let id = item.instance_id.as_ref();
+    id.is_some() && system.disks.iter().any(|disk| disk.item.parent.as_ref() == id)
+}
+
+/// The sound card of `vbox:Machine`, which beats the item.
+fn own_word(audio: &str) -> Option<SoundCard> {
+    Some(match audio.to_ascii_lowercase().as_str() {
+        "hda" => SoundCard::Hda,
+        "sb16" => SoundCard::Sb16,
+        "ac97" => SoundCard::Ac97,
+        _ => return None,
+    })
 }
 
 /// Reads type and subtype. OVF leaves the number of many devices open; the subtype decides.
@@ -47,15 +90,16 @@ fn kind(item: &Item) -> DeviceKind {
         _ if has("vtpm") => DeviceKind::Tpm,
         _ if has("vmci") => DeviceKind::Vmci,
         _ if has("nvdimm") => DeviceKind::Nvdimm,
-        _ if has("pci.passthrough") || has("scsi.passthrough") => passthrough(item),
-        Some(7..=9 | 18) => passthrough(item),
+        _ if has("pci.passthrough") => passthrough(item),
+        _ if has("scsi.passthrough") => DeviceKind::HostAdapter { carries_disk: false },
+        Some(7..=9 | 18) => DeviceKind::HostAdapter { carries_disk: false },
         Some(35) => DeviceKind::Sound(sound(&words, item)),
         _ if has("soundcard") => DeviceKind::Sound(sound(&words, item)),
-        Some(resource::GRAPHICS) => DeviceKind::Video(kib_setting(item, "videoRamSizeInKB")),
-        Some(20) if item.ovirt_type.as_deref() == Some("video") => {
-            DeviceKind::Video(kib_setting(item, "videoRamSizeInKB"))
-        }
-        Some(resource::USB_CONTROLLER) => DeviceKind::Usb { xhci: has("xhci") },
+        Some(resource::GRAPHICS) => video(item),
+        Some(20) if item.ovirt_type.as_deref() == Some("video") => video(item),
+        Some(resource::USB_CONTROLLER) if has("xhci") => DeviceKind::Usb(UsbClass::Xhci),
+        Some(resource::USB_CONTROLLER) if has("ehci") => DeviceKind::Usb(UsbClass::Ehci),
+        Some(resource::USB_CONTROLLER) => DeviceKind::Usb(UsbClass::Unknown),
         Some(resource::SERIAL_PORT) if has("thinprint") => DeviceKind::PrinterPort,
         Some(resource::SERIAL_PORT) => DeviceKind::Serial,
         Some(22) => DeviceKind::Parallel,
@@ -84,12 +128,10 @@ fn sound(words: &[String], item: &Item) -> SoundCard {
     }
 }
 
-fn virtualbox(audio: &str, otherwise: SoundCard) -> SoundCard {
-    match audio.to_ascii_uppercase().as_str() {
-        "AC97" => SoundCard::Ac97,
-        "HDA" => SoundCard::Hda,
-        "SB16" => SoundCard::Sb16,
-        _ => otherwise,
+fn video(item: &Item) -> DeviceKind {
+    DeviceKind::Video {
+        memory_bytes: kib_setting(item, "videoRamSizeInKB"),
+        displays: item.setting("numDisplays").and_then(|text| text.trim().parse().ok()),
     }
 }
 
@@ -125,30 +167,21 @@ mod tests {
             ..Item::default()
         };
         for number in [0, 1] {
-            let device = read(&item(number), None);
-            assert_eq!((device.kind, device.name.as_str()), (DeviceKind::Vmci, "vmware.VMCI"));
+            assert_eq!(kind(&item(number)), DeviceKind::Vmci);
         }
-        assert_eq!(read(&item(21), None).kind, DeviceKind::Serial);
+        assert_eq!(kind(&item(21)), DeviceKind::Serial);
     }
 
     #[test]
     fn virtualbox_s_own_word_for_the_sound_card_counts() {
-        let card = Item {
-            resource_type: Some(35),
-            subtype: Some("ensoniq1371".to_owned()),
-            ..Item::default()
-        };
         for (audio, want) in [
-            (None, SoundCard::VirtualBox),
-            (Some("AC97"), SoundCard::Ac97),
-            (Some("HDA"), SoundCard::Hda),
-            (Some("SB16"), SoundCard::Sb16),
-            (Some("new"), SoundCard::VirtualBox),
+            ("AC97", Some(SoundCard::Ac97)),
+            ("HDA", Some(SoundCard::Hda)),
+            ("SB16", Some(SoundCard::Sb16)),
+            ("new", None),
         ] {
-            assert_eq!(read(&card, audio).kind, DeviceKind::Sound(want), "{audio:?}");
+            assert_eq!(own_word(audio), want, "{audio}");
         }
-        let serial = Item { resource_type: Some(21), ..Item::default() };
-        assert_eq!(read(&serial, Some("HDA")).kind, DeviceKind::Serial);
     }
 
     #[test]

@@ -9,7 +9,6 @@ use crate::{Note, Row};
 /// Rows for everything that is said beside the items.
 pub(crate) fn rows(scene: &Scene<'_>) -> Vec<Row> {
     let mut rows = Vec::new();
-    rows.extend(nvram(scene));
     rows.extend(vendor_keys(scene));
     rows.extend(properties(scene));
     if !scene.system.remarks.eulas.is_empty() {
@@ -27,19 +26,6 @@ pub(crate) fn rows(scene: &Scene<'_>) -> Vec<Row> {
     }
     rows.extend(scene.system.remarks.sections.iter().map(|section| self::section(scene, section)));
     rows
-}
-
-/// The file with the firmware's variables, which QEMU's firmware does not read.
-fn nvram(scene: &Scene<'_>) -> Option<Row> {
-    let file = scene.system.remarks.nvram.as_deref()?;
-    if !scene.firmware.is_uefi() {
-        return None;
-    }
-    let note = Note::new(Code::W0104, "the boot entries of VMware's firmware are not carried over")
-        .hint(
-            "if it does not boot, start the loader from the firmware's shell and repair the entry",
-        );
-    Some(Row::dropped("nvram", "firmware variables", file, note))
 }
 
 fn vendor_keys(scene: &Scene<'_>) -> Option<Row> {
