@@ -145,6 +145,8 @@ fn remarks(envelope: &Envelope, stated: &VirtualSystem, system: &SelectedSystem)
         nvram: nvram::read(envelope, &stated.hardware),
         vendor_keys: settings::vendor_keys(&stated.hardware, &system.items),
         properties: system.properties.clone(),
+        transports: stated.hardware.transports.clone(),
+        wants_environment: system.wants_environment,
         eulas: stated.eulas.clone(),
         has_saved_state: stated.vbox.as_ref().is_some_and(|machine| machine.has_saved_state),
         sections: stated.sections.clone(),

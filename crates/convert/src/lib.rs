@@ -13,6 +13,7 @@
 mod choices;
 pub mod copy;
 pub mod digest;
+mod environment;
 mod error;
 #[cfg(test)]
 mod fidelity;
@@ -28,6 +29,7 @@ pub mod source;
 mod to_ovf;
 
 pub use choices::{Choices, DiskBus, NetworkMap, NicChoice, Origin, Profile, Watchdog};
+pub use environment::{FW_CFG_NAME, environment, wants_guest_info};
 pub use error::{Error, Kind};
 pub use from_ovf::from_ovf;
 pub use from_vmx::from_vmx;

@@ -27,6 +27,8 @@ pub struct Converted {
     pub disks: Vec<SourceDisk>,
     /// Which image lies in which drive.
     pub media: Vec<SourceMedium>,
+    /// The drive that the OVF environment goes into, by its place in the machine's list.
+    pub environment: Option<usize>,
     /// The variables of the old host's firmware, to be kept beside the machine.
     pub nvram: Option<SourceNvram>,
 }
@@ -145,6 +147,7 @@ pub fn map_hardware(
         watchdog: choices.watchdog == Watchdog::Add,
         agent_channel: extras,
         rng: extras,
+        fw_cfg: Vec::new(),
         balloon: extras
             && (choices.profile == Profile::Virtio
                 || matches!(guest.kind, Kind::Linux | Kind::LinuxVirtio | Kind::BsdVirtio)),
@@ -164,6 +167,7 @@ pub fn map_hardware(
         rows,
         disks: stored.sources,
         media: stored.media,
+        environment: stored.environment,
         nvram: nvram.flatten(),
     }
 }

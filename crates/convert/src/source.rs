@@ -141,6 +141,10 @@ pub struct Remarks {
     pub vendor_keys: Vec<String>,
     /// Properties for the guest.
     pub properties: Vec<SelectedProperty>,
+    /// How the guest wants to be told them: `iso`, `com.vmware.guestInfo`.
+    pub transports: Vec<String>,
+    /// Whether there is something to tell the guest, or it asks to be told.
+    pub wants_environment: bool,
     /// The texts of the licences that bind the machine.
     pub eulas: Vec<String>,
     /// The machine was saved, or suspended, while it ran.

@@ -47,6 +47,7 @@ fn domain(machine: &Machine) -> Element<'_> {
         .holding(identity(machine))
         .holding(memory(machine))
         .holding([cpu::vcpu(&machine.cpus)])
+        .holding(platform::sysinfo(machine))
         .holding([platform::os(machine), platform::features(machine)])
         .holding([cpu::cpu(machine), platform::clock(machine)])
         .holding(lifecycle())

@@ -41,6 +41,7 @@ pub mod manifest;
 pub mod signature;
 
 pub mod descriptor;
+pub mod environment;
 pub mod selection;
 pub mod units;
 pub mod writer;

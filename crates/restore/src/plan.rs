@@ -4,6 +4,7 @@
 //! folder is like) and choices, and gives a [`Plan`]. What keeps a plan from being executed is a
 //! blocker in it; an error is only what leaves no plan to show.
 
+mod environment;
 mod files;
 mod findings;
 mod machines;
@@ -13,6 +14,7 @@ mod startup;
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use code::{Code, Severity};
@@ -172,6 +174,8 @@ pub enum FileRole {
         /// The format and layout that are written.
         output: TargetOptions,
     },
+    /// A file that the planner made itself.
+    Made(Arc<[u8]>),
     /// A CD or floppy image, copied as it is.
     Medium,
     /// A file for people that no device uses, copied as it is where it comes with the package.
@@ -231,7 +235,7 @@ pub fn plan(
     findings.extend(facts.findings.iter().cloned());
     findings.extend(selection.findings.iter().cloned());
     let mut machines = Vec::new();
-    let inputs = machines::Inputs { facts, images, choices };
+    let inputs = machines::Inputs { facts, images, choices, systems: &chosen };
     findings.extend(chosen.iter().filter_map(|system| machines::odd_name(system)));
     let names = machines::names(&chosen, facts, choices)?;
     for (system, name) in chosen.iter().zip(&names) {

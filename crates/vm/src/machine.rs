@@ -1,5 +1,7 @@
 //! The machine itself: processors, memory, firmware, guest.
 
+use std::path::PathBuf;
+
 use crate::{Controller, Disk, Nic, Removable, Serial, Sound, Usb, Uuid, Video};
 
 /// A virtual machine, ready to be written for a hypervisor.
@@ -61,6 +63,17 @@ pub struct Machine {
     pub rng: bool,
     /// A virtio memory balloon.
     pub balloon: bool,
+    /// Files that the guest reads from the firmware's configuration.
+    pub fw_cfg: Vec<FwCfg>,
+}
+
+/// A file in QEMU's firmware configuration (`fw_cfg`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FwCfg {
+    /// Its name there: `opt/`, then at most 51 bytes.
+    pub name: String,
+    /// Where it is on the host.
+    pub file: PathBuf,
 }
 
 /// What is known of the system inside.

@@ -3,13 +3,14 @@
 use code::Code;
 use ovf::descriptor::UnknownSection;
 
-use super::Scene;
-use crate::{Note, Row};
+use super::{Scene, storage};
+use crate::{FW_CFG_NAME, Note, Row, wants_guest_info};
 
 /// Rows for everything that is said beside the items.
 pub(crate) fn rows(scene: &Scene<'_>) -> Vec<Row> {
     let mut rows = Vec::new();
     rows.extend(vendor_keys(scene));
+    rows.extend(environment(scene));
     rows.extend(properties(scene));
     if !scene.system.remarks.eulas.is_empty() {
         let note = Note::new(Code::W0402, "its text: relift inspect --full");
@@ -39,7 +40,32 @@ fn vendor_keys(scene: &Scene<'_>) -> Option<Row> {
     Some(Row::dropped("settings", "vendor settings", shown, note))
 }
 
-/// Properties: relift hands no OVF environment to the guest, so each one is said.
+/// The environment: a CD, since what VMware's tools ask is not there.
+fn environment(scene: &Scene<'_>) -> Option<Row> {
+    let remarks = &scene.system.remarks;
+    if !remarks.wants_environment {
+        return None;
+    }
+    let from = match remarks.transports.as_slice() {
+        [] => "properties".to_owned(),
+        words => words.join(" "),
+    };
+    let (id, label) = (storage::ENVIRONMENT, "OVF environment");
+    if !storage::wants_environment(scene) {
+        let note = Note::new(Code::W0203, "left out on request");
+        return Some(Row::dropped(id, label, from, note));
+    }
+    if !wants_guest_info(scene.system) {
+        return Some(Row::kept(id, label, from, "ovf-env.xml on a CD of its own"));
+    }
+    let row =
+        Row::kept(id, label, from, format!("ovf-env.xml on a CD, and as fw_cfg {FW_CFG_NAME}"));
+    let text = "a guest that reads guestinfo through VMware's tools only finds neither";
+    let note = Note::new(Code::W0205, text).hint("cloud-init reads the CD");
+    Some(row.changed().note(note))
+}
+
+/// Properties: the guest finds each one in its environment.
 fn properties<'a>(scene: &'a Scene<'_>) -> impl Iterator<Item = Row> + use<'a> {
     scene.system.remarks.properties.iter().map(|property| {
         let id = format!("property.{}", property.key);
@@ -54,8 +80,11 @@ fn properties<'a>(scene: &'a Scene<'_>) -> impl Iterator<Item = Row> + use<'a> {
                 .hint(format!("--prop {}=…", property.key));
             return Row::blocked(&id, &label, "no value", note);
         }
-        let text = "the guest gets no OVF environment; set it inside the guest";
-        Row::dropped(&id, &label, shown, Note::new(Code::W0203, text))
+        if !storage::wants_environment(scene) {
+            let text = "the guest gets no OVF environment; set it inside the guest";
+            return Row::dropped(&id, &label, shown, Note::new(Code::W0203, text));
+        }
+        Row::kept(&id, &label, shown, "in the OVF environment")
     })
 }
 

@@ -31,6 +31,8 @@ pub(crate) struct Storage {
     pub(crate) removable_ranks: Vec<u32>,
     pub(crate) sources: Vec<SourceDisk>,
     pub(crate) media: Vec<SourceMedium>,
+    /// The drive with the OVF environment, by its place among the removable ones.
+    pub(crate) environment: Option<usize>,
     pub(crate) rows: Vec<Row>,
 }
 
@@ -61,9 +63,28 @@ pub(crate) fn build(scene: &Scene<'_>, chosen: &[Option<Hung>], identity: &Ident
     for (at, source) in scene.system.floppies.iter().enumerate() {
         floppy(scene, &mut storage, source, at);
     }
+    if wants_environment(scene) {
+        environment(scene, &mut storage);
+    }
     controllers(scene, chosen, &mut storage);
     storage
 }
+
+/// Whether the guest gets a CD with its OVF environment.
+pub(crate) fn wants_environment(scene: &Scene<'_>) -> bool {
+    scene.system.remarks.wants_environment && !scene.choices.ignores(ENVIRONMENT, None)
+}
+
+/// A drive of its own for the environment, so that the guest's own drives keep their places.
+fn environment(scene: &Scene<'_>, storage: &mut Storage) {
+    let source = Drive::default();
+    let placed = storage.places.cdrom(scene.chipset, &source);
+    storage.environment = Some(storage.removables.len());
+    push_removable(storage, RemovableKind::Cdrom, ENVIRONMENT, (&source, placed));
+}
+
+/// The item that the OVF environment is called by.
+pub(crate) const ENVIRONMENT: &str = "environment";
 
 /// A disk with everything that was decided about it.
 struct Built<'a> {

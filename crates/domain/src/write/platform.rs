@@ -5,6 +5,17 @@ use vm::{Accelerator, Chipset, Clock, Firmware, GuestFamily, Machine};
 use crate::check::PLAIN_APIC_CPUS;
 use xml::Element;
 
+/// Files for the guest in the firmware's configuration.
+pub(super) fn sysinfo(machine: &Machine) -> Option<Element<'_>> {
+    let entries = machine.fw_cfg.iter().map(|entry| {
+        Element::new("entry")
+            .with("name", entry.name.as_str())
+            .with("file", entry.file.to_string_lossy())
+    });
+    let is_there = !machine.fw_cfg.is_empty();
+    is_there.then(|| Element::new("sysinfo").with("type", "fwcfg").holding(entries))
+}
+
 pub(super) fn os(machine: &Machine) -> Element<'static> {
     let board = match machine.chipset {
         Chipset::Pc => "pc",

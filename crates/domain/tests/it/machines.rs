@@ -51,6 +51,7 @@ pub(crate) fn smallest() -> Machine {
         agent_channel: false,
         rng: false,
         balloon: false,
+        fw_cfg: Vec::new(),
     }
 }
 

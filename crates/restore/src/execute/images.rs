@@ -121,6 +121,9 @@ impl<'a, 'u> Images<'a, 'u> {
     pub(super) fn finish(mut self) -> Result<Converted, Error> {
         let jobs: Vec<Job<'_>> = self.jobs(|file| file.image.is_none());
         for job in jobs {
+            if let FileRole::Made(bytes) = &job.file.role {
+                self.made(job, bytes)?;
+            }
             let FileRole::Disk { stated_bytes, .. } = job.file.role else { continue };
             let capacity_bytes = stated_bytes.unwrap_or_default();
             let (mut target, partial) = self.target(job, capacity_bytes)?;
@@ -131,6 +134,17 @@ impl<'a, 'u> Images<'a, 'u> {
         self.written.sort_by_key(|(number, _)| *number);
         let written = self.written.into_iter().map(|(_, written)| written).collect();
         Ok(Converted { written, digests: self.digests, findings: self.findings })
+    }
+
+    /// Writes a file that the planner made.
+    fn made(&mut self, job: Job<'_>, bytes: &[u8]) -> Result<(), Error> {
+        let (file, partial) = self.partial(job)?;
+        file.write_all_at(bytes, 0).map_err(|source| {
+            Error::io(format!("cannot write {}", job.file.to.display()), source)
+        })?;
+        let length = bytes.len() as u64;
+        self.keep(job, length, copy::Summary { data_bytes: length, file_bytes: length }, partial);
+        Ok(())
     }
 
     /// One member: every image that is made of it, and its digests, in one pass.
@@ -420,7 +434,7 @@ fn file_name(file: &FilePlan) -> String {
 const fn options(file: &FilePlan) -> TargetOptions {
     match file.role {
         FileRole::Disk { output, .. } => output,
-        FileRole::Medium | FileRole::Kept => TargetOptions::Raw,
+        FileRole::Made(_) | FileRole::Medium | FileRole::Kept => TargetOptions::Raw,
     }
 }
 

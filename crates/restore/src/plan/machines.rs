@@ -10,7 +10,7 @@ use convert::{
 use ovf::Finding;
 use vm::{ByteSize, DiskId, RemovableKind};
 
-use super::{Choices, FilePlan, FileRole, MachinePlan, RESULT_NAME, files};
+use super::{Choices, FilePlan, FileRole, MachinePlan, RESULT_NAME, environment, files};
 use crate::{Error, Facts, ImageFacts, PackedImage, Selection};
 
 /// Disks are counted in sectors.
@@ -28,6 +28,8 @@ pub(super) struct Inputs<'a> {
     pub(super) facts: &'a Facts,
     pub(super) images: &'a [ImageFacts],
     pub(super) choices: &'a Choices,
+    /// All machines that are planned.
+    pub(super) systems: &'a [&'a System],
 }
 
 /// Where a machine goes.
@@ -123,7 +125,7 @@ pub(super) fn plan(
     let seed = system.id.as_deref().unwrap_or(&system.handle);
     let identity = Identity::new(&facts.descriptor.bytes, seed, &place.name.domain);
     let seen = boot_records(inputs, system);
-    let Converted { mut machine, guest, mut rows, disks, media, nvram } =
+    let Converted { mut machine, guest, mut rows, disks, media, nvram, environment } =
         convert::map_hardware(&seen, &choices.hardware, &place.name.domain, &identity);
     let mut planned = Vec::new();
     for source in &disks {
@@ -162,6 +164,7 @@ pub(super) fn plan(
             None => not_there(&mut rows, &kept),
         }
     }
+    planned.extend(environment::files(system, inputs.systems, &mut machine, environment, place)?);
     let is_blocked = rows.iter().any(Row::is_blocker);
     let domain_xml = match domain::write(&machine) {
         Ok(xml) => Some(xml),
@@ -232,7 +235,7 @@ fn disk_file(
     place: &Place<'_>,
     findings: &mut Vec<Finding>,
 ) -> Result<(FilePlan, Vec<Note>), Error> {
-    let Inputs { facts, images, choices } = inputs;
+    let Inputs { facts, images, choices, .. } = inputs;
     let DiskId(number) = source.disk;
     let output = choices.output;
     let ending = output.format().as_str();
