@@ -54,6 +54,7 @@ fn machine(args: &HardwareArgs) -> Result<convert::Choices> {
         },
         disk_bus: args.disk_bus.map(disk_bus),
         nic_model: args.nic_model.map(nic_model),
+        keep_nic_names: args.keep_nic_names,
         firmware: args.firmware.map(|firmware| match firmware {
             FirmwareChoice::Bios => Firmware::Bios,
             FirmwareChoice::Uefi => Firmware::Uefi,
@@ -242,6 +243,7 @@ mod tests {
             "sata",
             "--nic-model",
             "e1000",
+            "--keep-nic-names",
             "--mac",
             "keep",
             "--machine",
@@ -269,6 +271,7 @@ mod tests {
         assert_eq!(chosen.hardware.profile, Profile::Virtio);
         assert_eq!(chosen.hardware.disk_bus, Some(DiskBus::Sata));
         assert_eq!(chosen.hardware.nic_model, Some(convert::NicChoice::Model(NicModel::E1000)));
+        assert!(chosen.hardware.keep_nic_names);
         assert_eq!((chosen.hardware.mac, chosen.hardware.uuid), (Origin::Keep, Origin::New));
         assert_eq!(chosen.hardware.chipset, Some(Chipset::Q35));
         assert_eq!(chosen.hardware.accelerator, Accelerator::Qemu);

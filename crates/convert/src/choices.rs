@@ -11,6 +11,8 @@ pub struct Choices {
     pub disk_bus: Option<DiskBus>,
     /// Model of all network cards.
     pub nic_model: Option<NicChoice>,
+    /// Lay the machine out so that Linux names its cards as before.
+    pub keep_nic_names: bool,
     /// Firmware.
     pub firmware: Option<Firmware>,
     /// Board.

@@ -6,6 +6,7 @@
 pub(crate) mod board;
 pub(crate) mod boot;
 pub(crate) mod devices;
+pub(crate) mod names;
 pub(crate) mod network;
 pub(crate) mod processor;
 pub(crate) mod remarks;

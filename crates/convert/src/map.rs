@@ -6,7 +6,7 @@ use vm::{Clock, DiskId, GuestFamily, Machine};
 use crate::{
     Choices, Identity, Note, Row,
     guest::{self, GuestOs, Kind, Statement},
-    hardware::{Scene, board, boot, devices, network, processor, remarks, storage},
+    hardware::{Scene, board, boot, devices, names, network, processor, remarks, storage},
     source::{File, ImageFormat, Os, System},
 };
 
@@ -64,7 +64,9 @@ pub fn map_hardware(
 ) -> Converted {
     let guest = identify(&system.os, choices);
     let (firmware, firmware_row) = board::firmware(system, choices);
-    let asked = storage::Asked { system, choices, guest: &guest, firmware };
+    let keeping = names::Keeping::of(system, choices, &guest);
+    let with_board = keeping.board(choices);
+    let asked = storage::Asked { system, choices: &with_board, guest: &guest, firmware };
     let chosen = storage::choose(&asked);
     let chipset = board::chipset(&asked, &chosen);
     let scene = Scene { system, choices, guest: &guest, firmware, chipset };
@@ -72,13 +74,14 @@ pub fn map_hardware(
     let (cpus, cpu_row) = processor::cpus(&scene);
     let (memory_bytes, memory_row) = processor::memory(&scene);
     let stored = storage::build(&scene, &chosen, identity);
-    let cards = network::cards(&scene, identity);
+    let cards = network::cards(&scene, &keeping, identity);
     let devices = devices::build(&scene);
 
     let mut rows = vec![guest_row(&guest, choices), cpu_row, memory_row, firmware_row];
-    rows.push(board::chipset_row(firmware, chipset, choices));
+    rows.push(board::chipset_row(&scene, &keeping));
     rows.extend(stored.rows);
     rows.extend(cards.rows);
+    rows.extend(keeping.row(chipset));
     rows.extend(devices.rows);
     rows.extend(remarks::rows(&scene));
 

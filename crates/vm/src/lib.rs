@@ -12,6 +12,7 @@
 mod bytes;
 mod devices;
 mod machine;
+mod pci;
 mod storage;
 mod uuid;
 
@@ -22,6 +23,7 @@ pub use devices::{
 pub use machine::{
     Accelerator, Chipset, Clock, CpuFeature, Cpus, Firmware, Guest, GuestFamily, Machine, Topology,
 };
+pub use pci::{PciAddress, PciBridge, PciBridgeKind, PciLayout};
 pub use storage::{
     Bus, Controller, ControllerModel, Disk, DiskFormat, DiskId, DriveAddress, Removable,
     RemovableKind,

@@ -45,6 +45,9 @@ pub(crate) struct HardwareArgs {
     /// Model of all network cards; default: by the profile.
     #[arg(long, value_enum, value_name = "MODEL")]
     pub(crate) nic_model: Option<NicChoice>,
+    /// Linux guests: ens192 stays ens192 (needs q35; the domain gets a qemu: section).
+    #[arg(long)]
+    pub(crate) keep_nic_names: bool,
     /// Ethernet addresses: made anew, or the package's own.
     #[arg(long, value_enum, default_value_t = KeepOrNew::New)]
     pub(crate) mac: KeepOrNew,

@@ -16,6 +16,7 @@ pub(crate) fn all() -> Vec<Machine> {
         sas(),
         windows(),
         everything_else(),
+        named_cards(),
         smallest(),
     ]
 }
@@ -219,6 +220,21 @@ pub(crate) fn everything_else() -> Machine {
     }
 }
 
+/// Three cards that keep the names which VMware's slots gave them, and one that has none.
+pub(crate) fn named_cards() -> Machine {
+    let named = |model, slot| Nic { slot: Some(slot), ..nic(model, NicTarget::User) };
+    Machine {
+        name: "named".into(),
+        nics: vec![
+            named(NicModel::Vmxnet3, 192),
+            nic(NicModel::E1000, NicTarget::User),
+            named(NicModel::E1000e, 160),
+            named(NicModel::Virtio, 224),
+        ],
+        ..smallest()
+    }
+}
+
 fn disk(machine: &str, id: u16, bus: Bus, address: Option<DriveAddress>) -> Disk {
     Disk {
         id: DiskId(id),
@@ -235,7 +251,7 @@ fn disk(machine: &str, id: u16, bus: Bus, address: Option<DriveAddress>) -> Disk
 }
 
 fn nic(model: NicModel, target: NicTarget) -> Nic {
-    Nic { model, target, mac: None, link_up: true, boot_order: None }
+    Nic { model, target, mac: None, slot: None, link_up: true, boot_order: None }
 }
 
 fn at(controller: u16, target: u16, unit: u16) -> Option<DriveAddress> {
