@@ -12,6 +12,7 @@ mod examples;
 mod failures;
 mod images;
 mod machines;
+mod names;
 mod oracles;
 mod packed;
 mod signals;

@@ -159,7 +159,9 @@ mod tests {
         let layout = PciLayout::of(chipset, nics);
         let cards = layout.cards.into_iter().map(|card| card.map_or("-".to_owned(), text));
         let bridges = layout.bridges.into_iter().map(|bridge| match bridge.kind {
-            PciBridgeKind::RootPort { .. } => format!("{} port {}", bridge.bus, text(bridge.address)),
+            PciBridgeKind::RootPort { .. } => {
+                format!("{} port {}", bridge.bus, text(bridge.address))
+            }
             PciBridgeKind::ToConventional => format!("{} pci {}", bridge.bus, text(bridge.address)),
         });
         (cards.collect(), bridges.collect())

@@ -7,9 +7,9 @@
 use std::borrow::Cow;
 
 use code::Code;
-use vm::{Chipset, PciAddress};
+use vm::{Chipset, PciAddress, PciBridgeKind, PciLayout};
 
-use super::network;
+use super::{Scene, network};
 use crate::{
     Choices, Note, Row,
     guest::{GuestOs, Kind},
@@ -18,6 +18,9 @@ use crate::{
 
 /// The flag that keeps the names.
 pub(crate) const FLAG: &str = "--keep-nic-names";
+
+/// What gives a card its name back without the flag.
+const LINK_FILE: &str = "a .link file by MAC address in the guest";
 
 /// The greatest number that VMware gives a slot: 5 bits of device, 5 of bridge, 3 of function.
 const MAX_PCI_SLOT: u32 = (1 << 13) - 1;
@@ -60,7 +63,9 @@ impl Keeping {
             let name = match shown_slot(card) {
                 _ if !is_built => Name::Lost("left out on request".to_owned()),
                 None => Name::Lost("the source names no slot that its name came from".to_owned()),
-                Some(slot) => free(slot, &names).unwrap_or_else(|| stay(slot, card, choices, guest)),
+                Some(slot) => {
+                    free(slot, &names).unwrap_or_else(|| stay(slot, card, choices, guest))
+                }
             };
             names.push(name);
         }
@@ -139,34 +144,47 @@ fn stay(slot: u16, card: &Nic, choices: &Choices, guest: &GuestOs) -> Name {
     Name::Stays(slot)
 }
 
-/// The note of a card whose name changes: nobody asked to keep it.
+/// The note of a card whose name changes: the machine's card `at`, where nobody asked to keep it.
 pub(crate) fn changes(
-    guest: &GuestOs,
+    scene: &Scene<'_>,
     card: &Nic,
-    chipset: Chipset,
-    address: Option<PciAddress>,
+    layout: &PciLayout,
+    at: usize,
 ) -> Option<Note> {
+    let Scene { choices, guest, chipset, .. } = *scene;
     let old = format!("ens{}", shown_slot(card).filter(|_| names_by_slot(guest.kind))?);
-    let new = address.map(|address| on_kvm(chipset, address));
+    let address = layout.cards.get(at).copied().flatten();
+    let new = address.map(|address| on_kvm(layout, chipset, address));
     if new.as_deref() == Some(&old) {
         return None;
     }
+    let hint = match stay(0, card, choices, guest) {
+        Name::Stays(_) => FLAG,
+        Name::Lost(_) => LINK_FILE,
+    };
     let linux = if guest.kind == Kind::Unknown { "if it is Linux, " } else { "" };
     let new = new.unwrap_or_else(|| "another name".to_owned());
-    Some(Note::new(Code::W0304, format!("{linux}{old} becomes {new}")).hint(FLAG))
+    Some(Note::new(Code::W0304, format!("{linux}{old} becomes {new}")).hint(hint))
 }
 
 /// The note of a card whose name was to be kept and cannot.
 pub(crate) fn lost(why: &str) -> Note {
-    Note::new(Code::W0304, format!("its name is not kept: {why}"))
-        .hint("a .link file by MAC address in the guest")
+    Note::new(Code::W0304, format!("its name is not kept: {why}")).hint(LINK_FILE)
 }
 
-/// What Linux calls a card at this address: i440fx shows the device as the slot number.
-fn on_kvm(chipset: Chipset, address: PciAddress) -> String {
-    match chipset {
-        Chipset::Pc => format!("ens{}", address.device),
-        Chipset::Q35 => format!("enp{}s{}", address.bus, address.device),
+/// What Linux calls a card at this address: the slot's number where ACPI hot-plug shows one, which is the
+/// device's on i440fx and behind the first bridge to conventional PCI; else the place.
+///
+/// Behind a further bridge the kernel finds the numbers taken and gives the slots other names, which
+/// are no numbers. Measured with QEMU 7.2, Linux 6.1 and systemd 252.
+fn on_kvm(layout: &PciLayout, chipset: Chipset, address: PciAddress) -> String {
+    let PciAddress { bus, device, .. } = address;
+    let mut bridges = layout.bridges.iter();
+    let first = bridges.find(|bridge| bridge.kind == PciBridgeKind::ToConventional);
+    if chipset == Chipset::Pc || first.is_some_and(|bridge| bridge.bus == bus) {
+        format!("ens{device}")
+    } else {
+        format!("enp{bus}s{device}")
     }
 }
 
@@ -185,6 +203,8 @@ const fn names_by_slot(kind: Kind) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use vm::NicModel;
+
     use super::*;
 
     #[test]
@@ -207,9 +227,24 @@ mod tests {
     }
 
     #[test]
-    fn names_a_card_by_its_place() {
-        let address = PciAddress { bus: 3, device: 1, function: 0 };
-        assert_eq!(on_kvm(Chipset::Q35, address), "enp3s1");
-        assert_eq!(on_kvm(Chipset::Pc, PciAddress { bus: 0, ..address }), "ens1");
+    fn names_a_card_by_its_slot_or_its_place() {
+        let nic = |model| vm::Nic {
+            model,
+            target: vm::NicTarget::User,
+            mac: None,
+            slot: None,
+            link_up: true,
+            boot_order: None,
+        };
+        let nics = [NicModel::E1000, NicModel::Vmxnet3, NicModel::E1000, NicModel::E1000].map(nic);
+        for (chipset, want) in [
+            (Chipset::Q35, ["ens1", "enp3s0", "enp5s1", "enp5s2"]),
+            (Chipset::Pc, ["ens3", "ens4", "ens5", "ens6"]),
+        ] {
+            let layout = PciLayout::of(chipset, &nics);
+            let cards = layout.cards.iter().flatten();
+            let names: Vec<_> = cards.map(|card| on_kvm(&layout, chipset, *card)).collect();
+            assert_eq!(names, want);
+        }
     }
 }

@@ -92,29 +92,24 @@ fn stays(scene: &Scene<'_>, name: Option<&Name>) -> Option<u16> {
 }
 
 /// The model behind a port that shows a slot number: a conventional card cannot be there.
-fn behind_port(
-    slot: Option<u16>,
-    model: NicModel,
-    note: Option<Note>,
-) -> (NicModel, Option<Note>) {
+fn behind_port(slot: Option<u16>, model: NicModel, note: Option<Note>) -> (NicModel, Option<Note>) {
     if slot.is_none() || model.is_express() {
         return (model, note);
     }
-    let text = format!("its name stays on a PCI Express card only, which {} is not", model.as_str());
+    let text =
+        format!("its name stays on a PCI Express card only, which {} is not", model.as_str());
     (NicModel::E1000e, Some(Note::new(Code::W0102, text)))
 }
 
 /// Says in the row of each card what becomes of its name, once all cards have their places.
 fn tell_names(scene: &Scene<'_>, built: &[Built<'_>], cards: &mut Cards) {
     let layout = PciLayout::of(scene.chipset, &cards.nics);
-    for ((card, nic), address) in built.iter().zip(&cards.nics).zip(layout.cards) {
+    for (at, (card, nic)) in built.iter().zip(&cards.nics).enumerate() {
         let Some(row) = cards.rows.get_mut(card.row) else { continue };
         match (card.name, nic.slot) {
             (_, Some(slot)) => row.reason = format!("stays ens{slot}"),
             (Some(Name::Lost(why)), None) => row.notes.push(names::lost(why)),
-            (_, None) => {
-                row.notes.extend(names::changes(scene.guest, card.source, scene.chipset, address));
-            }
+            (_, None) => row.notes.extend(names::changes(scene, card.source, &layout, at)),
         }
     }
 }
@@ -137,9 +132,7 @@ pub(super) fn choose_model(
             let hint = "make sure that the guest has virtio_net before you start it";
             (
                 model,
-                note.map(
-                    |note| if guest.kind.carries_virtio() { note } else { note.hint(hint) },
-                ),
+                note.map(|note| if guest.kind.carries_virtio() { note } else { note.hint(hint) }),
             )
         }
         _ => (mapped.model, mapped.why.map(|why| Note::new(Code::W0102, why))),

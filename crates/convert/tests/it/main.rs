@@ -6,6 +6,7 @@ mod copy_clone;
 mod copy_encoded;
 mod copy_out;
 mod devices;
+mod names;
 mod network;
 mod storage;
 mod vmx;
