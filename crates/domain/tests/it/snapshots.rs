@@ -516,28 +516,10 @@ fn pulls_the_cable_of_a_card_that_is_plugged_into_nothing() {
 
 #[test]
 fn writes_ports_that_show_the_slots_of_named_cards() {
-    assert_snapshot!(written(&machines::named_cards()), @r#"
-    <domain type="kvm" xmlns:qemu="http://libvirt.org/schemas/domain/qemu/1.0">
-      <name>named</name>
-      <memory unit="KiB">524288</memory>
-      <vcpu placement="static">1</vcpu>
-      <os>
-        <type arch="x86_64" machine="q35">hvm</type>
-      </os>
-      <features>
-        <acpi/>
-        <apic/>
-      </features>
-      <cpu mode="host-model"/>
-      <clock offset="utc">
-        <timer name="rtc" tickpolicy="catchup"/>
-        <timer name="pit" tickpolicy="delay"/>
-        <timer name="hpet" present="no"/>
-      </clock>
-      <on_poweroff>destroy</on_poweroff>
-      <on_reboot>restart</on_reboot>
-      <on_crash>destroy</on_crash>
-      <devices>
+    let text = written(&machines::named_cards());
+    assert!(text.contains("xmlns:qemu=\"http://libvirt.org/schemas/domain/qemu/1.0\""));
+    let (_, devices) = text.split_once("<devices>\n").unwrap();
+    assert_snapshot!(devices, @r#"
         <controller type="usb" index="0" model="none"/>
         <controller type="pci" index="1" model="pcie-root-port">
           <alias name="ua-nic192"/>
