@@ -15,6 +15,7 @@ mod machines;
 mod names;
 mod oracles;
 mod packed;
+mod plans;
 mod signals;
 mod signatures;
 mod snapshots;

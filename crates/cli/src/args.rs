@@ -13,7 +13,7 @@ pub(crate) use hardware::{
 };
 pub(crate) use images::{
     DigestChoice, DiskCheckArgs, DiskCommand, DiskCompareArgs, DiskConvertArgs, DiskInfoArgs,
-    DiskMeasureArgs, ImageArgs, OutputArgs, PackingArgs,
+    DiskMeasureArgs, ImageArgs, ImageFormat, OutputArgs, PackingArgs,
 };
 
 /// The groups of the top-level help; the standard says which command is in which.

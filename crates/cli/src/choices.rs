@@ -7,15 +7,16 @@ mod trust;
 use std::path::PathBuf;
 
 use convert::{DiskBus, Origin, Profile, copy};
+use disk::vmdk::StreamOptions;
 use ovf::manifest::Algorithm;
 use restore::ManifestPolicy;
 use vm::{Accelerator, ByteSize, Chipset, Firmware, NicModel};
 
 use crate::{
     args::{
-        BusChoice, DigestChoice, FirmwareChoice, HardwareArgs, KeepOrNew, LayoutChoice,
-        MachineChoice, ManifestChoice, NicChoice, OutputArgs, OutputFormat, PackingArgs,
-        PolicyArgs, ProfileChoice, SignatureArgs, VirtTypeChoice,
+        BusChoice, DigestChoice, FirmwareChoice, HardwareArgs, ImageFormat, KeepOrNew,
+        LayoutChoice, MachineChoice, ManifestChoice, NicChoice, OutputArgs, OutputFormat,
+        PackingArgs, PolicyArgs, ProfileChoice, SignatureArgs, VirtTypeChoice,
     },
     failure::{Failure, Result},
 };
@@ -107,12 +108,49 @@ const fn origin(choice: KeepOrNew) -> Origin {
     }
 }
 
-/// The format and layout of a written image.
-pub(crate) fn output(args: &OutputArgs) -> Result<copy::TargetOptions> {
-    packed_as(args.output_format, &args.packing, "-O")
+/// What a single image is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ImageTarget {
+    /// A file that is written at any place.
+    File(copy::TargetOptions),
+    /// A streamOptimized VMDK, written front to end.
+    StreamOptimized,
 }
 
-/// As [`output`]; `flag` is the one that says the format.
+/// The format and layout of a written image.
+pub(crate) fn output(args: &OutputArgs) -> Result<ImageTarget> {
+    let format = match args.output_format {
+        ImageFormat::Qcow2 => OutputFormat::Qcow2,
+        ImageFormat::Raw => OutputFormat::Raw,
+        ImageFormat::Vmdk => return stream_optimized(&args.packing),
+    };
+    packed_as(format, &args.packing, "-O").map(ImageTarget::File)
+}
+
+fn stream_optimized(packing: &PackingArgs) -> Result<ImageTarget> {
+    if packing.compress.is_some() {
+        let failure = Failure::usage("a streamOptimized VMDK is always deflated");
+        return Err(failure.tip("leave --compress out"));
+    }
+    match packing.layout {
+        LayoutChoice::Packed => Ok(ImageTarget::StreamOptimized),
+        LayoutChoice::Clone => {
+            let failure = Failure::usage("a streamOptimized VMDK has no clone layout");
+            Err(failure.tip("leave --layout out, or -O qcow2"))
+        }
+    }
+}
+
+/// How the streamOptimized VMDK of an image is written.
+///
+/// Nothing reads the name that a descriptor gives to its own file, since files are renamed: it is the
+/// same one for a file and for a pipe, and so are all bytes.
+pub(crate) fn stream_options(image: &dyn disk::Image) -> Result<StreamOptions> {
+    let content_id = copy::content_id(image)?;
+    Ok(StreamOptions::new(image.capacity_bytes(), "disk.vmdk", content_id))
+}
+
+/// The format and layout of a disk; `flag` is the one that says the format.
 fn packed_as(
     format: OutputFormat,
     packing: &PackingArgs,

@@ -49,7 +49,10 @@ pub fn from_ovf(envelope: &Envelope, system: &SelectedSystem) -> System {
 }
 
 fn compute(stated: &VirtualSystem, system: &SelectedSystem) -> Compute {
+    let path = |kind| first(system, kind).map(|item| item.origin.path.clone());
     Compute {
+        vcpus_path: path(resource::PROCESSOR),
+        memory_path: path(resource::MEMORY),
         vcpus: system.vcpus,
         vcpu_range: system.vcpu_range,
         cores_per_socket: system.cores_per_socket,
@@ -124,6 +127,11 @@ fn nic(stated: &VirtualSystem, nic: &selection::Nic) -> Nic {
     }
 }
 
+/// The item that counts where a machine has one: the first.
+fn first(system: &SelectedSystem, kind: u32) -> Option<&Item> {
+    system.items.iter().find(|item| item.resource_type == Some(kind))
+}
+
 /// The items that nothing else here reads.
 fn others(system: &SelectedSystem) -> impl Iterator<Item = &Item> {
     system.items.iter().filter(|item| {
@@ -133,8 +141,10 @@ fn others(system: &SelectedSystem) -> impl Iterator<Item = &Item> {
         let read = read.chain(drives.map(|drive| &drive.item.origin.path));
         let mut read = read.chain(system.nics.iter().map(|nic| &nic.item.origin.path));
         Bus::of(item).is_none()
-            && !matches!(item.resource_type, Some(resource::PROCESSOR | resource::MEMORY))
             && !read.any(|other| other == path)
+            && ![resource::PROCESSOR, resource::MEMORY]
+                .iter()
+                .any(|kind| first(system, *kind).is_some_and(|first| first.origin.path == *path))
     })
 }
 

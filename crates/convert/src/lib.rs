@@ -14,6 +14,8 @@ mod choices;
 pub mod copy;
 pub mod digest;
 mod error;
+#[cfg(test)]
+mod fidelity;
 mod from_ovf;
 mod from_vmx;
 pub mod guest;

@@ -1,5 +1,7 @@
 //! One system of a source becomes one machine.
 
+use std::collections::BTreeSet;
+
 use code::Code;
 use vm::{Clock, DiskId, GuestFamily, Machine};
 
@@ -47,6 +49,8 @@ pub struct SourceDisk {
 pub struct SourceMedium {
     /// The drive's place in the machine's list.
     pub removable: usize,
+    /// The id of the drive's row.
+    pub row: String,
     /// The file of the source.
     pub file: File,
 }
@@ -77,6 +81,9 @@ pub fn map_hardware(
     let cards = network::cards(&scene, &keeping, identity);
     let devices = devices::build(&scene);
 
+    let compute = &system.compute;
+    let cpu_row = Row { path: compute.vcpus_path.clone(), ..cpu_row };
+    let memory_row = Row { path: compute.memory_path.clone(), ..memory_row };
     let mut rows = vec![guest_row(&guest, choices), cpu_row, memory_row, firmware_row];
     rows.push(board::chipset_row(&scene, &keeping));
     rows.extend(stored.rows);
@@ -84,6 +91,7 @@ pub fn map_hardware(
     rows.extend(keeping.row(chipset));
     rows.extend(devices.rows);
     rows.extend(remarks::rows(&scene));
+    tell_apart(&mut rows);
 
     let extras = guest.kind.takes_paravirtual_extras();
     let mut machine = Machine {
@@ -129,6 +137,17 @@ pub fn map_hardware(
     };
     boot::order(&mut machine, &ranks);
     Converted { machine, guest, rows, disks: stored.sources, media: stored.media }
+}
+
+/// Gives a row whose id is taken a number of its own: sections may be there several times.
+fn tell_apart(rows: &mut [Row]) {
+    let mut taken = BTreeSet::new();
+    for row in rows {
+        let numbered = (2..).map(|number| format!("{}-{number}", row.item));
+        let mut ids = std::iter::once(row.item.clone()).chain(numbered);
+        row.item = ids.find(|id| !taken.contains(id)).unwrap_or_default();
+        taken.insert(row.item.clone());
+    }
 }
 
 /// A text without what XML or libvirt has no place for; lines stay.

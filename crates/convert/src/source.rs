@@ -77,8 +77,12 @@ pub enum Format {
 }
 
 /// Processors and memory.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Compute {
+    /// Where the source says the number of processors.
+    pub vcpus_path: Option<String>,
+    /// Where the source says the memory.
+    pub memory_path: Option<String>,
     /// The number of processors, where stated.
     pub vcpus: Option<u32>,
     /// The smallest and greatest number of processors, where stated.

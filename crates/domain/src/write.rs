@@ -2,7 +2,6 @@
 
 mod cpu;
 mod devices;
-mod element;
 mod network;
 mod pci;
 mod platform;
@@ -10,11 +9,11 @@ mod storage;
 
 use vm::{Accelerator, Machine, PciLayout};
 
-use self::element::Element;
 use crate::{
     Error, check,
     error::{Item, Refusal},
 };
+use xml::Element;
 
 /// The namespace of the libosinfo element, which virt-manager and its like write and read.
 const LIBOSINFO: &str = "http://libosinfo.org/xmlns/libvirt/domain/1.0";

@@ -207,8 +207,8 @@ impl Plan {
 ///
 /// # Errors
 /// `E0302`, `E0303`, `E0304`, `E0306` when no machine, configuration or property of that name is
-/// there, or a used disk contradicts itself; `E0104`, `E0105` for a file that is missing or unsafe;
-/// `E0201`, `E0203`, `E0205` for a manifest that does not fit, `E0204` for a signature that does not.
+/// there, or a used disk contradicts itself; `E0105` for a file name that is unsafe; `E0201`,
+/// `E0203`, `E0205` for a manifest that does not fit, `E0204` for a signature that does not.
 pub fn plan(
     facts: &Facts,
     images: &[ImageFacts],
@@ -236,7 +236,13 @@ pub fn plan(
     }
     let space = space::of(facts, images, &machines, target);
     let (mut findings, grave) = split_blockers(findings);
-    findings.extend(check_manifest(facts, &members(&machines), choices.manifest)?);
+    match check_manifest(facts, &members(&machines), choices.manifest) {
+        // What is not there has been said already, in the row of the item that needs it.
+        Err(error) if error.code() == Code::E0205 && has_missing(&machines) => {
+            findings.push(crate::verify::as_finding(&error, &facts.descriptor.name));
+        }
+        checked => findings.extend(checked?),
+    }
     let mut plan = Plan {
         source: facts.name.clone(),
         kind: facts.kind,
@@ -337,6 +343,12 @@ pub fn check_manifest(
         judge(crate::verify::complete(facts, used))?;
     }
     Ok(findings)
+}
+
+/// Whether a file that a machine needs is not there.
+fn has_missing(machines: &[MachinePlan]) -> bool {
+    let mut notes = machines.iter().flat_map(|machine| &machine.rows).flat_map(|row| &row.notes);
+    notes.any(|note| note.code == Code::E0104)
 }
 
 /// Turns findings that no plan may be carried out with into blockers.

@@ -31,6 +31,7 @@ fn kind(item: &Item) -> DeviceKind {
     let words = item.subtype_words();
     let has = |part: &str| words.iter().any(|word| word.contains(part));
     match item.resource_type {
+        Some(resource::PROCESSOR | resource::MEMORY) => DeviceKind::Repeated,
         _ if has("vtpm") => DeviceKind::Tpm,
         _ if has("vmci") => DeviceKind::Vmci,
         _ if has("nvdimm") => DeviceKind::Nvdimm,

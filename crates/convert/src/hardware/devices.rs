@@ -147,6 +147,7 @@ fn one(scene: &Scene<'_>, device: &Device, devices: &mut Devices) -> Row {
         DeviceKind::Nvdimm => {
             dropped(&id, Code::W0207, "its content lies in a file of the old host")
         }
+        DeviceKind::Repeated => dropped(&id, Code::W0203, "said twice; the first one counts"),
         DeviceKind::Passthrough(ids) => {
             let note = Note::blocker(Code::W0206, passthrough(*ids))
                 .hint(format!("--ignore {id}, if the guest works without it"));
@@ -181,7 +182,7 @@ const fn label(kind: &DeviceKind) -> &'static str {
         DeviceKind::Nvdimm => "NVDIMM",
         DeviceKind::Passthrough(_) => "host device",
         DeviceKind::Implicit => "board device",
-        DeviceKind::Unknown(_) => "item",
+        DeviceKind::Repeated | DeviceKind::Unknown(_) => "item",
     }
 }
 

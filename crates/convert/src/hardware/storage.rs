@@ -164,7 +164,7 @@ fn cdrom(scene: &Scene<'_>, storage: &mut Storage, source: &Drive, at: usize) {
     });
     let row = Row::kept(&id, &label, from, to).at(&source.origin.path);
     storage.rows.push(if lost.is_some() { row.changed().note_if(lost) } else { row });
-    push_removable(storage, RemovableKind::Cdrom, (source, placed));
+    push_removable(storage, RemovableKind::Cdrom, &id, (source, placed));
 }
 
 fn floppy(scene: &Scene<'_>, storage: &mut Storage, source: &Drive, at: usize) {
@@ -185,7 +185,7 @@ fn floppy(scene: &Scene<'_>, storage: &mut Storage, source: &Drive, at: usize) {
     match placed {
         Ok(placed) => {
             storage.rows.push(Row::kept(&id, &label, from, "the same image").at(path));
-            push_removable(storage, RemovableKind::Floppy, (source, placed));
+            push_removable(storage, RemovableKind::Floppy, &id, (source, placed));
         }
         Err(why) => {
             let note = Note::new(Code::W0203, why);
@@ -197,13 +197,13 @@ fn floppy(scene: &Scene<'_>, storage: &mut Storage, source: &Drive, at: usize) {
 fn push_removable(
     storage: &mut Storage,
     kind: RemovableKind,
+    row: &str,
     (source, placed): (&Drive, place::PlacedDrive),
 ) {
     storage.removable_ranks.push(boot::rank(source.boot_rank));
     if let Some(file) = &source.file {
-        storage
-            .media
-            .push(SourceMedium { removable: storage.removables.len(), file: file.clone() });
+        let removable = storage.removables.len();
+        storage.media.push(SourceMedium { removable, row: row.to_owned(), file: file.clone() });
     }
     storage.removables.push(Removable {
         kind,

@@ -45,6 +45,8 @@ pub enum DeviceKind {
     Passthrough(Option<(u16, u16)>),
     /// Something that every machine has.
     Implicit,
+    /// A second statement of what a machine has once.
+    Repeated,
     /// Nothing that the map knows; the text says what it is.
     Unknown(String),
 }

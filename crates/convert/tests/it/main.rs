@@ -5,6 +5,7 @@ mod copy;
 mod copy_clone;
 mod copy_encoded;
 mod copy_out;
+mod copy_stream_optimized;
 mod devices;
 mod names;
 mod network;

@@ -2,7 +2,7 @@
 
 use vm::{Accelerator, CpuFeature, Cpus, Machine, Topology};
 
-use super::element::Element;
+use xml::Element;
 
 pub(super) fn vcpu(cpus: &Cpus) -> Element<'static> {
     Element::text("vcpu", cpus.count.to_string()).with("placement", "static")

@@ -2,7 +2,8 @@
 
 use vm::{Machine, Sound, Usb, Video, VideoModel};
 
-use super::{element::Element, platform};
+use super::platform;
+use xml::Element;
 
 /// The USB controller; a machine without one says so, because libvirt adds one of its own.
 pub(super) fn controllers(machine: &Machine) -> Vec<Element<'static>> {

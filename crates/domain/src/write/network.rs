@@ -2,7 +2,8 @@
 
 use vm::{Nic, NicTarget, PciAddress};
 
-use super::{element::Element, pci, storage::boot};
+use super::{pci, storage::boot};
+use xml::Element;
 
 /// A card, with its cable pulled where the machine has it so.
 ///

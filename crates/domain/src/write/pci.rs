@@ -6,8 +6,7 @@
 //! libvirt 9.0 and Linux 6.1.
 
 use vm::{PciAddress, PciBridge, PciBridgeKind, PciLayout};
-
-use super::element::Element;
+use xml::Element;
 
 /// libvirt's namespace for what it hands to QEMU unread.
 const QEMU: &str = "http://libvirt.org/schemas/domain/qemu/1.0";

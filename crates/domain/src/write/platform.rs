@@ -2,8 +2,8 @@
 
 use vm::{Accelerator, Chipset, Clock, Firmware, GuestFamily, Machine};
 
-use super::element::Element;
 use crate::check::PLAIN_APIC_CPUS;
+use xml::Element;
 
 pub(super) fn os(machine: &Machine) -> Element<'static> {
     let board = match machine.chipset {

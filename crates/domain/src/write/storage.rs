@@ -4,8 +4,8 @@ use std::path::Path;
 
 use vm::{Bus, Controller, Disk, DriveAddress, Machine, Removable, RemovableKind};
 
-use super::element::Element;
 use crate::bus::{bus_name, model_name};
+use xml::Element;
 
 pub(super) fn controllers(machine: &Machine) -> impl Iterator<Item = Element<'static>> {
     let floppy = machine.removables.iter().any(|drive| drive.bus == Bus::Fdc);

@@ -124,8 +124,8 @@ pub(super) fn plan(
     let mut planned = Vec::new();
     for source in &disks {
         let number = usize::from(source.disk.0);
-        let row = rows.iter_mut().find(|row| row.item == source.row);
-        let file = disk_file(inputs, source, place, row, findings)?;
+        let (file, notes) = disk_file(inputs, source, place, findings)?;
+        add_notes(&mut rows, &source.row, notes);
         if let Some(disk) = machine.disks.get_mut(number) {
             disk.image.clone_from(&file.to);
             disk.format = choices.output.format();
@@ -143,9 +143,13 @@ pub(super) fn plan(
         };
         let ending = if kind == "cdrom" { "iso" } else { "img" };
         let name = format!("{}-{kind}{number}.{ending}", place.name.slug);
-        let file = medium_file(facts, medium, place.folder.join(name), findings)?;
-        removable.image = Some(file.to.clone());
-        planned.push(file);
+        match medium_file(facts, medium, place.folder.join(name), findings)? {
+            Ok(file) => {
+                removable.image = Some(file.to.clone());
+                planned.push(file);
+            }
+            Err(note) => add_notes(&mut rows, &medium.row, vec![note]),
+        }
     }
     let is_blocked = rows.iter().any(Row::is_blocker);
     let domain_xml = match domain::write(&machine) {
@@ -168,14 +172,13 @@ pub(super) fn plan(
     })
 }
 
-/// Where a disk comes from and goes to; what is wrong with it goes into its row.
+/// Where a disk comes from and goes to, and what is wrong with it.
 fn disk_file(
     inputs: &Inputs<'_>,
     source: &SourceDisk,
     place: &Place<'_>,
-    row: Option<&mut Row>,
     findings: &mut Vec<Finding>,
-) -> Result<FilePlan, Error> {
+) -> Result<(FilePlan, Vec<Note>), Error> {
     let Inputs { facts, images, choices } = inputs;
     let DiskId(number) = source.disk;
     let output = choices.output;
@@ -203,12 +206,14 @@ fn disk_file(
             }
         },
     }
-    if let Some(row) = row {
-        let noted = std::mem::replace(row, Row::kept("", "", "", ""));
-        *row = notes.into_iter().fold(noted, Row::note);
-    }
     let role = FileRole::Disk { disk: source.disk, stated_bytes, output };
-    Ok(FilePlan { image, href, to, role })
+    Ok((FilePlan { image, href, to, role }, notes))
+}
+
+/// Says what came to be known of an item in its row.
+fn add_notes(rows: &mut [Row], item: &str, notes: Vec<Note>) {
+    let Some(row) = rows.iter_mut().find(|row| row.item == item) else { return };
+    *row = notes.into_iter().fold(row.clone(), Row::note);
 }
 
 /// What the header of an image says beside the descriptor: the capacity to build, and notes.
@@ -262,12 +267,14 @@ fn medium_file(
     medium: &SourceMedium,
     to: PathBuf,
     findings: &mut Vec<Finding>,
-) -> Result<FilePlan, Error> {
-    let found = files::resolve(facts, &medium.file, &[], None)?
-        .map_err(|note| Error::new(note.code, note.text))?;
+) -> Result<Result<FilePlan, Note>, Error> {
+    let found = match files::resolve(facts, &medium.file, &[], None)? {
+        Ok(found) => found,
+        Err(note) => return Ok(Err(note.hint(format!("--ignore {}", medium.row)))),
+    };
     findings.extend(found.findings);
     // A medium is copied as it is, whatever its first bytes are.
     let declared = disk::Declared::Stated(disk::Format::Raw);
     let image = Some(PackedImage { declared, ..found.image });
-    Ok(FilePlan { image, href: found.href, to, role: FileRole::Medium })
+    Ok(Ok(FilePlan { image, href: found.href, to, role: FileRole::Medium }))
 }

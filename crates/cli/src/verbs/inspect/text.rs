@@ -124,7 +124,7 @@ fn machine(view: &View<'_>, system: &System, converted: &Converted) -> Vec<Strin
 }
 
 fn traits(view: &View<'_>, system: &System, converted: &Converted) -> Vec<String> {
-    let compute = system.compute;
+    let compute = &system.compute;
     let number = |value: Option<u32>| value.map_or_else(|| NONE.to_owned(), |n| n.to_string());
     let memory = compute.memory_bytes.map_or_else(|| NONE.to_owned(), |n| ByteSize(n).to_string());
     let firmware = match system.firmware {

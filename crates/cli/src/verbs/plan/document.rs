@@ -39,6 +39,7 @@ struct MachineData {
     disks: Vec<DiskData>,
     nics: Vec<NicData>,
     rows: Vec<RowData>,
+    domain_xml: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -69,6 +70,7 @@ pub(crate) struct RowData {
     from: String,
     to: Option<String>,
     reason: Option<String>,
+    path: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -148,6 +150,7 @@ fn machine(planned: &MachinePlan) -> MachineData {
         disks: disks.collect(),
         nics: nics.collect(),
         rows: rows(planned),
+        domain_xml: planned.domain_xml.clone(),
     }
 }
 
@@ -163,6 +166,7 @@ fn row(row: &Row) -> RowData {
         from: row.from.clone(),
         to: some(&row.to),
         reason: some(reason),
+        path: row.path.clone(),
     }
 }
 
