@@ -14,6 +14,7 @@ mod failures;
 mod hardware;
 mod images;
 mod machines;
+mod names;
 mod oracles;
 mod packed;
 mod plans;

@@ -57,6 +57,7 @@ fn machine(args: &HardwareArgs) -> Result<convert::Choices> {
         disk_buses: for_items(&args.disk_bus, disk_bus),
         nic_model: for_all(&args.nic_model).map(nic_model),
         nic_models: for_items(&args.nic_model, nic_model),
+        keep_nic_names: args.keep_nic_names,
         firmware: args.firmware.map(|firmware| match firmware {
             FirmwareChoice::Bios => Firmware::Bios,
             FirmwareChoice::Uefi => Firmware::Uefi,
@@ -307,6 +308,7 @@ mod tests {
             "e1000",
             "--nic-model",
             "nic1=keep",
+            "--keep-nic-names",
             "--mac",
             "keep",
             "--machine",
@@ -338,6 +340,7 @@ mod tests {
         assert_eq!(chosen.hardware.model_of("nic1"), Some(convert::NicChoice::Keep));
         assert_eq!((chosen.hardware.max_vcpus, chosen.hardware.watchdog), (Some(8), Watchdog::Add));
         assert_eq!(chosen.hardware.max_memory_bytes, Some(4 << 30));
+        assert!(chosen.hardware.keep_nic_names);
         assert_eq!((chosen.hardware.mac, chosen.hardware.uuid), (Origin::Keep, Origin::New));
         assert_eq!(chosen.hardware.chipset, Some(Chipset::Q35));
         assert_eq!(chosen.hardware.accelerator, Accelerator::Qemu);

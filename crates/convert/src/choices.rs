@@ -15,6 +15,8 @@ pub struct Choices {
     pub nic_model: Option<NicChoice>,
     /// Model of single cards by their ids (`nic0`), each before [`Choices::nic_model`].
     pub nic_models: Vec<(String, NicChoice)>,
+    /// Lay the machine out so that Linux names its cards as before.
+    pub keep_nic_names: bool,
     /// Firmware.
     pub firmware: Option<Firmware>,
     /// Board.

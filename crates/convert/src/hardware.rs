@@ -8,6 +8,7 @@ pub(crate) mod boot;
 pub(crate) mod devices;
 mod left_behind;
 pub(crate) mod memory;
+pub(crate) mod names;
 pub(crate) mod network;
 pub(crate) mod nvram;
 pub(crate) mod overrides;

@@ -9,7 +9,8 @@ use crate::{
     Choices, Identity, Note, Origin, Profile, Row, Watchdog,
     guest::{self, GuestOs, Kind, Statement},
     hardware::{
-        Scene, board, boot, devices, memory, network, nvram, overrides, processor, remarks, storage,
+        Scene, board, boot, devices, memory, names, network, nvram, overrides, processor, remarks,
+        storage,
     },
     source::{File, ImageFormat, Os, System},
 };
@@ -83,7 +84,9 @@ pub fn map_hardware(
 ) -> Converted {
     let guest = identify(&system.os, choices);
     let (firmware, firmware_row) = board::firmware(system, choices, &guest);
-    let asked = storage::Asked { system, choices, guest: &guest, firmware };
+    let keeping = names::Keeping::of(system, choices, &guest);
+    let with_board = keeping.board(choices);
+    let asked = storage::Asked { system, choices: &with_board, guest: &guest, firmware };
     let chosen = storage::choose(&asked);
     let chipset = board::chipset(&asked, &chosen);
     let scene = Scene { system, choices, guest: &guest, firmware, chipset };
@@ -92,18 +95,19 @@ pub fn map_hardware(
     let (memory, memory_row) = memory::memory(&scene);
     let (iommu, iommu_row) = board::iommu(&scene);
     let stored = storage::build(&scene, &chosen, identity);
-    let cards = network::cards(&scene, identity);
+    let cards = network::cards(&scene, &keeping, identity);
     let devices = devices::build(&scene);
 
     let compute = &system.compute;
     let cpu_row = Row { path: compute.vcpus_path.clone(), ..cpu_row };
     let memory_row = Row { path: compute.memory_path.clone(), ..memory_row };
     let mut rows = vec![guest_row(&guest, choices), cpu_row, memory_row, firmware_row];
-    rows.push(board::chipset_row(firmware, chipset, choices));
+    rows.push(board::chipset_row(&scene, &keeping));
     rows.extend(iommu_row);
     rows.extend(uuid_row(system, choices));
     rows.extend(stored.rows);
     rows.extend(cards.rows);
+    rows.extend(keeping.row(chipset));
     rows.extend(devices.rows);
     let (nvram_row, nvram) = nvram::keep(&scene).unzip();
     rows.extend(nvram_row);

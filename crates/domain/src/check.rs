@@ -5,6 +5,7 @@ mod boot;
 mod controllers;
 mod devices;
 mod drives;
+mod slots;
 mod text;
 
 use vm::Machine;
@@ -18,6 +19,7 @@ pub(crate) fn check(machine: &Machine) -> Result<(), Error> {
     controllers::check(machine)?;
     drives::check(machine)?;
     devices::check(machine)?;
+    slots::check(machine)?;
     boot::check(machine)
 }
 
@@ -111,6 +113,7 @@ mod tests {
             model: NicModel::Virtio,
             target: NicTarget::Network("default".into()),
             mac: Some(MacAddress([0x52, 0x54, 0, 0, 0, last])),
+            slot: None,
             link_up: true,
             boot_order: None,
         }

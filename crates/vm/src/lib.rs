@@ -12,6 +12,7 @@
 mod bytes;
 mod devices;
 mod machine;
+mod pci;
 mod storage;
 mod uuid;
 
@@ -23,6 +24,7 @@ pub use machine::{
     Accelerator, Chipset, Clock, CpuFeature, Cpus, Firmware, FwCfg, Guest, GuestFamily, Machine,
     Topology,
 };
+pub use pci::{PciAddress, PciBridge, PciBridgeKind, PciLayout};
 pub use storage::{
     Bus, Controller, ControllerModel, Disk, DiskFormat, DiskId, DriveAddress, Removable,
     RemovableKind,

@@ -56,6 +56,9 @@ pub(crate) struct HardwareArgs {
     /// Give the machine a watchdog timer (i6300esb); when it runs out nothing happens.
     #[arg(long)]
     pub(crate) watchdog: bool,
+    /// Linux guests: ens192 stays ens192 (needs q35; the domain gets a qemu: section).
+    #[arg(long)]
+    pub(crate) keep_nic_names: bool,
     /// Ethernet addresses: made anew, or the package's own.
     #[arg(long, value_enum, default_value_t = KeepOrNew::New)]
     pub(crate) mac: KeepOrNew,

@@ -3,7 +3,11 @@
 use code::Code;
 use vm::{Accelerator, Chipset, ControllerModel, Firmware};
 
-use super::{Scene, storage};
+use super::{
+    Scene,
+    names::{self, Keeping},
+    storage,
+};
 use crate::{
     Choices, Note, Row,
     guest::{Bits, GuestOs},
@@ -118,16 +122,26 @@ pub(crate) fn chipset(asked: &storage::Asked<'_>, chosen: &[Option<storage::Hung
 }
 
 /// What becomes of the board.
-pub(crate) fn chipset_row(firmware: Firmware, chipset: Chipset, choices: &Choices) -> Row {
-    let to = match chipset {
+pub(crate) fn chipset_row(scene: &Scene<'_>, keeping: &Keeping) -> Row {
+    let to = match scene.chipset {
         Chipset::Pc => "pc (i440FX)",
         Chipset::Q35 => "q35",
     };
     let row = Row::kept("machine", "machine", "VMware board", to);
-    let row = if choices.chipset.is_some() { row.because("set by you") } else { row };
-    if firmware.is_uefi() && chipset == Chipset::Pc {
-        let note = Note::blocker(Code::E0305, "UEFI needs the q35 board").hint("--machine q35");
-        return row.note(note);
+    let row = match scene.choices.chipset {
+        Some(_) => row.because("set by you"),
+        None if keeping.needs_q35() => row.because(format!("{} needs it", names::FLAG)),
+        None => row,
+    };
+    let blocker = |text: String, hint: &str| Note::blocker(Code::E0305, text).hint(hint);
+    match scene.chipset {
+        Chipset::Pc if scene.firmware.is_uefi() => {
+            row.note(blocker("UEFI needs the q35 board".to_owned(), "--machine q35"))
+        }
+        Chipset::Pc if keeping.needs_q35() => {
+            let text = format!("{} needs the q35 board", names::FLAG);
+            row.note(blocker(text, "--machine q35, or let the names change"))
+        }
+        _ => row,
     }
-    row
 }
