@@ -11,12 +11,9 @@ use vm::{Accelerator, Machine};
 
 use self::element::Element;
 use crate::{
-    Error, check,
+    Error, LIBOSINFO, check,
     error::{Item, Refusal},
 };
-
-/// The namespace of the libosinfo element, which virt-manager and its like write and read.
-const LIBOSINFO: &str = "http://libosinfo.org/xmlns/libvirt/domain/1.0";
 
 /// Writes the libvirt domain XML of a machine.
 ///

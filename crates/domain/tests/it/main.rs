@@ -1,5 +1,6 @@
 //! What the writer makes of whole machines.
 
 mod machines;
+mod round_trip;
 mod schema;
 mod snapshots;

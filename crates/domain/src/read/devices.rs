@@ -1,0 +1,166 @@
+//! Devices that are neither storage nor network.
+
+use code::Code;
+use vm::{Chipset, Serial, SerialTarget, Sound, Usb, Video, VideoModel};
+
+use super::{devices, notes::Notes};
+use crate::{
+    Error,
+    document::{Element, Shown},
+};
+
+/// The most video memory that is read, in KiB: what libvirt's own type holds.
+const MAX_VIDEO_KIB: u64 = u32::MAX as u64;
+/// Every sound card, to find one by its name.
+const SOUNDS: [Sound; 4] = [Sound::Ich9, Sound::Es1370, Sound::Ac97, Sound::Sb16];
+
+/// The first graphics card.
+pub(super) fn video(root: &Element<'_>, notes: &mut Notes<'_>) -> Result<Option<Video>, Error> {
+    let mut cards = devices(root, "video");
+    let Some(card) = cards.next() else { return Ok(None) };
+    for other in cards {
+        notes.leave_out(other, Code::W0203, "a second graphics card is left out");
+    }
+    let Some(model) = card.first("model") else {
+        return Ok(Some(Video { model: VideoModel::Vga, memory_bytes: None }));
+    };
+    match model.value("type") {
+        Some("none") => Ok(None),
+        Some("virtio") => Ok(Some(Video { model: VideoModel::Virtio, memory_bytes: None })),
+        Some("vga") | None => {
+            let kib = notes.number(model, "vram", 0..=MAX_VIDEO_KIB)?;
+            let memory_bytes = kib.map(|kib| kib.saturating_mul(1024));
+            Ok(Some(Video { model: VideoModel::Vga, memory_bytes }))
+        }
+        Some(other) => {
+            let message = format!("the graphics card {} is read as vga", Shown(other));
+            notes.note(card, Code::W0106, message);
+            Ok(Some(Video { model: VideoModel::Vga, memory_bytes: None }))
+        }
+    }
+}
+
+/// The first sound card that a machine can have.
+pub(super) fn sound(root: &Element<'_>, notes: &mut Notes<'_>) -> Option<Sound> {
+    let mut found = None;
+    for card in devices(root, "sound") {
+        let name = card.value("model").unwrap_or_default();
+        let known = SOUNDS.into_iter().find(|sound| sound.as_str() == name);
+        match (found, known) {
+            (None, Some(sound)) => found = Some(sound),
+            (None, None) if name == "ich6" => {
+                notes.note(card, Code::W0106, "the sound card ich6 is read as ich9");
+                found = Some(Sound::Ich9);
+            }
+            _ => {
+                let message = format!("the sound card {} is left out", Shown(name));
+                notes.leave_out(card, Code::W0203, message);
+            }
+        }
+    }
+    found
+}
+
+/// The USB controller; without a word libvirt adds the board's own, and `none` says there is none.
+pub(super) fn usb(root: &Element<'_>, chipset: Chipset, notes: &mut Notes<'_>) -> Option<Usb> {
+    let boards_own = match chipset {
+        Chipset::Pc => Usb::Uhci,
+        Chipset::Q35 => Usb::Ehci,
+    };
+    let is_usb = |controller: &&Element<'_>| controller.value("type") == Some("usb");
+    let mut controllers = devices(root, "controller").filter(is_usb);
+    let Some(controller) = controllers.next() else { return Some(boards_own) };
+    for other in controllers {
+        let is_companion = other.value("model").is_some_and(|m| m.starts_with("ich9-uhci"));
+        if !is_companion {
+            notes.leave_out(other, Code::W0203, "a second USB controller is left out");
+        }
+    }
+    match controller.value("model") {
+        Some("none") => None,
+        None => Some(boards_own),
+        Some("qemu-xhci" | "nec-xhci") => Some(Usb::Xhci),
+        Some(name) if name == "ehci" || name.starts_with("ich9-") => Some(Usb::Ehci),
+        Some("piix3-uhci") if chipset == Chipset::Pc => Some(Usb::Uhci),
+        Some(name) => {
+            let message = format!("the USB controller {} is read as the board's own", Shown(name));
+            notes.note(controller, Code::W0106, message);
+            Some(boards_own)
+        }
+    }
+}
+
+/// The serial ports; a console that is one where none is listed counts, since libvirt adds it.
+pub(super) fn serials(root: &Element<'_>, notes: &mut Notes<'_>) -> Vec<Serial> {
+    let mut serials = Vec::new();
+    for port in devices(root, "serial") {
+        let kind = port.value("type").unwrap_or_default();
+        if kind != "pty" {
+            let message = format!("a serial port on {} is read as one on a pty", Shown(kind));
+            notes.note(port, Code::W0105, message);
+        }
+        serials.push(Serial { target: SerialTarget::Pty });
+    }
+    let is_serial = |console: &Element<'_>| {
+        matches!(console.child_value("target", "type"), None | Some("serial"))
+    };
+    let mut has_console = false;
+    for console in devices(root, "console") {
+        if is_serial(console) {
+            has_console = true;
+        } else {
+            notes.leave_out(console, Code::W0203, "a console that is no serial port is left out");
+        }
+    }
+    if has_console && serials.is_empty() {
+        serials.push(Serial { target: SerialTarget::Pty });
+    }
+    serials
+}
+
+/// Whether there is an emulated TPM 2.0; what it has stored stays behind.
+pub(super) fn tpm(root: &Element<'_>, notes: &mut Notes<'_>) -> bool {
+    let mut found = false;
+    for tpm in devices(root, "tpm") {
+        let kind = tpm.child_value("backend", "type");
+        let version = tpm.child_value("backend", "version");
+        if kind == Some("emulator") && matches!(version, None | Some("2.0")) {
+            found = true;
+        } else {
+            notes.leave_out(tpm, Code::W0203, "a TPM that is no emulated TPM 2.0 is left out");
+        }
+    }
+    found
+}
+
+/// Whether there is a channel for the guest agent; other channels serve programs of the host.
+pub(super) fn agent_channel(root: &Element<'_>, notes: &mut Notes<'_>) -> bool {
+    let mut found = false;
+    for channel in devices(root, "channel") {
+        let name = channel.child_value("target", "name").unwrap_or_default();
+        if name == "org.qemu.guest_agent.0" {
+            found = true;
+        } else {
+            let message = format!("the channel {} is left out", Shown(name));
+            notes.leave_out(channel, Code::W0203, message);
+        }
+    }
+    found
+}
+
+/// Whether there is a random number generator that the host feeds.
+pub(super) fn rng(root: &Element<'_>, notes: &mut Notes<'_>) -> bool {
+    let mut found = false;
+    for rng in devices(root, "rng") {
+        if rng.child_value("backend", "model") == Some("egd") {
+            notes.note(rng, Code::W0112, "the source of randomness is read as the host's own");
+        }
+        found = true;
+    }
+    found
+}
+
+/// Whether there is a balloon: libvirt adds one where a document does not say `none`.
+pub(super) fn balloon(root: &Element<'_>) -> bool {
+    devices(root, "memballoon").next().and_then(|balloon| balloon.value("model")) != Some("none")
+}

@@ -1,0 +1,174 @@
+//! Identity, memory, board, firmware, clock, boot order.
+
+use code::Code;
+use vm::{Accelerator, Chipset, Clock, Firmware, Nic, Uuid};
+
+use super::{notes::Notes, storage::Drives};
+use crate::{
+    Error,
+    document::{Element, Shown},
+};
+
+/// The most memory that is read, in units of the document: 2^63 bytes are no machine's.
+const MAX_MEMORY: u64 = 1 << 62;
+
+pub(super) fn accelerator(root: &Element<'_>, notes: &Notes<'_>) -> Result<Accelerator, Error> {
+    match root.value("type") {
+        Some("kvm") => Ok(Accelerator::Kvm),
+        Some("qemu") => Ok(Accelerator::Qemu),
+        other => {
+            let found = Shown(other.unwrap_or_default());
+            let message = format!("a domain of type {found} is neither kvm nor qemu");
+            Err(notes.unsupported(root, &message))
+        }
+    }
+}
+
+/// The board, whatever its version; `pc` where the document names none.
+pub(super) fn chipset(root: &Element<'_>, notes: &mut Notes<'_>) -> Result<Chipset, Error> {
+    let Some(kind) = root.at(&["os", "type"]) else {
+        return Err(notes.contradiction(root, "the domain does not say what it starts"));
+    };
+    let word = kind.word().unwrap_or_default();
+    if word != "hvm" {
+        let message = format!("an operating system of type {} is not hvm", Shown(word));
+        return Err(notes.unsupported(kind, &message));
+    }
+    match kind.value("arch") {
+        None | Some("x86_64") => {}
+        Some("i686") => notes.note(kind, Code::W0112, "a 32-bit machine is read as x86_64"),
+        Some(arch) => {
+            let message = format!("the processor {} is not x86_64", Shown(arch));
+            return Err(notes.unsupported(kind, &message));
+        }
+    }
+    let board = kind.value("machine").unwrap_or("pc");
+    match board {
+        "q35" => Ok(Chipset::Q35),
+        "pc" => Ok(Chipset::Pc),
+        _ if board.starts_with("pc-q35-") => Ok(Chipset::Q35),
+        _ if board.starts_with("pc-") || board.starts_with("rhel6.") => Ok(Chipset::Pc),
+        _ => {
+            let message = format!("the board {} is neither pc nor q35", Shown(board));
+            Err(notes.unsupported(kind, &message))
+        }
+    }
+}
+
+pub(super) fn uuid(root: &Element<'_>, notes: &Notes<'_>) -> Result<Option<Uuid>, Error> {
+    let Some(element) = root.first("uuid") else { return Ok(None) };
+    let Some(text) = element.word() else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| {
+        let message = format!("{} is no UUID", Shown(text));
+        notes.contradiction(element, &message)
+    })
+}
+
+/// The memory at start, rounded up to KiB as libvirt does.
+pub(super) fn memory_bytes(root: &Element<'_>, notes: &Notes<'_>) -> Result<u64, Error> {
+    let Some(memory) = root.first("memory") else {
+        return Err(notes.contradiction(root, "the domain has no memory"));
+    };
+    let unit_text = memory.value("unit").unwrap_or("KiB");
+    let Some(unit) = unit_bytes(unit_text) else {
+        let message = format!("{} is no unit of memory", Shown(unit_text));
+        return Err(notes.contradiction(memory, &message));
+    };
+    let most = MAX_MEMORY.checked_div(unit).unwrap_or_default();
+    let number = notes.decimal(memory, "memory", memory.word().unwrap_or_default(), 1..=most)?;
+    Ok(number.saturating_mul(unit).next_multiple_of(1024))
+}
+
+/// The units of "Memory Allocation" in `formatdomain`: powers of 1024, and of 1000 before a `B`.
+fn unit_bytes(unit: &str) -> Option<u64> {
+    let unit = unit.to_ascii_lowercase();
+    if matches!(unit.as_str(), "b" | "byte" | "bytes") {
+        return Some(1);
+    }
+    let mut letters = unit.chars();
+    let power = match letters.next()? {
+        'k' => 1,
+        'm' => 2,
+        'g' => 3,
+        't' => 4,
+        _ => return None,
+    };
+    match letters.as_str() {
+        "" | "ib" => 1024_u64.checked_pow(power),
+        "b" => 1000_u64.checked_pow(power),
+        _ => None,
+    }
+}
+
+/// What starts the guest.
+///
+/// Secure Boot is on where the firmware can do it and keys are in it; a document that names the
+/// firmware by a file does not speak of keys, and then the loader decides.
+pub(super) fn firmware(root: &Element<'_>, notes: &mut Notes<'_>) -> Firmware {
+    let Some(os) = root.first("os") else { return Firmware::Bios };
+    if let Some(variables) = os.first("nvram") {
+        let message = "the firmware's variables are not carried over";
+        notes.leave_out(variables, Code::W0104, message);
+    }
+    let loader = os.first("loader");
+    let is_efi_file = loader.is_some_and(is_uefi_loader);
+    if os.value("firmware") != Some("efi") && !is_efi_file {
+        return Firmware::Bios;
+    }
+    let feature = |name| {
+        let features = os.first("firmware").into_iter().flat_map(|list| list.all("feature"));
+        let named = features.filter(|feature| feature.value("name") == Some(name)).last();
+        named.map(|feature| feature.says_yes("enabled"))
+    };
+    let can = feature("secure-boot").unwrap_or(loader.is_some_and(|file| file.says_yes("secure")));
+    if can && feature("enrolled-keys").unwrap_or(true) {
+        Firmware::UefiSecure
+    } else {
+        Firmware::Uefi
+    }
+}
+
+/// Flash is UEFI; an image in ROM is SeaBIOS or UEFI, and only its name tells which.
+fn is_uefi_loader(loader: &Element<'_>) -> bool {
+    let file = loader.text.to_ascii_lowercase();
+    loader.value("type") == Some("pflash") || file.contains("ovmf") || file.contains("edk2")
+}
+
+/// The clock; what only a running clock knows is noted by whoever looks at the whole document.
+pub(super) fn clock(root: &Element<'_>, notes: &mut Notes<'_>) -> Clock {
+    let Some(clock) = root.first("clock") else { return Clock::Utc };
+    let (read, is_exact) = match (clock.value("offset"), clock.value("basis")) {
+        (Some("localtime"), _) => (Clock::LocalTime, true),
+        (Some("variable"), Some("localtime")) => (Clock::LocalTime, true),
+        (None | Some("utc" | "variable"), _) => (Clock::Utc, true),
+        (Some("timezone"), _) => (Clock::LocalTime, false),
+        (Some(_), _) => (Clock::Utc, false),
+    };
+    if !is_exact {
+        let word = if read == Clock::Utc { "UTC" } else { "local time" };
+        notes.note(clock, Code::W0112, format!("the clock is read as {word}"));
+    }
+    read
+}
+
+/// Turns `<boot dev=…>` of the whole machine into ranks of devices.
+///
+/// libvirt gives each class its place in the list, and the place to the first device of the class.
+pub(super) fn spread_boot_order(root: &Element<'_>, drives: &mut Drives, nics: &mut [Nic]) {
+    use vm::RemovableKind::{Cdrom, Floppy};
+    let Some(os) = root.first("os") else { return };
+    let classes = os.all("boot").filter_map(|boot| boot.value("dev"));
+    for (rank, class) in (1_u16..).zip(classes) {
+        let first_of = |kind| drives.removables.iter().position(|drive| drive.kind == kind);
+        let slot = match class {
+            "hd" => drives.disks.first_mut().map(|disk| &mut disk.boot_order),
+            "cdrom" => first_of(Cdrom).and_then(|at| drives.removable_rank(at)),
+            "fd" => first_of(Floppy).and_then(|at| drives.removable_rank(at)),
+            "network" => nics.first_mut().map(|nic| &mut nic.boot_order),
+            _ => None,
+        };
+        if let Some(slot @ None) = slot {
+            *slot = Some(rank);
+        }
+    }
+}

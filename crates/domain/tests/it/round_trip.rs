@@ -1,0 +1,44 @@
+//! What was written is read again.
+
+use vm::{Accelerator, GuestFamily, Machine, NicTarget, VideoModel};
+
+use crate::machines;
+
+/// Reads what the writer makes of a machine, and asserts that nothing in it is strange to the reader.
+fn written_and_read(machine: &Machine) -> Machine {
+    let text = domain::write(machine).expect("the machine is sound");
+    let read = domain::read(text.as_bytes()).expect("the text is ours");
+    assert_eq!(read.findings, [], "{text}");
+    read.machine
+}
+
+/// The machine less what domain XML has no place for.
+fn sayable(mut machine: Machine) -> Machine {
+    for disk in &mut machine.disks {
+        disk.capacity_bytes = 0;
+    }
+    for nic in &mut machine.nics {
+        if nic.target == NicTarget::User && !nic.link_up {
+            nic.target = NicTarget::None;
+        }
+        nic.link_up &= nic.target != NicTarget::None;
+    }
+    if let Some(video) = &mut machine.video
+        && video.model == VideoModel::Virtio
+    {
+        video.memory_bytes = None;
+    }
+    if machine.guest.osinfo.is_none() {
+        let is_told =
+            machine.guest.family == GuestFamily::Windows && machine.accelerator == Accelerator::Kvm;
+        machine.guest.family = if is_told { GuestFamily::Windows } else { GuestFamily::Unknown };
+    }
+    machine
+}
+
+#[test]
+fn reads_every_machine_that_it_writes() {
+    for machine in machines::all() {
+        assert_eq!(written_and_read(&machine), sayable(machine));
+    }
+}
