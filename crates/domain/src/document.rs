@@ -360,3 +360,134 @@ fn is_name(name: &str) -> bool {
     name.split(':').all(|part| part.starts_with(starts) && part.chars().all(goes_on))
         && name.matches(':').count() <= 1
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(text: &str) -> String {
+        Document::parse(text.as_bytes()).expect_err(text).to_string()
+    }
+
+    #[test]
+    fn reads_text_attributes_and_namespaces() {
+        let text = "\u{feff}<?xml version='1.0' encoding='UTF-8'?><!-- c -->\n\
+                    <domain a='1 &amp; &#50;' xmlns:l='http://libosinfo.org/xmlns/libvirt/domain/1.0'>\
+                    x &lt;<![CDATA[&<]]>\r\n<l:os/><b/></domain>\n";
+        let document = Document::parse(text.as_bytes()).unwrap();
+        let root = &document.root;
+        assert_eq!(root.value("a"), Some("1 & 2"));
+        assert_eq!(root.text, "x <&<\n");
+        assert_eq!(root.children.len(), 2);
+        assert_eq!(root.children[0].space, Space::Libosinfo);
+        assert!(root.children[1].is("b"));
+    }
+
+    #[test]
+    fn knows_where_elements_stand() {
+        let text = "<domain>é<a x='1'>t</a><b/></domain>";
+        let document = Document::parse(text.as_bytes()).unwrap();
+        let part = |element: &Element<'_>| &text[element.span.clone()];
+        let children: Vec<_> = document.root.children.iter().map(part).collect();
+        assert_eq!(children, ["<a x='1'>t</a>", "<b/>"]);
+        assert_eq!(part(&document.root), text);
+    }
+
+    #[test]
+    fn refuses_what_expands_or_reaches_out() {
+        for (text, want) in [
+            ("<!DOCTYPE d><domain/>", "a DOCTYPE is forbidden (line 1, column 1)"),
+            ("<domain>\n&x;</domain>", r#"the entity "x" is forbidden (line 2, column 1)"#),
+            (
+                "<domain a='&x;'/>",
+                r#"the value of the attribute "a" holds an entity (line 1, column 2)"#,
+            ),
+        ] {
+            assert_eq!(refusal(text), want);
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_xml() {
+        for (text, want) in [
+            ("", "no XML element"),
+            ("x", "text outside the root element (line 1, column 1)"),
+            ("<domain/><domain/>", "a second root element (line 1, column 10)"),
+            ("<domain/>x", "text outside the root element (line 1, column 10)"),
+            ("<domain><a>", r#"the document ends inside the element "a" (line 1, column 12)"#),
+            (
+                "<domain>&#8;</domain>",
+                "the character U+0008 is not allowed in XML (line 1, column 9)",
+            ),
+            (
+                "<domain>\u{8}</domain>",
+                "the character U+0008 is not allowed in XML (line 1, column 9)",
+            ),
+            ("<domain><1/></domain>", r#""1" is no name of an element (line 1, column 9)"#),
+            (
+                " <?xml version='1.0'?><domain/>",
+                "bytes stand before the XML declaration (line 1, column 2)",
+            ),
+            (
+                "<?xml version='1.0' encoding='latin1'?><domain/>",
+                r#"the encoding "latin1" is declared, not UTF-8 (line 1, column 1)"#,
+            ),
+            ("<domstatus/>", r#"the root element is "domstatus", not a domain (line 1, column 1)"#),
+            (
+                "<domain xmlns='urn:x'/>",
+                r#"the root element is "domain", not a domain (line 1, column 1)"#,
+            ),
+        ] {
+            assert_eq!(refusal(text), want);
+        }
+        let error = Document::parse(b"<domain>\xff</domain>").unwrap_err();
+        assert_eq!(error.to_string(), "byte 8 is not UTF-8");
+    }
+
+    #[test]
+    fn gives_each_kind_of_fault_its_code() {
+        for (text, kind) in [
+            ("<a/>", Kind::Malformed),
+            ("<!DOCTYPE d><domain/>", Kind::Denied),
+            (&" ".repeat(MAX_BYTES + 1), Kind::Limit),
+        ] {
+            let error = Document::parse(text.as_bytes()).unwrap_err();
+            assert_eq!((error.kind(), error.code()), (kind, Code::E0301));
+        }
+    }
+
+    #[test]
+    fn holds_its_limits() {
+        let nested = |depth: usize| {
+            format!("<domain>{}{}</domain>", "<a>".repeat(depth), "</a>".repeat(depth))
+        };
+        Document::parse(nested(MAX_DEPTH - 1).as_bytes()).unwrap();
+        assert_eq!(
+            refusal(&nested(MAX_DEPTH)),
+            "elements nest deeper than 256 (line 1, column 774)"
+        );
+        let many = |count: usize| format!("<domain>{}</domain>", "<a/>".repeat(count));
+        Document::parse(many(MAX_ELEMENTS - 1).as_bytes()).unwrap();
+        assert_eq!(
+            refusal(&many(MAX_ELEMENTS)),
+            "more than 50000 elements (line 1, column 200005)"
+        );
+        let attributes: String = (0..=MAX_ATTRIBUTES).map(|at| format!(" a{at}=''")).collect();
+        assert_eq!(
+            refusal(&format!("<domain{attributes}/>")),
+            "more than 64 attributes on one element (line 1, column 2)"
+        );
+        assert_eq!(
+            refusal(&" ".repeat(MAX_BYTES + 1)),
+            "the document has 4194305 bytes, at most 4194304 are allowed"
+        );
+    }
+
+    #[test]
+    fn reads_or_refuses_a_document_cut_anywhere() {
+        let text = "<domain type='kvm'><name>é</name><a x='&lt;'/><![CDATA[x]]><!-- y --></domain>";
+        for end in 0..text.len() {
+            Document::parse(&text.as_bytes()[..end]).unwrap_err();
+        }
+    }
+}

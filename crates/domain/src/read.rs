@@ -48,6 +48,7 @@ pub fn read(xml: &[u8]) -> Result<Read, Error> {
     let document = Document::parse(xml)?;
     let mut notes = Notes::new(&document);
     let machine = machine(&document.root, &mut notes)?;
+    devices::note_screens(&document.root, &mut notes);
     known::note_unknown(&document.root, &mut notes);
     Ok(Read { machine, findings: notes.finish()? })
 }
@@ -98,4 +99,61 @@ fn devices<'a, 't>(
     name: &'static str,
 ) -> impl Iterator<Item = &'a Element<'t>> {
     root.all("devices").flat_map(move |devices| devices.all(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The smallest document, with more elements of the domain and more devices in it.
+    pub(super) fn document(elements: &str, devices: &str) -> String {
+        format!(
+            "<domain type='kvm'><name>m</name><memory>65536</memory>\
+             <os><type arch='x86_64' machine='q35'>hvm</type></os>{elements}\
+             <devices>{devices}</devices></domain>"
+        )
+    }
+
+    /// The machine of a document, and its findings as `code path: message`.
+    pub(super) fn read_text(text: &str) -> (Machine, Vec<String>) {
+        let read = read(text.as_bytes()).expect(text);
+        let show = |f: &Finding| format!("{} {}: {}", f.code, f.path, f.message);
+        (read.machine, read.findings.iter().map(show).collect())
+    }
+
+    /// The machine of a document with these devices.
+    pub(super) fn read_devices(devices: &str) -> (Machine, Vec<String>) {
+        read_text(&document("", devices))
+    }
+
+    /// The error that a document gives.
+    pub(super) fn refusal(text: &str) -> String {
+        read(text.as_bytes()).expect_err(text).to_string()
+    }
+
+    #[test]
+    fn adds_what_libvirt_adds_to_the_smallest_document() {
+        let (machine, findings) = read_text(&document("", ""));
+        assert_eq!(findings, [""; 0]);
+        assert_eq!((machine.cpus.count, machine.cpus.model.as_deref()), (1, Some("qemu64")));
+        assert_eq!(machine.usb, Some(vm::Usb::Ehci));
+        assert!(machine.balloon);
+        assert_eq!(machine.memory_bytes, 64 << 20);
+    }
+
+    #[test]
+    fn refuses_a_domain_without_a_name() {
+        for name in ["", "<name/>", "<name> </name>"] {
+            let text = document("", "").replace("<name>m</name>", name);
+            assert_eq!(refusal(&text), "the domain has no name (/domain, line 1)");
+        }
+    }
+
+    #[test]
+    fn keeps_blanks_and_line_ends_of_texts() {
+        let text = document("<title> a </title><description>\n x\n</description>", "");
+        let (machine, _) = read_text(&text);
+        assert_eq!(machine.title.as_deref(), Some(" a "));
+        assert_eq!(machine.description.as_deref(), Some("\n x\n"));
+    }
 }

@@ -109,3 +109,70 @@ fn features(
     }
     if nested { vec![CpuFeature::Nested] } else { Vec::new() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::read::tests::{document, read_text, refusal};
+
+    fn read_cpu(cpu: &str) -> (Cpus, Vec<String>) {
+        let (machine, findings) = read_text(&document(&format!("<vcpu>8</vcpu>{cpu}"), ""));
+        (machine.cpus, findings)
+    }
+
+    #[test]
+    fn folds_dies_and_clusters_into_cores() {
+        let (cpus, findings) = read_cpu(
+            "<cpu><topology sockets='1' dies='2' clusters='2' cores='1' threads='2'/></cpu>",
+        );
+        assert_eq!(cpus.topology, Some(Topology { sockets: 1, cores: 4, threads: 2 }));
+        assert_eq!(
+            findings,
+            ["W0107 /domain/cpu/topology: 2 dies x 2 clusters are read as 4 cores"]
+        );
+    }
+
+    #[test]
+    fn leaves_out_groups_that_are_not_the_processors() {
+        for groups in ["sockets='3' cores='2'", "sockets='4096' cores='4096' threads='4096'"] {
+            let (cpus, findings) = read_cpu(&format!("<cpu><topology {groups}/></cpu>"));
+            assert_eq!(cpus.topology, None);
+            assert_eq!(
+                findings,
+                ["W0107 /domain/cpu/topology: the groups are not 8 processors and are left out"]
+            );
+        }
+    }
+
+    #[test]
+    fn counts_the_features_of_a_running_machine_and_keeps_nesting() {
+        let (cpus, findings) = read_cpu(
+            "<cpu mode='custom' match='exact' check='full'>\
+             <model fallback='forbid'>Skylake-Client-IBRS</model><vendor>Intel</vendor>\
+             <feature policy='require' name='vmx'/><feature policy='require' name='pdcm'/>\
+             <feature policy='disable' name='svm'/></cpu>",
+        );
+        assert_eq!(cpus.model.as_deref(), Some("Skylake-Client-IBRS"));
+        assert_eq!(cpus.features, [CpuFeature::Nested]);
+        assert_eq!(
+            findings,
+            ["W0204 /domain/cpu: 2 features beside the model are not carried over"]
+        );
+    }
+
+    #[test]
+    fn knows_the_accelerators_own_model() {
+        assert_eq!(read_cpu("<cpu mode='host-model'/>").0.model, None);
+        let passed = read_cpu("<cpu mode='host-passthrough' migratable='on'/>").0.model;
+        assert_eq!(passed.as_deref(), Some("host-passthrough"));
+        assert_eq!(read_cpu("<cpu/>").0.model.as_deref(), Some("qemu64"));
+    }
+
+    #[test]
+    fn refuses_a_group_of_no_processors() {
+        assert_eq!(
+            refusal(&document("<cpu><topology sockets='0'/></cpu>", "")),
+            r#"sockets of "0" is not in 1..=4096 (/domain/cpu/topology, line 1)"#
+        );
+    }
+}

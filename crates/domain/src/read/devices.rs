@@ -40,6 +40,17 @@ pub(super) fn video(root: &Element<'_>, notes: &mut Notes<'_>) -> Result<Option<
     }
 }
 
+/// Notes the screens that are reached otherwise than by the VNC that the writer gives a machine.
+pub(super) fn note_screens(root: &Element<'_>, notes: &mut Notes<'_>) {
+    for screen in devices(root, "graphics") {
+        let kind = screen.value("type").unwrap_or_default();
+        if kind != "vnc" {
+            let message = format!("the screen of type {} is left out", Shown(kind));
+            notes.leave_out(screen, Code::W0203, message);
+        }
+    }
+}
+
 /// The first sound card that a machine can have.
 pub(super) fn sound(root: &Element<'_>, notes: &mut Notes<'_>) -> Option<Sound> {
     let mut found = None;
@@ -163,4 +174,98 @@ pub(super) fn rng(root: &Element<'_>, notes: &mut Notes<'_>) -> bool {
 /// Whether there is a balloon: libvirt adds one where a document does not say `none`.
 pub(super) fn balloon(root: &Element<'_>) -> bool {
     devices(root, "memballoon").next().and_then(|balloon| balloon.value("model")) != Some("none")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::read::tests::read_devices;
+
+    /// A device, what the machine is asked for it, and what is said of it.
+    type Case = (&'static str, fn(&vm::Machine) -> bool, &'static [&'static str]);
+
+    fn assert_cases(cases: &[Case]) {
+        for (devices, holds, want) in cases {
+            let (machine, findings) = read_devices(devices);
+            assert!(holds(&machine), "{devices}");
+            let want: Vec<_> =
+                want.iter().map(|text| text.replacen(' ', " /domain/devices/", 1)).collect();
+            assert_eq!(findings, want, "{devices}");
+        }
+    }
+
+    #[test]
+    fn takes_the_nearest_model_and_says_so() {
+        const VGA: Option<Video> = Some(Video { model: VideoModel::Vga, memory_bytes: None });
+        assert_cases(&[
+            (
+                "<video><model type='qxl' ram='65536' vram='65536' heads='1'/></video>",
+                |m| m.video == VGA,
+                &[r#"W0106 video: the graphics card "qxl" is read as vga"#],
+            ),
+            (
+                "<sound model='ich6'/>",
+                |m| m.sound == Some(Sound::Ich9),
+                &["W0106 sound: the sound card ich6 is read as ich9"],
+            ),
+            (
+                "<controller type='usb' model='pci-ohci'/>",
+                |m| m.usb == Some(Usb::Ehci),
+                &[r#"W0106 controller: the USB controller "pci-ohci" is read as the board's own"#],
+            ),
+            (
+                "<serial type='tcp'><target port='0'/></serial>",
+                |m| m.serials.len() == 1,
+                &[r#"W0105 serial: a serial port on "tcp" is read as one on a pty"#],
+            ),
+        ]);
+    }
+
+    #[test]
+    fn leaves_out_what_a_machine_cannot_have() {
+        assert_cases(&[
+            (
+                "<video/><video><model type='virtio'/></video>",
+                |m| m.video.is_some_and(|video| video.model == VideoModel::Vga),
+                &["W0203 video[2]: a second graphics card is left out"],
+            ),
+            (
+                "<sound model='ac97'/><sound model='es1370'/>",
+                |m| m.sound == Some(Sound::Ac97),
+                &[r#"W0203 sound[2]: the sound card "es1370" is left out"#],
+            ),
+            (
+                "<tpm model='tpm-tis'><backend type='passthrough'><device path='/dev/tpm0'/></backend></tpm>",
+                |m| !m.tpm,
+                &["W0203 tpm: a TPM that is no emulated TPM 2.0 is left out"],
+            ),
+            (
+                "<channel type='spicevmc'><target type='virtio' name='com.redhat.spice.0'/></channel>",
+                |m| !m.agent_channel,
+                &[r#"W0203 channel: the channel "com.redhat.spice.0" is left out"#],
+            ),
+            (
+                "<graphics type='spice' autoport='yes'><image compression='off'/></graphics>",
+                |m| m.video.is_none(),
+                &[r#"W0203 graphics: the screen of type "spice" is left out"#],
+            ),
+            (
+                "<console type='pty'><target type='virtio'/></console>",
+                |m| m.serials.is_empty(),
+                &["W0203 console: a console that is no serial port is left out"],
+            ),
+        ]);
+    }
+
+    #[test]
+    fn takes_silence_as_libvirt_does() {
+        assert_cases(&[
+            ("<console type='pty'/>", |m| m.serials.len() == 1, &[]),
+            ("<controller type='usb' index='0'/>", |m| m.usb == Some(Usb::Ehci), &[]),
+            ("<controller type='usb' model='none'/>", |m| m.usb.is_none(), &[]),
+            ("<memballoon model='none'/>", |m| !m.balloon, &[]),
+            ("<tpm model='tpm-crb'><backend type='emulator'/></tpm>", |m| m.tpm, &[]),
+            ("<video><model type='none'/></video>", |m| m.video.is_none(), &[]),
+        ]);
+    }
 }

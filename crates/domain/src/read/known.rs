@@ -90,12 +90,12 @@ const KNOWN: &[(&str, &str)] = &[
     ("domain/devices/input", "type=tablet|mouse|keyboard bus=usb|ps2"),
     ("domain/devices/tpm", "model=tpm-crb|tpm-tis"),
     ("domain/devices/tpm/backend", "type version"),
-    ("domain/devices/graphics", "type=vnc port autoport listen websocket"),
+    ("domain/devices/graphics", "type port autoport listen websocket"),
     ("domain/devices/graphics/listen", ALL),
     ("domain/devices/video", ""),
     ("domain/devices/video/model", "type heads=1 primary vram ram vgamem"),
     ("domain/devices/sound", "model"),
-    ("domain/devices/audio", "type=none id"),
+    ("domain/devices/audio", "type id"),
     ("domain/devices/memballoon", "model=virtio|none"),
     ("domain/devices/memballoon/stats", ALL),
     ("domain/devices/rng", "model=virtio"),
@@ -150,4 +150,61 @@ fn look_at_attribute(
         None => format!("the attribute {} is not carried over", Shown(name)),
     };
     notes.note(element, Code::W0204, message);
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::read::tests::{document, read_devices, read_text};
+
+    #[test]
+    fn notes_the_topmost_element_that_it_does_not_know() {
+        let text = document("<memtune><hard_limit unit='G'>1</hard_limit></memtune>", "");
+        let (_, findings) = read_text(&text);
+        assert_eq!(findings, ["W0204 /domain/memtune: is not understood and not carried over"]);
+    }
+
+    #[test]
+    fn notes_attributes_and_values_that_it_does_not_know() {
+        let (_, findings) = read_devices("<rng model='virtio-transitional' x='1'/>");
+        assert_eq!(
+            findings,
+            [
+                r#"W0204 /domain/devices/rng: model "virtio-transitional" is not carried over"#,
+                r#"W0204 /domain/devices/rng: the attribute "x" is not carried over"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn takes_no_element_of_another_namespace_for_libvirts() {
+        let text = document("<q:cpu xmlns:q='urn:q'/>", "")
+            .replace("<devices>", "<devices xmlns='urn:q'>");
+        let (_, findings) = read_text(&text);
+        assert_eq!(
+            findings,
+            [
+                "W0204 /domain/q:cpu: is not understood and not carried over",
+                "W0204 /domain/devices: is not understood and not carried over",
+            ]
+        );
+    }
+
+    #[test]
+    fn shows_names_without_what_could_forge_a_line() {
+        let (_, findings) = read_devices("<a\u{202e}b/>");
+        assert_eq!(
+            findings,
+            ["W0204 /domain/devices/a\\u{202e}b: is not understood and not carried over"]
+        );
+    }
+
+    #[test]
+    fn reads_past_what_the_host_hands_out() {
+        let (_, findings) = read_devices(
+            "<emulator>/usr/bin/qemu</emulator>\
+             <controller type='pci' index='0' model='pcie-root'><alias name='pcie.0'/></controller>\
+             <memballoon model='virtio'><address type='pci' bus='0x05'/></memballoon>",
+        );
+        assert_eq!(findings, [""; 0]);
+    }
 }

@@ -107,3 +107,84 @@ fn note_tags(interface: &Element<'_>, notes: &mut Notes<'_>) {
         notes.leave_out(vlan, Code::W0204, "a VLAN on a libvirt network is not carried over");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::read::tests::{document, read_devices, refusal};
+
+    fn read_card(card: &str) -> (Nic, Vec<String>) {
+        let (mut machine, findings) = read_devices(card);
+        (machine.nics.remove(0), findings)
+    }
+
+    #[test]
+    fn reads_a_card_of_a_running_machine() {
+        let (nic, findings) = read_card(
+            "<interface type='bridge'><mac address='52:54:00:AA:bb:01'/>\
+             <source network='lan' portid='7ad0' bridge='br0'/><vlan><tag id='42'/></vlan>\
+             <target dev='vnet3'/><model type='e1000e'/><link state='up'/>\
+             <boot order='2'/><alias name='net0'/><address type='pci' slot='0x03'/></interface>",
+        );
+        assert_eq!(findings, [""; 0]);
+        assert_eq!(
+            nic,
+            Nic {
+                model: NicModel::E1000e,
+                target: NicTarget::Bridge { name: "br0".into(), vlan: Some(42) },
+                mac: Some(MacAddress([0x52, 0x54, 0, 0xaa, 0xbb, 1])),
+                link_up: true,
+                boot_order: Some(2),
+            }
+        );
+    }
+
+    #[test]
+    fn says_what_a_card_becomes_whose_model_or_network_is_not_known() {
+        let (nic, findings) =
+            read_card("<interface type='direct'><model type='ne2k_pci'/></interface>");
+        assert_eq!((nic.model, nic.target, nic.link_up), (NicModel::E1000, NicTarget::None, false));
+        let path = "/domain/devices/interface";
+        assert_eq!(
+            findings,
+            [
+                format!(r#"W0301 {path}: a network of type "direct" is not read: no network"#),
+                format!(r#"W0102 {path}: the card "ne2k_pci" is read as e1000"#),
+            ]
+        );
+    }
+
+    #[test]
+    fn leaves_out_a_trunk_and_the_tag_of_a_network() {
+        for (start, vlan, want) in [
+            (
+                "bridge'><source bridge='b'/>",
+                "<vlan trunk='yes'><tag id='1'/><tag id='2'/></vlan>",
+                "a trunk of VLANs is not carried over",
+            ),
+            (
+                "network'><source network='n'/>",
+                "<vlan><tag id='1'/></vlan>",
+                "a VLAN on a libvirt network is not carried over",
+            ),
+        ] {
+            let (_, findings) = read_card(&format!("<interface type='{start}{vlan}</interface>"));
+            assert_eq!(findings, [format!("W0204 /domain/devices/interface/vlan: {want}")]);
+        }
+    }
+
+    #[test]
+    fn refuses_what_libvirt_refuses() {
+        for (card, want) in [
+            ("<interface type='network'/>", "the card is on no network"),
+            ("<interface type='bridge'/>", "the card is on no bridge"),
+            (
+                "<interface type='user'><mac address='1:2'/></interface>",
+                r#""1:2" is no Ethernet address"#,
+            ),
+        ] {
+            let want = format!("{want} (/domain/devices/interface, line 1)");
+            assert_eq!(refusal(&document("", card)), want);
+        }
+    }
+}

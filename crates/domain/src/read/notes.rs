@@ -135,3 +135,50 @@ impl<'d> Notes<'d> {
         Fault::new(code, kind, message).at(self.document.place(element)).into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::read::tests::{document, read_text, refusal};
+
+    #[test]
+    fn names_the_element_by_its_number_among_its_likes_and_its_line() {
+        let text = document("", "\n<hub/><hostdev/>\n<hostdev/>");
+        let read = crate::read(text.as_bytes()).unwrap();
+        let places: Vec<_> = read.findings.iter().map(|f| (f.path.as_str(), f.line)).collect();
+        assert_eq!(
+            places,
+            [
+                ("/domain/devices/hub", 2),
+                ("/domain/devices/hostdev[1]", 2),
+                ("/domain/devices/hostdev[2]", 3)
+            ]
+        );
+    }
+
+    #[test]
+    fn refuses_a_document_of_which_it_understands_too_little() {
+        let (_, findings) = read_text(&document(&"<x/>".repeat(1000), ""));
+        assert_eq!(findings.len(), 1000);
+        assert_eq!(
+            refusal(&document(&"<x/>".repeat(1001), "")),
+            "more than 1000 things that are not understood"
+        );
+    }
+
+    #[test]
+    fn refuses_numbers_that_are_none_or_out_of_range() {
+        for (vcpu, shown) in [
+            ("0", r#""0""#),
+            ("4097", r#""4097""#),
+            ("-1", r#""-1""#),
+            ("+1", r#""+1""#),
+            ("0x1", r#""0x1""#),
+            ("99999999999999999999", r#""99999999999999999999""#),
+        ] {
+            assert_eq!(
+                refusal(&document(&format!("<vcpu>{vcpu}</vcpu>"), "")),
+                format!("vcpu of {shown} is not in 1..=4096 (/domain/vcpu, line 1)")
+            );
+        }
+    }
+}

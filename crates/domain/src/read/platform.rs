@@ -172,3 +172,174 @@ pub(super) fn spread_boot_order(root: &Element<'_>, drives: &mut Drives, nics: &
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::read::tests::{document, read_text, refusal};
+
+    const OS: &str = "<os><type arch='x86_64' machine='q35'>hvm</type></os>";
+
+    fn with_os(os: &str) -> String {
+        document("", "").replace(OS, os)
+    }
+
+    fn with_board(board: &str) -> String {
+        with_os(&format!("<os><type{board}>hvm</type></os>"))
+    }
+
+    #[test]
+    fn knows_the_boards_of_every_version() {
+        for (board, want) in [
+            (" machine='pc-q35-8.2'", Chipset::Q35),
+            (" machine='pc-q35-rhel9.4.0'", Chipset::Q35),
+            (" machine='pc-i440fx-7.2'", Chipset::Pc),
+            (" machine='pc-1.0'", Chipset::Pc),
+            (" machine='rhel6.6.0'", Chipset::Pc),
+            (" arch='x86_64'", Chipset::Pc),
+        ] {
+            assert_eq!(read_text(&with_board(board)).0.chipset, want, "{board}");
+        }
+    }
+
+    #[test]
+    fn refuses_machines_of_another_kind() {
+        for (text, want) in [
+            (
+                document("", "").replace("'kvm'", "'xen'"),
+                r#"a domain of type "xen" is neither kvm nor qemu (/domain, line 1)"#,
+            ),
+            (
+                with_board(" arch='aarch64' machine='virt'"),
+                r#"the processor "aarch64" is not x86_64 (/domain/os/type, line 1)"#,
+            ),
+            (
+                with_board(" machine='microvm'"),
+                r#"the board "microvm" is neither pc nor q35 (/domain/os/type, line 1)"#,
+            ),
+            (
+                with_os("<os><type>exe</type></os>"),
+                r#"an operating system of type "exe" is not hvm (/domain/os/type, line 1)"#,
+            ),
+            (with_os(""), "the domain does not say what it starts (/domain, line 1)"),
+        ] {
+            assert_eq!(refusal(&text), want);
+        }
+    }
+
+    #[test]
+    fn tells_the_firmware_by_choice_features_and_file() {
+        let efi = |inside: &str| format!("<os firmware='efi'><type>hvm</type>{inside}</os>");
+        let own = |inside: &str| format!("<os><type>hvm</type>{inside}</os>");
+        let secure = "<feature enabled='yes' name='secure-boot'/>";
+        let keyless = "<feature enabled='no' name='enrolled-keys'/>";
+        for (os, want) in [
+            (own(""), Firmware::Bios),
+            (own("<loader type='rom'>/usr/share/seabios/bios.bin</loader>"), Firmware::Bios),
+            (own("<loader type='rom'>/usr/share/ovmf/OVMF.fd</loader>"), Firmware::Uefi),
+            (own("<loader readonly='yes' type='pflash'>/x.fd</loader>"), Firmware::Uefi),
+            (own("<loader secure='yes' type='pflash'>/x.fd</loader>"), Firmware::UefiSecure),
+            (efi(""), Firmware::Uefi),
+            (efi("<loader secure='yes'/>"), Firmware::UefiSecure),
+            (efi(&format!("<firmware>{secure}</firmware>")), Firmware::UefiSecure),
+            (efi(&format!("<firmware>{secure}{keyless}</firmware>")), Firmware::Uefi),
+        ] {
+            assert_eq!(read_text(&with_os(&os)).0.firmware, want, "{os}");
+        }
+    }
+
+    #[test]
+    fn says_that_the_firmwares_variables_stay() {
+        let (_, findings) = read_text(&with_os(
+            "<os firmware='efi'><type>hvm</type><nvram template='/t'>/n</nvram></os>",
+        ));
+        assert_eq!(
+            findings,
+            ["W0104 /domain/os/nvram: the firmware's variables are not carried over"]
+        );
+    }
+
+    #[test]
+    fn reads_memory_in_every_unit_and_rounds_it_up() {
+        let with = |memory: &str| document("", "").replace("<memory>65536</memory>", memory);
+        for (unit, number, want) in [
+            ("b", 1025, 2048),
+            ("KB", 1000, 1_000_448),
+            ("k", 1, 1024),
+            ("MiB", 3, 3 << 20),
+            ("M", 3, 3 << 20),
+            ("GB", 1, 1_000_000_512),
+            ("GiB", 2, 2 << 30),
+            ("TiB", 1, 1 << 40),
+        ] {
+            let text = with(&format!("<memory unit='{unit}'>{number}</memory>"));
+            assert_eq!(read_text(&text).0.memory_bytes, want, "{unit}");
+        }
+        for (memory, want) in [
+            ("", "the domain has no memory (/domain, line 1)"),
+            (
+                "<memory unit='PiB'>1</memory>",
+                r#""PiB" is no unit of memory (/domain/memory, line 1)"#,
+            ),
+            (
+                "<memory unit='TiB'>4194305</memory>",
+                r#"memory of "4194305" is not in 1..=4194304 (/domain/memory, line 1)"#,
+            ),
+            (
+                "<memory/>",
+                r#"memory of "" is not in 1..=4503599627370496 (/domain/memory, line 1)"#,
+            ),
+        ] {
+            assert_eq!(refusal(&with(memory)), want);
+        }
+    }
+
+    #[test]
+    fn reads_the_clock_and_says_when_it_guesses() {
+        for (clock, want, finding) in [
+            ("offset='localtime'", Clock::LocalTime, None),
+            ("offset='variable' basis='localtime' adjustment='0'", Clock::LocalTime, None),
+            ("offset='variable' basis='utc' adjustment='0'", Clock::Utc, None),
+            (
+                "offset='timezone' timezone='Europe/Paris'",
+                Clock::LocalTime,
+                Some("the clock is read as local time"),
+            ),
+            ("offset='absolute'", Clock::Utc, Some("the clock is read as UTC")),
+        ] {
+            let (machine, findings) = read_text(&document(&format!("<clock {clock}/>"), ""));
+            assert_eq!(machine.clock, want, "{clock}");
+            let expected: Vec<_> =
+                finding.iter().map(|text| format!("W0112 /domain/clock: {text}")).collect();
+            assert_eq!(findings, expected);
+        }
+    }
+
+    #[test]
+    fn gives_the_first_device_of_each_class_its_place_in_the_boot_order() {
+        let text = with_os(
+            "<os><type machine='pc'>hvm</type><boot dev='network'/><boot dev='cdrom'/>\
+             <boot dev='hd'/></os>",
+        )
+        .replace(
+            "<devices>",
+            "<devices><disk><source file='/a'/><target dev='hda'/></disk>\
+             <disk><source file='/b'/><target dev='hdb'/></disk>\
+             <disk device='cdrom'><target dev='hdc'/></disk><interface type='user'/>",
+        );
+        let (machine, findings) = read_text(&text);
+        assert_eq!(findings, [""; 0]);
+        let disks: Vec<_> = machine.disks.iter().map(|disk| disk.boot_order).collect();
+        assert_eq!(disks, [Some(3), None]);
+        assert_eq!(machine.removables[0].boot_order, Some(2));
+        assert_eq!(machine.nics[0].boot_order, Some(1));
+    }
+
+    #[test]
+    fn refuses_a_uuid_that_is_none() {
+        assert_eq!(
+            refusal(&document("<uuid>12\n</uuid>", "")),
+            r#""12" is no UUID (/domain/uuid, line 1)"#
+        );
+    }
+}

@@ -260,11 +260,12 @@ fn format(element: &Element<'_>) -> Option<DiskFormat> {
     [DiskFormat::Qcow2, DiskFormat::Raw].into_iter().find(|format| format.as_str() == name)
 }
 
-/// 16 hexadecimal digits, as libvirt demands.
+/// 16 hexadecimal digits, with or without `0x`, as libvirt takes them.
 fn wwn(element: &Element<'_>, notes: &Notes<'_>) -> Result<Option<u64>, Error> {
     let Some(text) = element.first("wwn").and_then(Element::word) else { return Ok(None) };
-    let is_sound = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    match u64::from_str_radix(text, 16) {
+    let digits = text.strip_prefix("0x").unwrap_or(text);
+    let is_sound = digits.len() == 16 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match u64::from_str_radix(digits, 16) {
         Ok(wwn) if is_sound => Ok(Some(wwn)),
         _ => {
             let message = format!("{} is no world wide name of 16 digits", Shown(text));
@@ -297,4 +298,184 @@ fn removable(
     };
     let Slot { bus, address, boot_order } = slot;
     Some(Removable { kind, image, bus, address, boot_order })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::read::tests::{document, read_devices, refusal};
+
+    const fn at(controller: u16, bus: u16, target: u16, unit: u16) -> DriveAddress {
+        DriveAddress { controller, bus, target, unit }
+    }
+
+    #[test]
+    fn reads_a_disk_of_a_running_machine() {
+        let (machine, findings) = read_devices(
+            "<controller type='scsi' index='0' model='virtio-scsi'><alias name='scsi0'/></controller>\
+             <disk type='file' device='disk'><driver name='qemu' type='qcow2' discard='unmap'/>\
+             <source file='/i/a.qcow2' index='1'><seclabel model='dac'/></source>\
+             <backingStore type='file'><format type='qcow2'/><source file='/i/base'/></backingStore>\
+             <target dev='sda' bus='scsi'/><serial>S1</serial><wwn>0x5000c50015ea71ad</wwn>\
+             <boot order='1'/><alias name='scsi0-0-3-0'/>\
+             <address type='drive' controller='0' bus='0' target='3' unit='0'/></disk>",
+        );
+        assert_eq!(findings, [""; 0]);
+        let model = ControllerModel::VirtioScsi;
+        assert_eq!(machine.controllers, [Controller { model, index: 0 }]);
+        assert_eq!(
+            machine.disks,
+            [Disk {
+                id: DiskId(0),
+                image: "/i/a.qcow2".into(),
+                format: DiskFormat::Qcow2,
+                capacity_bytes: 0,
+                bus: Bus::Scsi,
+                address: Some(at(0, 0, 3, 0)),
+                serial: "S1".into(),
+                wwn: Some(0x5000_c500_15ea_71ad),
+                read_only: false,
+                boot_order: Some(1),
+            }]
+        );
+    }
+
+    #[test]
+    fn gives_drives_the_addresses_and_controllers_that_follow_from_their_names() {
+        for (name, bus, want) in [
+            ("hdd", "ide", Some(at(0, 1, 0, 1))),
+            ("sda", "sata", Some(at(0, 0, 0, 0))),
+            ("sdh", "sata", Some(at(1, 0, 0, 1))),
+            ("sdg", "scsi", Some(at(0, 0, 0, 6))),
+            ("sdh", "scsi", Some(at(0, 0, 0, 8))),
+            ("sdp", "scsi", Some(at(1, 0, 0, 0))),
+            ("vdab", "virtio", None),
+        ] {
+            let (machine, findings) = read_devices(&format!(
+                "<disk><source file='/d'/><target dev='{name}' bus='{bus}'/></disk>"
+            ));
+            assert_eq!(findings, [""; 0]);
+            assert_eq!(machine.disks[0].address, want, "{name} on {bus}");
+            assert_eq!(machine.disks[0].format, DiskFormat::Raw);
+            let implied: Vec<_> =
+                machine.controllers.iter().map(|c| (c.model.bus(), c.index)).collect();
+            let expected = want.map(|address| (machine.disks[0].bus, address.controller));
+            assert_eq!(implied, expected.into_iter().collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn counts_the_letters_of_a_name_as_linux_does() {
+        for (name, want) in [
+            ("sda", Some(0)),
+            ("sdz", Some(25)),
+            ("sdaa", Some(26)),
+            ("vdb1", Some(1)),
+            ("fda", Some(0)),
+            ("sdzzzzzzzz", None),
+            ("sdA", None),
+            ("xda", None),
+        ] {
+            assert_eq!(split_name(name).map(|(_, number)| number), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn leaves_out_and_blocks_what_holds_data_that_it_cannot_reach() {
+        let disk = "/domain/devices/disk";
+        let target = "<target dev='vda' bus='virtio'/>";
+        for (element, want) in [
+            (
+                format!(
+                    "<disk type='network'><source protocol='rbd' name='p/i'><host name='h'/></source>{target}</disk>"
+                ),
+                r#"a source of type "network" is not read; the disk is left out"#,
+            ),
+            (format!("<disk>{target}</disk>"), "there is no source; the disk is left out"),
+            (
+                format!(
+                    "<disk><source file='/d'><encryption format='luks'/></source>{target}</disk>"
+                ),
+                "the source is encrypted; the disk is left out",
+            ),
+            (
+                format!("<disk><driver type='vmdk'/><source file='/d'/>{target}</disk>"),
+                r#"an image of format "vmdk" is left out"#,
+            ),
+            (
+                format!("<disk device='lun' type='block'><source dev='/dev/x'/>{target}</disk>"),
+                r#"a device of type "lun" is left out"#,
+            ),
+            (
+                "<disk><source file='/d'/><target dev='sda' bus='usb'/></disk>".to_owned(),
+                r#"a drive on the bus "usb" is left out"#,
+            ),
+        ] {
+            let (machine, findings) = read_devices(&element);
+            assert_eq!(machine.disks, []);
+            assert_eq!(findings, [format!("E0305 {disk}: {want}")]);
+        }
+    }
+
+    #[test]
+    fn reads_a_device_of_the_host_by_its_path() {
+        let (machine, findings) =
+            read_devices("<disk type='block'><source dev='/dev/vg/lv'/><target dev='vda'/></disk>");
+        assert_eq!(machine.disks[0].image, std::path::Path::new("/dev/vg/lv"));
+        assert_eq!(
+            findings,
+            ["W0112 /domain/devices/disk: a device of the host is read as an image file"]
+        );
+    }
+
+    #[test]
+    fn empties_a_drive_whose_medium_is_no_file() {
+        let (machine, findings) = read_devices(
+            "<disk type='block' device='cdrom'><source dev='/dev/sr0'/><target dev='sda' bus='sata'/></disk>\
+             <disk type='block' device='cdrom'><target dev='sdb' bus='sata'/></disk>",
+        );
+        assert!(machine.removables.iter().all(|drive| drive.image.is_none()));
+        assert_eq!(machine.removables.len(), 2);
+        assert_eq!(
+            findings,
+            ["W0202 /domain/devices/disk[1]: the medium is not a file; the drive is empty"]
+        );
+    }
+
+    #[test]
+    fn says_what_an_unknown_controller_becomes() {
+        let (machine, findings) = read_devices(
+            "<controller type='scsi' model='lsisas1078'/><controller type='scsi' model='virtio-transitional'/>",
+        );
+        let models: Vec<_> = machine.controllers.iter().map(|c| (c.model, c.index)).collect();
+        assert_eq!(models, [(ControllerModel::LsiLogic, 0), (ControllerModel::VirtioScsi, 1)]);
+        assert_eq!(
+            findings,
+            [
+                r#"W0101 /domain/devices/controller[1]: the controller "lsisas1078" is read as lsilogic"#,
+                r#"W0101 /domain/devices/controller[2]: the controller "virtio-transitional" is read as virtio-scsi"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn refuses_what_libvirt_refuses() {
+        for (element, want) in [
+            ("<disk/>", r#""" is no name of a drive"#),
+            (
+                "<disk><source file='/d'/><target dev='sda'/><wwn>12</wwn></disk>",
+                r#""12" is no world wide name of 16 digits"#,
+            ),
+        ] {
+            let want = format!("{want} (/domain/devices/disk, line 1)");
+            assert_eq!(refusal(&document("", element)), want);
+        }
+        assert_eq!(
+            refusal(&document(
+                "",
+                "<disk><target dev='sda'/><address type='drive' unit='65536'/></disk>"
+            )),
+            r#"unit of "65536" is not in 0..=65535 (/domain/devices/disk/address, line 1)"#
+        );
+    }
 }
