@@ -275,7 +275,10 @@ impl<'t> Builder<'t> {
             return Err(self.errors.character(bad, inside));
         }
         let name_at = inside.saturating_add(offset_within(tag, raw));
-        Ok(Attribute { name: self.part(name_at, raw.len()), value: value.into_owned() })
+        let value_at = inside.saturating_add(offset_within(tag, &attribute.value));
+        let quote_at = value_at.saturating_add(attribute.value.len());
+        let span = name_at..quote_at.saturating_add(1);
+        Ok(Attribute { name: self.part(name_at, raw.len()), value: value.into_owned(), span })
     }
 
     fn part(&self, start: usize, len: usize) -> &'t str {
@@ -391,6 +394,9 @@ mod tests {
         let children: Vec<_> = document.root.children.iter().map(part).collect();
         assert_eq!(children, ["<a x='1'>t</a>", "<b/>"]);
         assert_eq!(part(&document.root), text);
+        let a = &document.root.children[0];
+        assert_eq!(&text[a.attributes[0].span.clone()], "x='1'");
+        assert_eq!(&text[a.content.clone()], "t");
     }
 
     #[test]

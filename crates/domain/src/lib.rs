@@ -18,6 +18,8 @@
 //! [`read()`] takes what [`write()`] made, and what others wrote: definitions of virt-manager, dumps of
 //! running machines. What it does not carry over it says.
 //!
+//! [`patch()`] changes single values of a document and leaves every other byte of it as it is.
+//!
 //! The format is libvirt's "Domain XML format" (`formatdomain`), as of libvirt 9.0.
 #![cfg_attr(
     not(test),
@@ -35,10 +37,12 @@ mod bus;
 mod check;
 mod document;
 mod error;
+mod patch;
 mod read;
 mod write;
 
 pub use error::{Error, Kind};
+pub use patch::{Changes, patch};
 pub use read::{Finding, Read, read};
 pub use write::write;
 

@@ -30,6 +30,8 @@ pub(crate) struct Attribute<'t> {
     pub(crate) name: &'t str,
     /// The value, normalised as XML asks.
     pub(crate) value: String,
+    /// Where it stands in the text, from its name to the quote behind its value.
+    pub(crate) span: Range<usize>,
 }
 
 /// An element with everything below it.
