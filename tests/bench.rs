@@ -135,4 +135,27 @@ impl Run {
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
+
+    /// All of it as one text; what differs from run to run has a word of its own.
+    pub(crate) fn seen(&self) -> String {
+        let stream = |name: &str, stream: &str| match stream {
+            "" => String::new(),
+            stream => format!("--- {name}\n{stream}"),
+        };
+        let (out, err) = (stream("stdout", &self.stdout), stream("stderr", &self.stderr));
+        let text = format!("exit {}\n{out}{err}", self.code.unwrap());
+        let words = text.lines().map(|line| {
+            let line = replaced(line, " when full; ", " free.", "FREE");
+            replaced(&line, "Converted demo in ", "", "TIME")
+        });
+        words.collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// Puts a word in the place of what stands between two texts.
+fn replaced(line: &str, before: &str, behind: &str, word: &str) -> String {
+    match line.split_once(before) {
+        Some((head, tail)) if tail.ends_with(behind) => format!("{head}{before}{word}{behind}"),
+        _ => line.to_owned(),
+    }
 }

@@ -77,6 +77,61 @@ fn stdout_takes_raw_bytes_and_nothing_beside_them() {
 }
 
 #[test]
+fn the_way_back_to_vmware_is_one_file_on_disk_and_on_a_pipe() {
+    let bench = Bench::new();
+    let mut lengths = Vec::new();
+    for (source, flags) in
+        [("disk.raw", "-O raw"), ("plain.qcow2", ""), ("zlib.qcow2", "--compress")]
+    {
+        for line in [
+            format!("relift disk convert disk.vmdk {flags} -o {source}"),
+            format!("relift disk convert {source} -O vmdk -o out.vmdk"),
+            format!("relift disk convert {source} -O vmdk --jobs 1 -o - > pipe.vmdk"),
+            "cmp out.vmdk pipe.vmdk".to_owned(),
+            "relift disk compare disk.vmdk out.vmdk".to_owned(),
+            "relift disk check out.vmdk".to_owned(),
+        ] {
+            let run = bench.shell(&line);
+            assert_eq!(run.code, Some(0), "{line}: {run:?}");
+        }
+        let info = bench.run(["disk", "info", "out.vmdk", "--json"]).json();
+        assert_eq!(info["data"]["variant"], "streamOptimized", "{info}");
+        let measured = bench.run(["disk", "measure", source, "-O", "vmdk", "--json"]).json();
+        let length = std::fs::metadata(bench.path("out.vmdk")).unwrap().len();
+        assert_eq!(measured["data"]["required_bytes"], length, "{measured}");
+        lengths.push(length);
+        std::fs::remove_file(bench.path("out.vmdk")).unwrap();
+    }
+    assert_eq!(lengths[0], lengths[1], "what is compressed here does not depend on the source");
+}
+
+#[test]
+fn a_vmdk_is_written_where_it_is_asked_for_and_as_what_it_can_be() {
+    let bench = Bench::new();
+    for (flags, want) in [
+        ("-o a.vmdk", "error: a.vmdk would be qcow2, not VMDK\n  tip: add -O vmdk\n"),
+        ("-O raw -o a.VMDK", "error: a.VMDK would be raw, not VMDK\n  tip: add -O vmdk\n"),
+        (
+            "-O vmdk --compress -o a.vmdk",
+            "error: a streamOptimized VMDK is always deflated\n  tip: leave --compress out\n",
+        ),
+        (
+            "-O vmdk --layout clone -o a.vmdk",
+            "error: a streamOptimized VMDK has no clone layout\n  tip: leave --layout out, or -O qcow2\n",
+        ),
+        ("-o -", "error: -o - writes raw bytes or a VMDK\n  tip: add -O raw or -O vmdk\n"),
+    ] {
+        let run = bench.shell(&format!("relift disk convert disk.vmdk {flags}"));
+        assert_eq!((run.code, run.stderr.as_str()), (Some(2), want), "{flags}");
+    }
+    bench.write("empty.raw", b"");
+    let run = bench.run(["disk", "convert", "empty.raw", "-O", "vmdk", "-o", "a.vmdk"]);
+    let want = "error[E0405]: a disk of no size cannot be written as a VMDK\n";
+    assert!(run.code == Some(4) && run.stderr.starts_with(want), "{run:?}");
+    assert_eq!(bench.files(""), ["disk.vmdk", "empty.raw", "fixtures/demo.ova"]);
+}
+
+#[test]
 fn a_file_that_is_there_stays() {
     let bench = Bench::new();
     bench.write("a.qcow2", b"mine");

@@ -7,13 +7,16 @@
 
 mod bench;
 mod containers;
+mod descriptors;
 mod disks;
 mod examples;
 mod failures;
+mod hardware;
 mod images;
 mod machines;
 mod oracles;
 mod packed;
+mod plans;
 mod signals;
 mod signatures;
 mod snapshots;

@@ -1,29 +1,6 @@
 //! What people see, word for word: stdout, stderr and exit code.
 
-use crate::bench::{Bench, Run};
-
-/// A run as one text; what differs from run to run has a word of its own.
-fn seen(run: &Run) -> String {
-    let stream = |name: &str, stream: &str| match stream {
-        "" => String::new(),
-        stream => format!("--- {name}\n{stream}"),
-    };
-    let (out, err) = (stream("stdout", &run.stdout), stream("stderr", &run.stderr));
-    let text = format!("exit {}\n{out}{err}", run.code.unwrap());
-    let words = text.lines().map(|line| {
-        let line = replaced(line, " when full; ", " free.", "FREE");
-        replaced(&line, "Converted demo in ", "", "TIME")
-    });
-    words.collect::<Vec<_>>().join("\n")
-}
-
-/// Puts a word in the place of what stands between two texts.
-fn replaced(line: &str, before: &str, behind: &str, word: &str) -> String {
-    match line.split_once(before) {
-        Some((head, tail)) if tail.ends_with(behind) => format!("{head}{before}{word}{behind}"),
-        _ => line.to_owned(),
-    }
-}
+use crate::bench::Bench;
 
 macro_rules! snapshots {
     ($($name:ident: [$($word:literal),*];)*) => {
@@ -31,7 +8,7 @@ macro_rules! snapshots {
             #[test]
             fn $name() {
                 let bench = Bench::new();
-                insta::assert_snapshot!(seen(&bench.run([$($word),*])));
+                insta::assert_snapshot!(bench.run([$($word),*]).seen());
             }
         )*
     };

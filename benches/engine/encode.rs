@@ -1,4 +1,4 @@
-//! Compressing clusters for a qcow2 image.
+//! Compressing clusters for a qcow2 image, and grains for a VMDK.
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use disk::{Compression, Encoder};
@@ -9,14 +9,20 @@ use crate::sample::{CLUSTER, samples};
 pub(crate) fn encode(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("encode");
     group.sample_size(10);
-    for (name, compression) in [
-        ("zlib", Compression::Zlib),
-        ("zlib-compat", Compression::ZlibCompat),
-        ("zstd:1", Compression::Zstd(1)),
-        ("zstd:3", Compression::ZSTD),
-    ] {
+    let clusters = |compression| move || Encoder::new(compression);
+    let grains = |level| move || Encoder::for_grains(level);
+    let encoders: [(&str, &dyn Fn() -> disk::Result<Encoder>); 7] = [
+        ("zlib", &clusters(Compression::Zlib)),
+        ("zlib-compat", &clusters(Compression::ZlibCompat)),
+        ("zstd:1", &clusters(Compression::Zstd(1))),
+        ("zstd:3", &clusters(Compression::ZSTD)),
+        ("grain:1", &grains(1)),
+        ("grain:3", &grains(3)),
+        ("grain:6", &grains(6)),
+    ];
+    for (name, encoder) in encoders {
         for sample in samples() {
-            let mut encoder = Encoder::new(compression).expect("a sound level");
+            let mut encoder = encoder().expect("a sound level");
             let mut out = Vec::new();
             group.throughput(Throughput::Bytes(sample.bytes.len() as u64));
             group.bench_function(BenchmarkId::new(name, sample.name), |bencher| {

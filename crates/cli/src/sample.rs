@@ -28,6 +28,9 @@ const TEXT_GRAINS: [u64; 4] = [1, 2, 300, 1023];
 /// The grain that holds noise, which does not compress.
 const NOISE_GRAIN: u64 = 512;
 
+/// How hard the disk is deflated: a small file is worth the time.
+const SMALL_LEVEL: i32 = 6;
+
 /// The content id of the disk, and the seed of the noise.
 const SEED: u32 = 0x7265_6c66;
 
@@ -56,7 +59,10 @@ pub(crate) fn ova() -> Result<Vec<u8>> {
 
 /// A streamOptimized disk with a boot sector, text, noise and zeros.
 fn disk() -> Result<Vec<u8>> {
-    let options = StreamOptions::new(CAPACITY_BYTES, "demo-disk1.vmdk", SEED);
+    let options = StreamOptions {
+        level: SMALL_LEVEL,
+        ..StreamOptions::new(CAPACITY_BYTES, "demo-disk1.vmdk", SEED)
+    };
     let mut writer = StreamWriter::create(Vec::new(), &options)?;
     let mut grain = vec![0; GRAIN_BYTES];
     for index in 0..CAPACITY_BYTES / GRAIN_BYTES as u64 {

@@ -9,7 +9,8 @@
 //! Workers decode out of order; clusters are placed in the order of the batches, so the same source
 //! gives the same bytes whatever the number of workers. A batch that is early is parked, never waited
 //! for; since there is a fixed number of batches, the number of parked ones is bounded.
-//! Zeros are never placed. A pipe gets the guest's bytes in order, zeros too.
+//! Zeros are never placed. A pipe gets the guest's bytes in order, zeros too, or a streamOptimized VMDK,
+//! which is appended to and never gone back in.
 
 mod batch;
 mod clone;
@@ -19,8 +20,10 @@ mod decode;
 mod filler;
 mod measure;
 mod options;
+mod ordered;
 mod out;
 mod pipeline;
+mod stream_optimized;
 mod tools;
 
 use disk::{CLUSTER_BYTES, Compression, Image, Piece, Progress, Sequential, Target};
@@ -30,10 +33,12 @@ pub use clone::clone_image;
 pub use measure::{Measured, measure};
 pub use options::{CloneFormat, Output, TargetOptions, write_image};
 pub use out::copy_out;
+pub use stream_optimized::{Copied, content_id, measure_stream_optimized, write_stream_optimized};
 
 use commit::Committer;
 use decode::{Decoder, Mode};
 use pipeline::{Pipeline, fill_from};
+use tools::Encoding;
 
 /// How a copy is run.
 #[derive(Debug, Clone, Copy)]
@@ -82,8 +87,8 @@ pub fn copy_stream(
 ) -> Result<Summary, Error> {
     let capacity_bytes = source.capacity_bytes();
     let decoder = Decoder { image: None, mode: mode_of(target), capacity_bytes };
-    let (pipeline, control) =
-        Pipeline::new(decoder, target.compression(), &Run { settings, progress })?;
+    let encoding = Encoding::Clusters(target.compression());
+    let (pipeline, control) = Pipeline::new(decoder, encoding, &Run { settings, progress })?;
     let committer = Committer::new(target, &control);
     let produced = pipeline.run(&control, &committer, |filler| {
         let mut piece = Piece::default();
@@ -126,7 +131,7 @@ fn run_image(
         Mode::Plain | Mode::Encoded => target.compression(),
     };
     let decoder = Decoder { image: Some(image), mode, capacity_bytes: image.capacity_bytes() };
-    let (pipeline, control) = Pipeline::new(decoder, compression, with)?;
+    let (pipeline, control) = Pipeline::new(decoder, Encoding::Clusters(compression), with)?;
     let committer = Committer::new(target, &control);
     let produced = pipeline.run(&control, &committer, |filler| fill_from(image, filler));
     committer.finish(produced)

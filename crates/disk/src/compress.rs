@@ -1,4 +1,4 @@
-//! Compressed clusters: how a worker makes one, and when it takes one as it is.
+//! Compressed clusters and grains: how a worker makes one, and when it takes one as it is.
 
 use std::{io, ops::Range};
 
@@ -48,7 +48,15 @@ const ZLIB_HEADER_BYTES: usize = 2;
 /// The bytes of a zlib stream behind its deflate stream: the adler32 (RFC 1950).
 const ZLIB_TRAILER_BYTES: usize = 4;
 
-/// The compressors of one worker, used again for each cluster.
+/// The bytes before the deflate streams that are put into a zlib stream: a window of 32 KiB, the usual
+/// level (RFC 1950).
+const ZLIB_HEADER: [u8; ZLIB_HEADER_BYTES] = [0x78, 0x9c];
+
+/// The longest stream that is taken as it is for a grain: a header and a checksum may be added.
+const MAX_ADOPTED_GRAIN_BYTES: usize =
+    Encoder::MAX_GRAIN_STREAM_BYTES - ZLIB_HEADER_BYTES - ZLIB_TRAILER_BYTES;
+
+/// The compressors of one worker, used again for each cluster or grain.
 pub struct Encoder {
     method: Method,
     /// Finds out where a deflate stream ends, which libdeflate does not tell.
@@ -60,7 +68,12 @@ enum Method {
     Zlib(Compressor),
     Compat(Box<Compress>),
     Zstd(zstd::bulk::Compressor<'static>),
+    Grains(Compressor),
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("a deflate level of {0} is not in 1..={max}", max = Encoder::MAX_DEFLATE_LEVEL)]
+struct DeflateLevel(i32);
 
 #[derive(Debug, thiserror::Error)]
 #[error("a zstd level of {0} is not in 1..={max}", max = Compression::MAX_ZSTD_LEVEL)]
@@ -70,6 +83,13 @@ impl Encoder {
     /// The length at which a stream is not worth storing: reading a plain cluster is faster, and a
     /// sector is the least that can be saved.
     pub const MAX_STREAM_BYTES: usize = CLUSTER_LEN - 512;
+
+    /// The longest stream of a VMDK grain of 64 KiB (ours): one that does not compress needs 5 bytes for
+    /// each 5000 at most. A grain has no other form, so it is stored as a stream even then.
+    pub const MAX_GRAIN_STREAM_BYTES: usize = CLUSTER_LEN + 1024;
+
+    /// The highest level of libdeflate.
+    pub const MAX_DEFLATE_LEVEL: i32 = 12;
 
     /// Sets up the compressor.
     ///
@@ -98,17 +118,33 @@ impl Encoder {
         Ok(Self { method, measure: None })
     }
 
+    /// Sets up the compressor for the grains of a streamOptimized VMDK: zlib streams, one for each
+    /// 64 KiB.
+    ///
+    /// # Errors
+    ///
+    /// When the level is not in 1..=[`MAX_DEFLATE_LEVEL`](Self::MAX_DEFLATE_LEVEL).
+    pub fn for_grains(level: i32) -> Result<Self> {
+        let compressor = CompressionLvl::new(level)
+            .ok()
+            .filter(|_| level > 0)
+            .map(Compressor::new)
+            .ok_or_else(|| Error::new(Kind::Limit, DeflateLevel(level)))?;
+        Ok(Self { method: Method::Grains(compressor), measure: None })
+    }
+
     /// Whether streams of this kind can be taken as they are.
     #[must_use]
     pub fn adopts(&self, codec: Codec) -> bool {
-        matches!((&self.method, codec), (Method::Zlib(_), Codec::Zlib | Codec::Deflate))
+        let deflates = matches!(self.method, Method::Zlib(_) | Method::Grains(_));
+        deflates && matches!(codec, Codec::Zlib | Codec::Deflate)
     }
 
     /// Inflates the stream of a whole cluster into `cluster`, with all checks its format has, and says
-    /// which of its bytes are a compressed cluster of the image to be written.
+    /// which of its bytes are to be [`append_adopted`](Self::append_adopted).
     ///
     /// `None` when it is of another kind, does not fill the cluster exactly, or is damaged: decoding it
-    /// tells how. A stream of [`MAX_STREAM_BYTES`](Self::MAX_STREAM_BYTES) or more saves nothing.
+    /// tells how.
     pub fn adopt(
         &mut self,
         codec: Codec,
@@ -119,10 +155,42 @@ impl Encoder {
         if !self.adopts(codec) || cluster.len() != CLUSTER_LEN {
             return None;
         }
-        match codec {
+        let for_grains = matches!(self.method, Method::Grains(_));
+        let range = match codec {
+            Codec::Zlib if for_grains => {
+                let found = bench.inflater.zlib(stream, cluster).ok()?;
+                (found == CLUSTER_LEN).then_some(0..stream.len())
+            }
             Codec::Zlib => deflate_in_zlib(stream, bench, cluster),
             _ => self.deflate_in_record(stream, cluster),
+        };
+        range.filter(|range| !for_grains || range.len() <= MAX_ADOPTED_GRAIN_BYTES)
+    }
+
+    /// Appends an adopted stream, which holds `cluster`, to `out` as the image to be written has it, and
+    /// gives the length; `None`, and `out` as it was, when it saves nothing.
+    ///
+    /// A zlib stream is a grain as it is; a deflate stream gets the header and the adler32 that make it
+    /// one.
+    pub fn append_adopted(
+        &self,
+        codec: Codec,
+        stream: &[u8],
+        cluster: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Option<usize> {
+        let start = out.len();
+        match (&self.method, codec) {
+            (Method::Grains(_), Codec::Deflate) => {
+                out.extend_from_slice(&ZLIB_HEADER);
+                out.extend_from_slice(stream);
+                out.extend_from_slice(&libdeflater::adler32(cluster).to_be_bytes());
+            }
+            (Method::Grains(_), _) => out.extend_from_slice(stream),
+            _ if stream.len() >= Self::MAX_STREAM_BYTES => return None,
+            _ => out.extend_from_slice(stream),
         }
+        Some(out.len().saturating_sub(start))
     }
 
     /// Inflates a deflate stream that may have bytes behind its end; `None` when it has no end, or
@@ -137,15 +205,18 @@ impl Encoder {
         (whole && filled).then_some(0..end)
     }
 
-    /// Compresses one cluster onto the end of `out` and gives the length of its stream; `None`, and
-    /// `out` as it was, when nothing is saved.
+    /// Compresses one cluster or grain onto the end of `out` and gives the length of its stream; `None`,
+    /// and `out` as it was, when nothing is saved. A grain of 64 KiB always gives a stream.
     ///
     /// # Errors
     ///
     /// When the compressor has no memory.
     pub fn encode(&mut self, cluster: &[u8], out: &mut Vec<u8>) -> Result<Option<usize>> {
         let start = out.len();
-        let most = Self::MAX_STREAM_BYTES.saturating_sub(1);
+        let most = match self.method {
+            Method::Grains(_) => Self::MAX_GRAIN_STREAM_BYTES,
+            _ => Self::MAX_STREAM_BYTES.saturating_sub(1),
+        };
         out.resize(start.saturating_add(most), 0);
         let room = out.get_mut(start..).unwrap_or_default();
         let len = match &mut self.method {
@@ -154,6 +225,7 @@ impl Encoder {
             Method::Zlib(compressor) => compressor.deflate_compress(cluster, room).ok(),
             Method::Compat(compress) => deflate_all(compress, cluster, room)?,
             Method::Zstd(compressor) => compressor.compress_to_buffer(cluster, room).ok(),
+            Method::Grains(compressor) => compressor.zlib_compress(cluster, room).ok(),
         };
         out.truncate(start.saturating_add(len.unwrap_or_default()));
         Ok(len)
@@ -329,6 +401,77 @@ mod tests {
         assert_eq!(adopt(Compression::Zlib, Codec::Deflate, &stream), range);
         for len in 0..stream.len() {
             assert_eq!(adopt(Compression::Zlib, Codec::Deflate, &stream[..len]), None, "{len}");
+        }
+    }
+
+    /// A worker that makes grains, and what it makes of a stream that it can take as it is.
+    fn adopt_grain(codec: Codec, stream: &[u8]) -> Option<Vec<u8>> {
+        let mut cluster = vec![0; CLUSTER_LEN];
+        let mut encoder = Encoder::for_grains(6).unwrap();
+        let range = encoder.adopt(codec, stream, &mut Workbench::new(), &mut cluster)?;
+        let mut out = vec![7; 3];
+        let len = encoder.append_adopted(codec, &stream[range], &cluster, &mut out)?;
+        assert_eq!((&out[..3], out.len()), (&[7; 3][..], 3 + len));
+        Some(out.split_off(3))
+    }
+
+    /// Inflates the stream of a grain with every check that a reader makes.
+    fn grain_of(stream: &[u8]) -> Vec<u8> {
+        let mut out = vec![0; CLUSTER_LEN];
+        assert_eq!(Workbench::new().inflater.zlib(stream, &mut out), Ok(CLUSTER_LEN));
+        out
+    }
+
+    #[test]
+    fn every_grain_gives_a_stream_also_one_that_does_not_compress() {
+        for level in [1, 6, Encoder::MAX_DEFLATE_LEVEL] {
+            let mut encoder = Encoder::for_grains(level).unwrap();
+            for grain in [text(), noise(), vec![0; CLUSTER_LEN]] {
+                let mut out = Vec::new();
+                let len = encoder.encode(&grain, &mut out).unwrap();
+                assert_eq!(len, Some(out.len()), "level {level}");
+                assert!(out.len() <= Encoder::MAX_GRAIN_STREAM_BYTES, "{} bytes", out.len());
+                assert!(grain_of(&out) == grain, "level {level}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_zlib_stream_is_a_grain_as_it_is_and_a_deflate_stream_gets_its_frame() {
+        let mut stream = zlib(&text());
+        assert_eq!(adopt_grain(Codec::Zlib, &stream), Some(stream.clone()));
+        let deflate = encode(Compression::Zlib, &text()).unwrap();
+        let record = [deflate.clone(), vec![0xaa; 300]].concat();
+        let framed = adopt_grain(Codec::Deflate, &record).unwrap();
+        assert_eq!(framed[2..framed.len() - 4], deflate);
+        assert!(grain_of(&framed) == text());
+        // A few bytes behind the checksum stay behind it.
+        for more in 1..6 {
+            stream.push(more);
+            assert!(grain_of(&adopt_grain(Codec::Zlib, &stream).unwrap()) == text());
+        }
+        assert_eq!(adopt_grain(Codec::Zstd, &stream), None);
+    }
+
+    #[test]
+    fn takes_no_stream_for_a_grain_that_is_longer_than_one_of_ours() {
+        // Stored blocks without content in front make any stream long.
+        let deflate = encode(Compression::Zlib, &text()).unwrap();
+        for (blocks, taken) in [(100, true), (14_000, false)] {
+            let long = [[0, 0, 0, 0xff, 0xff].repeat(blocks), deflate.clone()].concat();
+            assert_eq!(adopt_grain(Codec::Deflate, &long).is_some(), taken, "{blocks} blocks");
+            let sum = libdeflater::adler32(&text()).to_be_bytes();
+            let framed = [&ZLIB_HEADER[..], &long, &sum].concat();
+            assert_eq!(adopt_grain(Codec::Zlib, &framed).is_some(), taken, "{blocks} blocks");
+        }
+    }
+
+    #[test]
+    fn refuses_a_level_that_deflate_has_not() {
+        for level in [0, -1, 13, i32::MAX] {
+            let error = Encoder::for_grains(level).unwrap_err();
+            assert_eq!(error.to_string(), format!("a deflate level of {level} is not in 1..=12"));
+            assert_eq!(error.kind(), Kind::Limit);
         }
     }
 }

@@ -36,7 +36,7 @@ mod tables;
 mod writer;
 
 pub(crate) use stream::open_stream;
-pub use writer::{Adapter, StreamOptions, StreamWriter};
+pub use writer::{Adapter, StreamOptions, StreamWriter, allocated_bytes};
 
 /// Opens a disk of any sub-format: a file that has everything, or a descriptor that names others.
 pub(crate) fn open(bytes: Arc<dyn ReadAt>, opening: &Opening<'_>) -> Result<Box<dyn Image>> {

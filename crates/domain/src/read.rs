@@ -58,6 +58,9 @@ fn machine(root: &Element<'_>, notes: &mut Notes<'_>) -> Result<Machine, Error> 
     let chipset = platform::chipset(root, notes)?;
     let mut drives = storage::drives(root, notes)?;
     let mut nics = network::cards(root, notes)?;
+    let cpus = cpu::cpus(root, accelerator, notes)?;
+    let iommu = devices::iommu(root, cpus.most());
+    let (memory_bytes, max_memory_bytes) = platform::memory_bytes(root, notes)?;
     platform::spread_boot_order(root, &mut drives, &mut nics);
     let text = |name| {
         let element = root.first(name)?;
@@ -73,8 +76,9 @@ fn machine(root: &Element<'_>, notes: &mut Notes<'_>) -> Result<Machine, Error> 
         uuid: platform::uuid(root, notes)?,
         guest: guest::guest(root),
         accelerator,
-        cpus: cpu::cpus(root, accelerator, notes)?,
-        memory_bytes: platform::memory_bytes(root, notes)?,
+        cpus,
+        memory_bytes,
+        max_memory_bytes,
         chipset,
         firmware: platform::firmware(root, notes),
         clock: platform::clock(root, notes),
@@ -87,9 +91,13 @@ fn machine(root: &Element<'_>, notes: &mut Notes<'_>) -> Result<Machine, Error> 
         usb: devices::usb(root, chipset, notes),
         serials: devices::serials(root, notes),
         tpm: devices::tpm(root, notes),
+        iommu,
+        pmu: platform::pmu(root),
+        watchdog: devices::watchdog(root, notes),
         agent_channel: devices::agent_channel(root, notes),
         rng: devices::rng(root, notes),
         balloon: devices::balloon(root),
+        fw_cfg: platform::fw_cfg(root, notes),
     })
 }
 

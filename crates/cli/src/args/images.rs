@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{CompressChoice, LayoutChoice, OutputFormat};
+use super::{CompressChoice, LayoutChoice};
 
 /// The examples of `disk`.
 pub(super) const EXAMPLES: &str = "\
@@ -24,7 +24,8 @@ EXAMPLES
   relift disk convert disk.vmdk -o disk.qcow2
   relift disk convert disk.vmdk --compress -o small.qcow2
   relift disk convert disk.vmdk --digest sha256 -O raw -o disk.raw
-  relift disk convert disk.vmdk -O raw -o - | wc -c";
+  relift disk convert disk.vmdk -O raw -o - | wc -c
+  relift disk convert disk.vmdk -O vmdk -o again.vmdk";
 const CHECK_EXAMPLES: &str = "\
 EXAMPLES
   relift disk check disk.vmdk
@@ -140,12 +141,31 @@ pub(crate) struct DiskCompareArgs {
     pub(crate) gate: GateArgs,
 }
 
+/// Formats that single images are written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ImageFormat {
+    Qcow2,
+    Raw,
+    Vmdk,
+}
+
+impl ImageFormat {
+    /// The name, as it is typed.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Qcow2 => "qcow2",
+            Self::Raw => "raw",
+            Self::Vmdk => "vmdk",
+        }
+    }
+}
+
 /// How an output is written.
 #[derive(Debug, Args)]
 pub(crate) struct OutputArgs {
-    /// Format of the output.
-    #[arg(short = 'O', long, value_enum, default_value_t = OutputFormat::Qcow2)]
-    pub(crate) output_format: OutputFormat,
+    /// Format of the output; vmdk is streamOptimized, which VMware imports.
+    #[arg(short = 'O', long, value_enum, default_value_t = ImageFormat::Qcow2)]
+    pub(crate) output_format: ImageFormat,
     #[command(flatten)]
     pub(crate) packing: PackingArgs,
     /// Worker threads (default: the processors).
@@ -177,7 +197,7 @@ pub(crate) struct PackingArgs {
 pub(crate) struct DiskConvertArgs {
     #[command(flatten)]
     pub(crate) input: ImageArgs,
-    /// The output file; - writes raw to stdout.
+    /// The output file; - writes raw or vmdk to stdout.
     #[arg(short, long, value_name = "OUT")]
     pub(crate) out: PathBuf,
     #[command(flatten)]

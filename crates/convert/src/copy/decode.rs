@@ -130,17 +130,16 @@ impl Decoder<'_> {
         plain.resize(plain.len().max(CLUSTER), 0);
         let cluster = &mut plain[..CLUSTER];
         let range = encoder.adopt(codec, stream, bench, cluster)?;
-        let len = range.len();
         if is_zero(cluster) {
             return Some(Content::Zero);
         }
         if let Some(kept) = self.kept_stream(part, codec, &range) {
             return Some(Content::Kept(kept));
         }
-        Some(if len < Encoder::MAX_STREAM_BYTES {
-            Content::Stream { at: append(out, &stream[range]), len }
-        } else {
-            Content::Plain { at: append(out, cluster) }
+        let at = out.len();
+        Some(match encoder.append_adopted(codec, &stream[range], cluster, out) {
+            Some(len) => Content::Stream { at, len },
+            None => Content::Plain { at: append(out, cluster) },
         })
     }
 

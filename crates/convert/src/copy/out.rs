@@ -1,14 +1,6 @@
-//! Guest bytes front to end, for a pipe.
-//!
-//! ```text
-//! one thread: extents -> batches --> workers: decode --> this thread: in order, zeros between, write
-//! ```
+//! Guest bytes front to end, for a pipe: batches in order, zeros between.
 
-use std::{
-    collections::BTreeMap,
-    io::Write,
-    sync::mpsc::{Receiver, Sender, channel},
-};
+use std::io::Write;
 
 use disk::{CLUSTER_BYTES, Compression, Image, Progress};
 
@@ -17,7 +9,9 @@ use super::{
     batch::{Batch, CLUSTER, Content},
     control::Control,
     decode::{Decoder, Mode},
-    pipeline::{Pipeline, Sink, fill_from},
+    ordered::run_in_order,
+    pipeline::Pipeline,
+    tools::Encoding,
 };
 use crate::Error;
 
@@ -37,22 +31,10 @@ pub fn copy_out(
 ) -> Result<Summary, Error> {
     let capacity_bytes = image.capacity_bytes();
     let decoder = Decoder { image: Some(image), mode: Mode::Plain, capacity_bytes };
-    let (pipeline, control) =
-        Pipeline::new(decoder, Compression::None, &Run { settings, progress })?;
-    let (sender, decoded) = channel();
+    let encoding = Encoding::Clusters(Compression::None);
+    let (pipeline, control) = Pipeline::new(decoder, encoding, &Run { settings, progress })?;
     let mut writer = Writer { out, control: &control, done: Summary::default() };
-    let (written, produced) = std::thread::scope(|scope| {
-        let control = &control;
-        let producing = scope.spawn(move || {
-            let sink = ToWriter { sender };
-            pipeline.run(control, &sink, |filler| fill_from(image, filler))
-        });
-        let written = writer.take_all(&decoded);
-        let produced = producing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        (written, produced)
-    });
-    written?;
-    produced?;
+    run_in_order(pipeline, image, &control, &mut |batch| writer.write(batch))?;
     writer.zeros_to(capacity_bytes)?;
     if control.is_stopped() {
         return Err(Error::stopped());
@@ -60,26 +42,7 @@ pub fn copy_out(
     Ok(writer.done)
 }
 
-/// Hands decoded batches to the thread that writes.
-struct ToWriter {
-    sender: Sender<Decoded>,
-}
-
-/// A batch, and why it could not be decoded.
-type Decoded = (Batch, Option<Error>);
-
-impl Sink for ToWriter {
-    fn commit(&self, batch: Batch) {
-        // The writer takes batches until every worker is done.
-        drop(self.sender.send((batch, None)));
-    }
-
-    fn fail(&self, batch: Batch, error: Error) {
-        drop(self.sender.send((batch, Some(error))));
-    }
-}
-
-/// Writes batches in the order of their numbers.
+/// Writes the guest's bytes of batches, and the zeros between them.
 struct Writer<'a> {
     out: &'a mut dyn Write,
     control: &'a Control<'a>,
@@ -88,28 +51,6 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// Takes batches until no more come, and gives each back; after a failure they are not written.
-    fn take_all(&mut self, decoded: &Receiver<Decoded>) -> Result<(), Error> {
-        // As many at most as there are batches.
-        let mut early = BTreeMap::new();
-        let mut next = 0;
-        let mut result = Ok(());
-        for (batch, error) in decoded {
-            early.insert(batch.number, (batch, error));
-            while let Some((batch, error)) = early.remove(&next) {
-                next += 1;
-                if result.is_ok() {
-                    result = error.map_or_else(|| self.write(&batch), Err);
-                }
-                if result.is_err() {
-                    self.control.end();
-                }
-                self.control.return_batch(batch);
-            }
-        }
-        result
-    }
-
     fn write(&mut self, batch: &Batch) -> Result<(), Error> {
         let mut at = 0;
         while let Some(first) = batch.clusters.get(at).copied() {

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::{Receiver, sync_channel};
 
-use disk::{CLUSTER_BYTES, Compression, Image};
+use disk::{CLUSTER_BYTES, Image};
 
 use super::{
     Flow, Run,
@@ -10,7 +10,7 @@ use super::{
     control::Control,
     decode::{Decoder, Mode},
     filler::Filler,
-    tools::Toolbox,
+    tools::{Encoding, Toolbox},
 };
 use crate::Error;
 
@@ -48,7 +48,7 @@ impl<'a> Pipeline<'a> {
     /// Sets up threads, tools and batches.
     pub(super) fn new(
         decoder: Decoder<'a>,
-        compression: Compression,
+        encoding: Encoding,
         with: &Run<'a>,
     ) -> Result<(Self, Control<'a>), Error> {
         let workers = with.settings.workers.clamp(1, MAX_WORKERS);
@@ -62,7 +62,7 @@ impl<'a> Pipeline<'a> {
             give_back.send(Batch::new()).expect("the channel has room for every batch");
         }
         let control = Control::new(with.progress, give_back, decoder.capacity_bytes);
-        let tools = Toolbox::new(workers, compression)?;
+        let tools = Toolbox::new(workers, encoding)?;
         Ok((Self { pool, tools, spare, decoder }, control))
     }
 

@@ -14,6 +14,24 @@ const LARGE_SETS: usize = 2;
 /// The largest grain for which every worker has its own tools: a set then stays under 1 MiB.
 const LARGE_UNIT_BYTES: u64 = 128 << 10;
 
+/// What workers make of clusters that are not written as the guest sees them.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Encoding {
+    /// Clusters of a target, compressed where that saves something.
+    Clusters(Compression),
+    /// Grains of a streamOptimized VMDK, all of them compressed at this level.
+    Grains(i32),
+}
+
+impl Encoding {
+    fn encoder(self) -> disk::Result<Encoder> {
+        match self {
+            Self::Clusters(compression) => Encoder::new(compression),
+            Self::Grains(level) => Encoder::for_grains(level),
+        }
+    }
+}
+
 /// The decompressor, the compressor and the buffers of one worker.
 pub(super) struct Tools {
     pub(super) bench: Workbench,
@@ -32,9 +50,9 @@ pub(super) struct Toolbox {
 }
 
 impl Toolbox {
-    pub(super) fn new(workers: usize, compression: Compression) -> Result<Self, Error> {
+    pub(super) fn new(workers: usize, encoding: Encoding) -> Result<Self, Error> {
         let sets = |count| -> Result<Vec<_>, Error> {
-            (0..count).map(|_| Tools::new(compression).map(Mutex::new)).collect()
+            (0..count).map(|_| Tools::new(encoding).map(Mutex::new)).collect()
         };
         Ok(Self { usual: sets(workers)?, large: sets(workers.min(LARGE_SETS))? })
     }
@@ -51,10 +69,10 @@ impl Toolbox {
 }
 
 impl Tools {
-    fn new(compression: Compression) -> Result<Self, Error> {
+    fn new(encoding: Encoding) -> Result<Self, Error> {
         Ok(Self {
             bench: Workbench::new(),
-            encoder: Encoder::new(compression).map_err(Error::target_image)?,
+            encoder: encoding.encoder().map_err(Error::target_image)?,
             plain: Vec::new(),
             stored: Vec::new(),
         })

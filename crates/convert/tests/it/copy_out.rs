@@ -34,9 +34,9 @@ fn every_guest_byte_comes_in_order() {
 }
 
 /// A pipe whose reader goes after some bytes.
-struct Pipe {
-    room: usize,
-    kind: io::ErrorKind,
+pub(crate) struct Pipe {
+    pub(crate) room: usize,
+    pub(crate) kind: io::ErrorKind,
 }
 
 impl Write for Pipe {

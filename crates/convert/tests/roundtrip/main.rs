@@ -16,9 +16,11 @@ use std::sync::Arc;
 
 use convert::{
     Error,
-    copy::{CloneFormat, Output, Settings, Summary, TargetOptions, write_image},
+    copy::{
+        CloneFormat, Output, Settings, Summary, TargetOptions, write_image, write_stream_optimized,
+    },
 };
-use disk::{Compression, Declared, Format, Image, Unheard, is_zero};
+use disk::{Compression, Declared, Format, Image, Unheard, is_zero, vmdk::StreamOptions};
 use testkit::{Memory, stream_optimized};
 
 /// Every way to write an image.
@@ -59,6 +61,14 @@ fn written(
     let output = Output { file: Arc::clone(&file) as _, capacity_bytes, options };
     let summary = write_image(image, output, settings, &Unheard)?;
     Ok((file.bytes(), summary))
+}
+
+/// The streamOptimized VMDK that an image is written to.
+fn packed(image: &dyn Image, settings: Settings) -> Result<Vec<u8>, Error> {
+    let options = StreamOptions::new(image.capacity_bytes(), "disk.vmdk", 7);
+    let mut file = Vec::new();
+    write_stream_optimized(image, &mut file, &options, settings, &Unheard)?;
+    Ok(file)
 }
 
 /// Whether an image of a disk can be written so: a clone needs something of its source to point at,

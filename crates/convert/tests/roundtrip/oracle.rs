@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use disk::Format;
 use testkit::{GuestDisk, oracle, some_guest_disks};
 
-use crate::{LAYOUTS, format_of, is_possible, sources, workers, written};
+use crate::{LAYOUTS, format_of, is_possible, packed, sources, workers, written};
 
 /// Runs `qemu-img`, which must succeed; false when it is not installed.
 fn qemu_img(args: &[&str], what: &str) -> bool {
@@ -43,6 +43,13 @@ fn judge(folder: &Path, disk: &GuestDisk) -> bool {
             qemu_img(&["convert", "-f", "qcow2", "-O", "raw", &file, &raw], &what);
             assert!(fs::read(&raw).unwrap() == bytes, "QEMU reads another disk of {what}");
         }
+        let what = format!("a VMDK of {}, {disk:?}", image.format());
+        fs::write(&file, packed(&*image, workers(2)).unwrap()).unwrap();
+        if !qemu_img(&["check", "-q", "-f", "vmdk", &file], &what) {
+            return false;
+        }
+        qemu_img(&["convert", "-f", "vmdk", "-O", "raw", &file, &raw], &what);
+        assert!(fs::read(&raw).unwrap() == bytes, "QEMU reads another disk of {what}");
     }
     true
 }

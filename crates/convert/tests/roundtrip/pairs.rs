@@ -8,7 +8,7 @@ use testkit::{
     vdi_dynamic, vhd_dynamic, vhd_fixed,
 };
 
-use crate::{LAYOUTS, format_of, open, workers, written};
+use crate::{LAYOUTS, format_of, open, packed, workers, written};
 
 const SECTOR: usize = 512;
 
@@ -93,6 +93,9 @@ proptest! {
                 let read = read_extents(&*open(file, format_of(options))).unwrap();
                 assert!(read == disk, "{what}: another disk");
             }
+            let file = packed(image, workers(3)).unwrap();
+            let read = read_extents(&*open(file, Format::Vmdk)).unwrap();
+            assert!(read == disk, "a VMDK of {} {}: another disk", image.format(), image.variant());
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Every writer, by property.
 
 use convert::copy::{CloneFormat, TargetOptions, copy_out, measure};
-use disk::{Compression, Image, Unheard, check};
+use disk::{Compression, Format, Image, Unheard, check};
 use proptest::prelude::*;
 use testkit::{cases, guest_disks, read_extents, read_in_steps};
 
-use crate::{format_of, is_possible, open, sources, workers, written};
+use crate::{format_of, is_possible, open, packed, sources, workers, written};
 
 /// Writes a disk from each kind of source and reads it back.
 fn comes_through(disk: &[u8], options: TargetOptions) {
@@ -29,6 +29,18 @@ fn comes_through(disk: &[u8], options: TargetOptions) {
             "{what}: the length that is measured"
         );
         assert_is(&*open(file, format_of(options)), disk, &what);
+    }
+}
+
+/// Writes a disk as a streamOptimized VMDK from each kind of source, and that one again.
+fn comes_through_grains(disk: &[u8]) {
+    for image in sources(disk) {
+        let (image, what) = (&*image, format!("a VMDK of {}", image.format()));
+        let file = packed(image, workers(1)).unwrap();
+        assert!(packed(image, workers(5)).unwrap() == file, "{what}: another file by 5 workers");
+        let read = open(file.clone(), Format::Vmdk);
+        assert!(packed(&*read, workers(2)).unwrap() == file, "{what}: another file of its own");
+        assert_is(&*read, disk, &what);
     }
 }
 
@@ -75,6 +87,11 @@ proptest! {
     }
 
     #[test]
+    fn stream_optimized_vmdk(disk in guest_disks(3)) {
+        comes_through_grains(&disk.bytes());
+    }
+
+    #[test]
     fn a_clone(disk in guest_disks(3)) {
         comes_through(&disk.bytes(), TargetOptions::Clone(CloneFormat::Qcow2));
         comes_through(&disk.bytes(), TargetOptions::Clone(CloneFormat::Raw));
@@ -90,5 +107,6 @@ proptest! {
         for options in [Compression::None, Compression::Zlib].map(TargetOptions::Qcow2) {
             comes_through(&bytes, options);
         }
+        comes_through_grains(&bytes);
     }
 }

@@ -3,17 +3,18 @@
 //! ```text
 //! header | descriptor | padding | grains, each table behind its grains | directory | footer | end
 //! ```
+//!
+//! It is the layout that VMware's own tools write: version 3, a marker in front of each table, the
+//! directory named by the footer alone. OVF Tool refuses the one of `qemu-img`, which has its tables in
+//! front and no footer.
 
 use std::io::Write;
 
-use libdeflater::{CompressionLvl, Compressor};
-
 use crate::{
-    Error, Result,
+    Encoder, Error, Result,
     error::{Failure, Kind, MAX_CAPACITY_BYTES, shown},
     fields::buffer_len,
     vmdk::{
-        grain::RECORD_HEADER_BYTES,
         header::{
             DIRECTORY_AT_END, FLAG_COMPRESSED, FLAG_MARKERS, FLAG_NEWLINE_TEST, MAGIC,
             NEWLINE_TEST, SECTOR_BYTES, SECTOR_LEN, TABLE_ENTRIES, TABLE_LEN, TABLE_SECTORS,
@@ -38,6 +39,16 @@ const DESCRIPTOR_SECTORS: u64 = 20;
 /// The first sector of a grain.
 const OVERHEAD_SECTORS: u64 = 128;
 
+/// The sectors of a grain that does not compress, with the headers of its record and its stream.
+const STORED_GRAIN_SECTORS: u64 = GRAIN_SECTORS + 1;
+
+/// The sectors of the directory's marker, the footer's marker, the footer and the end-of-stream marker.
+const END_SECTORS: u64 = 4;
+
+/// The usual level of libdeflate for grains (measured, 1.6 GB of a Linux system: level 1 is 4 % larger and
+/// takes 0.7 of the processor's time, level 6 is 3 % smaller and takes 1.4).
+const GRAIN_LEVEL: i32 = 3;
+
 /// How a streamOptimized VMDK is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamOptions {
@@ -51,6 +62,10 @@ pub struct StreamOptions {
     pub adapter: Adapter,
     /// The virtual hardware version that the descriptor names.
     pub hardware_version: u32,
+    /// The version of the VMware Tools in the guest, if the descriptor is to name one.
+    pub tools_version: Option<u32>,
+    /// How hard grains are compressed, 1 to [`Encoder::MAX_DEFLATE_LEVEL`].
+    pub level: i32,
 }
 
 impl StreamOptions {
@@ -63,6 +78,8 @@ impl StreamOptions {
             cid,
             adapter: Adapter::LsiLogic,
             hardware_version: 13,
+            tools_version: None,
+            level: GRAIN_LEVEL,
         }
     }
 }
@@ -97,13 +114,17 @@ impl Adapter {
 }
 
 /// A streamOptimized VMDK that is being written, grain by grain in guest order.
+///
+/// A grain is several small writes: `W` should gather them.
 pub struct StreamWriter<W> {
     output: W,
     /// The sector that the next byte of the output belongs to.
     sector: u64,
     capacity_bytes: u64,
-    compressor: Compressor,
-    record: Vec<u8>,
+    encoder: Encoder,
+    /// A whole grain and its stream, where the writer compresses it itself.
+    grain: Vec<u8>,
+    stream: Vec<u8>,
     /// The table of the grains that are written now, and its number.
     table: Box<Table>,
     table_number: u64,
@@ -121,12 +142,14 @@ enum WriteError {
     Name(String),
     #[error("grain {found} comes behind grain {next}")]
     Order { found: u64, next: u64 },
+    #[error("grain {0} is outside a disk of {1} bytes")]
+    Outside(u64, u64),
     #[error("grain {index} has {found} bytes, it needs {wanted}")]
     Length { index: u64, found: usize, wanted: u64 },
     #[error("sector {0} of the file is behind what a grain table can name")]
     TooFar(u64),
-    #[error("a grain cannot be compressed into {0} bytes")]
-    Compress(usize),
+    #[error("grain {index} has a stream of {found} bytes, 1..={max} are allowed")]
+    Stream { index: u64, found: usize, max: usize },
 }
 
 impl<W> std::fmt::Debug for StreamWriter<W> {
@@ -145,7 +168,7 @@ impl<W: Write> StreamWriter<W> {
     pub fn create(output: W, options: &StreamOptions) -> Result<Self> {
         let capacity_bytes = options.capacity_bytes;
         if capacity_bytes == 0 {
-            return Err(Error::malformed(WriteError::Empty));
+            return Err(Error::new(Kind::Limit, WriteError::Empty));
         }
         if capacity_bytes > MAX_CAPACITY_BYTES {
             return Err(Error::new(Kind::Limit, Failure::Capacity(capacity_bytes)));
@@ -160,8 +183,9 @@ impl<W: Write> StreamWriter<W> {
             output,
             sector: 0,
             capacity_bytes,
-            compressor: Compressor::new(CompressionLvl::default()),
-            record: Vec::new(),
+            encoder: Encoder::for_grains(options.level)?,
+            grain: Vec::new(),
+            stream: Vec::new(),
             table: Box::new([0; TABLE_LEN]),
             table_number: 0,
             directory: vec![0; buffer_len(tables)],
@@ -175,28 +199,55 @@ impl<W: Write> StreamWriter<W> {
         Ok(writer)
     }
 
+    /// The size of the guest's disk, as the header says it.
+    #[must_use]
+    pub const fn capacity_bytes(&self) -> u64 {
+        self.capacity_bytes
+    }
+
     /// Writes one grain of 64 KiB: number `index`, greater than the one before. A grain of zeros is
-    /// left out. The last grain of a disk may be short.
+    /// left out. The last grain of a disk may be short; it is stored at full length, which every reader
+    /// takes.
     ///
     /// # Errors
     ///
     /// When the index does not grow or is behind the capacity, `grain` has the wrong length, or the
     /// output cannot be written.
     pub fn write_grain(&mut self, index: u64, grain: &[u8]) -> Result<()> {
-        if index < self.next_grain {
-            let leaf = WriteError::Order { found: index, next: self.next_grain };
-            return Err(Error::malformed(leaf));
+        let wanted = self.expect_grain(index)?;
+        if grain.len() as u64 != wanted {
+            return Err(Error::malformed(WriteError::Length { index, found: grain.len(), wanted }));
         }
-        let rest = self.capacity_bytes.saturating_sub(index.saturating_mul(GRAIN_BYTES));
-        let wanted = rest.min(GRAIN_BYTES);
-        if wanted == 0 || grain.len() as u64 != wanted {
-            let leaf = WriteError::Length { index, found: grain.len(), wanted };
-            return Err(Error::malformed(leaf));
-        }
-        self.next_grain = index.saturating_add(1);
         if is_zero(grain) {
+            self.next_grain = index.saturating_add(1);
             return Ok(());
         }
+        self.grain.clear();
+        self.grain.extend_from_slice(grain);
+        self.grain.resize(buffer_len(GRAIN_BYTES), 0);
+        let mut stream = std::mem::take(&mut self.stream);
+        stream.clear();
+        self.encoder.encode(&self.grain, &mut stream)?;
+        let written = self.write_stream(index, &stream);
+        self.stream = stream;
+        written
+    }
+
+    /// Writes one grain that an [`Encoder`] [for grains](Encoder::for_grains) has compressed: number
+    /// `index`, greater than the one before. The stream must inflate to 64 KiB, also that of a short last
+    /// grain; that is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// When the index does not grow or is behind the capacity, the stream is empty or over
+    /// [`Encoder::MAX_GRAIN_STREAM_BYTES`], or the output cannot be written.
+    pub fn write_stream(&mut self, index: u64, stream: &[u8]) -> Result<()> {
+        self.expect_grain(index)?;
+        let (found, max) = (stream.len(), Encoder::MAX_GRAIN_STREAM_BYTES);
+        if found == 0 || found > max {
+            return Err(Error::malformed(WriteError::Stream { index, found, max }));
+        }
+        self.next_grain = index.saturating_add(1);
         if index / TABLE_ENTRIES != self.table_number {
             self.write_table()?;
             self.table_number = index / TABLE_ENTRIES;
@@ -206,7 +257,7 @@ impl<W: Write> StreamWriter<W> {
         if let Some(entry) = slot.and_then(|slot| self.table.get_mut(slot)) {
             *entry = sector;
         }
-        self.write_record(index, grain)
+        self.write_record(index, stream)
     }
 
     /// Writes the tables, the footer and the end-of-stream marker, and gives the output back.
@@ -215,6 +266,22 @@ impl<W: Write> StreamWriter<W> {
     ///
     /// When the output cannot be written.
     pub fn finish(mut self) -> Result<W> {
+        self.write_end()?;
+        Ok(self.output)
+    }
+
+    /// As [`finish`](Self::finish), but gives the length of the file.
+    ///
+    /// # Errors
+    ///
+    /// When the output cannot be written.
+    pub fn finish_len_bytes(mut self) -> Result<u64> {
+        self.write_end()?;
+        Ok(self.sector.saturating_mul(SECTOR_BYTES))
+    }
+
+    /// Writes what follows the last grain.
+    fn write_end(&mut self) -> Result<()> {
         self.write_table()?;
         let mut directory: Vec<u8> =
             self.directory.iter().flat_map(|at| at.to_le_bytes()).collect();
@@ -226,37 +293,36 @@ impl<W: Write> StreamWriter<W> {
         self.put(&header(self.capacity_bytes, directory_sector))?;
         self.put(&[0; SECTOR_LEN])?;
         self.output.flush()?;
-        Ok(self.output)
+        Ok(())
     }
 
-    /// Compresses a grain and writes its record.
-    ///
-    /// The last grain of a disk is stored at full length, which every reader takes.
-    fn write_record(&mut self, index: u64, grain: &[u8]) -> Result<()> {
-        let mut whole = Vec::new();
-        let grain = if grain.len() as u64 == GRAIN_BYTES {
-            grain
-        } else {
-            whole.extend_from_slice(grain);
-            whole.resize(buffer_len(GRAIN_BYTES), 0);
-            &whole
-        };
-        let header_bytes = buffer_len(RECORD_HEADER_BYTES);
-        let bound = self.compressor.zlib_compress_bound(grain.len());
-        let mut record = std::mem::take(&mut self.record);
-        record.resize(header_bytes.saturating_add(bound), 0);
-        let stream = record.get_mut(header_bytes..).unwrap_or_default();
-        let compressed = self.compressor.zlib_compress(grain, stream);
-        let len = compressed.map_err(|_| Error::malformed(WriteError::Compress(bound)))?;
-        let start = index.saturating_mul(GRAIN_SECTORS).to_le_bytes();
-        let size = u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes();
-        for (to, from) in record.iter_mut().zip(start.iter().chain(&size)) {
-            *to = *from;
+    /// Checks that a grain is not behind and inside the disk, and gives its length.
+    fn expect_grain(&self, index: u64) -> Result<u64> {
+        if index < self.next_grain {
+            let leaf = WriteError::Order { found: index, next: self.next_grain };
+            return Err(Error::malformed(leaf));
         }
-        record.truncate(header_bytes.saturating_add(len));
-        record.resize(record.len().next_multiple_of(SECTOR_LEN), 0);
-        self.put(&record)?;
-        self.record = record;
+        let start_bytes = index.saturating_mul(GRAIN_BYTES);
+        match self.capacity_bytes.saturating_sub(start_bytes).min(GRAIN_BYTES) {
+            0 => Err(Error::malformed(WriteError::Outside(index, self.capacity_bytes))),
+            len_bytes => Ok(len_bytes),
+        }
+    }
+
+    /// Writes the record of a grain: its first sector, the length of its stream, the stream, and zeros up
+    /// to a whole sector.
+    fn write_record(&mut self, index: u64, stream: &[u8]) -> Result<()> {
+        let start = index.saturating_mul(GRAIN_SECTORS).to_le_bytes();
+        let len = u32::try_from(stream.len()).unwrap_or(u32::MAX).to_le_bytes();
+        self.output.write_all(&start)?;
+        self.output.write_all(&len)?;
+        self.output.write_all(stream)?;
+        let used = start.len().saturating_add(len.len()).saturating_add(stream.len());
+        let whole = used.next_multiple_of(SECTOR_LEN);
+        let padding = [0; SECTOR_LEN];
+        let padding = padding.get(..whole.saturating_sub(used)).unwrap_or_default();
+        self.output.write_all(padding)?;
+        self.sector = self.sector.saturating_add(whole as u64 / SECTOR_BYTES);
         Ok(())
     }
 
@@ -288,6 +354,21 @@ impl<W: Write> StreamWriter<W> {
         self.sector = self.sector.saturating_add(bytes.len() as u64 / SECTOR_BYTES);
         Ok(())
     }
+}
+
+/// The length of a streamOptimized VMDK when no grain of the disk compresses.
+#[must_use]
+pub fn allocated_bytes(capacity_bytes: u64) -> u64 {
+    let grains = capacity_bytes.div_ceil(GRAIN_BYTES);
+    let tables = grains.div_ceil(TABLE_ENTRIES);
+    let directory = tables.saturating_mul(4).div_ceil(SECTOR_BYTES);
+    let sectors = grains
+        .saturating_mul(STORED_GRAIN_SECTORS)
+        .saturating_add(tables.saturating_mul(TABLE_SECTORS.saturating_add(1)))
+        .saturating_add(directory)
+        .saturating_add(OVERHEAD_SECTORS)
+        .saturating_add(END_SECTORS);
+    sectors.saturating_mul(SECTOR_BYTES)
 }
 
 /// A header, or a footer, which is a header that knows where the directory is.
@@ -332,12 +413,14 @@ fn descriptor(options: &StreamOptions, capacity_bytes: u64) -> String {
     let (heads, track) = adapter.geometry();
     let cylinders = sectors.checked_div(heads.saturating_mul(track)).unwrap_or_default().max(1);
     let adapter = adapter.as_str();
+    let tools = options.tools_version.map(|version| format!("ddb.toolsVersion = \"{version}\"\n"));
+    let tools = tools.unwrap_or_default();
     format!(
         "# Disk DescriptorFile\nversion=1\nCID={cid:08x}\nparentCID=ffffffff\n\
          createType=\"streamOptimized\"\n\n# Extent description\nRDONLY {sectors} SPARSE \"{name}\"\n\n\
          # The Disk Data Base\n#DDB\n\nddb.adapterType = \"{adapter}\"\n\
          ddb.geometry.cylinders = \"{cylinders}\"\nddb.geometry.heads = \"{heads}\"\n\
-         ddb.geometry.sectors = \"{track}\"\nddb.virtualHWVersion = \"{hardware_version}\"\n"
+         ddb.geometry.sectors = \"{track}\"\n{tools}ddb.virtualHWVersion = \"{hardware_version}\"\n"
     )
 }
 
@@ -366,6 +449,109 @@ mod tests {
     }
 
     #[test]
+    fn the_descriptor_says_what_the_options_say() {
+        let mut options = options();
+        options.adapter = Adapter::Ide;
+        options.tools_version = Some(2_147_483_647);
+        let want = "# Disk DescriptorFile\nversion=1\nCID=0000feed\nparentCID=ffffffff\n\
+            createType=\"streamOptimized\"\n\n# Extent description\nRDONLY 2097152 SPARSE \"disk.vmdk\"\n\n\
+            # The Disk Data Base\n#DDB\n\nddb.adapterType = \"ide\"\n\
+            ddb.geometry.cylinders = \"2080\"\nddb.geometry.heads = \"16\"\n\
+            ddb.geometry.sectors = \"63\"\nddb.toolsVersion = \"2147483647\"\n\
+            ddb.virtualHWVersion = \"13\"\n";
+        assert_eq!(descriptor(&options, 1 << 30), want);
+    }
+
+    /// The markers of a file and the sectors they are at, from the first grain on; a grain is 0 with its
+    /// number, any other marker its type and its sectors.
+    fn markers(file: &[u8]) -> Vec<(usize, u32, u64)> {
+        let mut found = Vec::new();
+        let mut sector = 128;
+        while sector * SECTOR_LEN < file.len() {
+            let at = &file[sector * SECTOR_LEN..][..16];
+            let value = u64::from_le_bytes(at[..8].try_into().unwrap());
+            let size = u32::from_le_bytes(at[8..12].try_into().unwrap()) as usize;
+            let kind = u32::from_le_bytes(at[12..].try_into().unwrap());
+            if size > 0 {
+                found.push((sector, 0, value / GRAIN_SECTORS));
+                sector += (size + 12).div_ceil(SECTOR_LEN);
+            } else {
+                found.push((sector, kind, value));
+                sector += 1 + value as usize;
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn each_table_stands_behind_its_grains_and_the_footer_names_the_directory() {
+        let mut options = options();
+        options.capacity_bytes = 2 << 40;
+        let mut writer = StreamWriter::create(Vec::new(), &options).unwrap();
+        let last = (2 << 40) / GRAIN_BYTES - 1;
+        for index in [3, 511, 512, last] {
+            writer.write_grain(index, &vec![9; 65_536]).unwrap();
+        }
+        let file = writer.finish().unwrap();
+        let found = markers(&file);
+        assert_eq!(
+            found,
+            [
+                (128, 0, 3),
+                (129, 0, 511),
+                (130, 1, 4),
+                (135, 0, 512),
+                (136, 1, 4),
+                (141, 0, last),
+                (142, 1, 4),
+                (147, 2, 512),
+                (660, 3, 1),
+                (662, 0, 0),
+            ]
+        );
+        let entry = |sector: usize, slot: usize| {
+            let at = sector * SECTOR_LEN + slot * 4;
+            u32::from_le_bytes(file[at..at + 4].try_into().unwrap())
+        };
+        assert_eq!([entry(131, 2), entry(131, 3), entry(131, 511)], [0, 128, 129]);
+        assert_eq!([entry(148, 0), entry(148, 1), entry(148, 2)], [131, 137, 0]);
+        assert_eq!([entry(148, 65_535), entry(143, 511)], [143, 141]);
+        let field = |sector: usize, at: usize| {
+            u64::from_le_bytes(file[sector * SECTOR_LEN + at..][..8].try_into().unwrap())
+        };
+        assert_eq!((field(0, 56), field(661, 56)), (u64::MAX, 148));
+        assert_eq!(field(0, 4), 3 | 0x3_0001 << 32, "version 3, markers, deflate, newline test");
+        assert_eq!(file.len(), 663 * SECTOR_LEN);
+    }
+
+    #[test]
+    fn the_length_of_a_disk_that_does_not_compress_is_known_before() {
+        for grains in [1, 511, 512, 513, 65_537] {
+            let mut options = options();
+            options.capacity_bytes = grains * GRAIN_BYTES;
+            let mut writer = StreamWriter::create(std::io::sink(), &options).unwrap();
+            for index in 0..grains {
+                writer.write_stream(index, &[1; 65_557]).unwrap();
+            }
+            let len_bytes = writer.finish_len_bytes().unwrap();
+            assert_eq!(len_bytes, allocated_bytes(grains * GRAIN_BYTES), "{grains} grains");
+        }
+    }
+
+    #[test]
+    fn a_stream_is_neither_empty_nor_longer_than_a_grain_can_be() {
+        let mut writer = StreamWriter::create(Vec::new(), &options()).unwrap();
+        for len in [0, 66_561] {
+            let error = writer.write_stream(0, &vec![1; len]).unwrap_err();
+            let want = format!("grain 0 has a stream of {len} bytes, 1..=66560 are allowed");
+            assert_eq!(error.to_string(), want);
+        }
+        writer.write_stream(0, &[1; 66_560]).unwrap();
+        let error = writer.write_grain(1, &[1; 512]).unwrap_err();
+        assert_eq!(error.to_string(), "grain 1 has 512 bytes, it needs 34816");
+    }
+
+    #[test]
     fn refuses_what_does_not_fit() {
         let create = |change: &dyn Fn(&mut StreamOptions)| {
             let mut options = options();
@@ -385,7 +571,7 @@ mod tests {
         writer.write_grain(1, &[1; 34_816]).unwrap();
         for (index, len, want) in [
             (1, 34_816, "grain 1 comes behind grain 2"),
-            (2, 65_536, "grain 2 has 65536 bytes, it needs 0"),
+            (2, 65_536, "grain 2 is outside a disk of 100352 bytes"),
         ] {
             let error = writer.write_grain(index, &vec![1; len]).unwrap_err();
             assert_eq!(error.to_string(), want);

@@ -164,7 +164,7 @@ fn names_the_grain_and_the_byte_of_a_damage() {
     assert_eq!(
         spoil(at + 12, &[0x79]),
         format!(
-            "grain 2: the zlib header is 0x799c, which is no deflate stream without a dictionary, at byte {at}"
+            "grain 2: the zlib header is 0x795e, which is no deflate stream without a dictionary, at byte {at}"
         )
     );
     let sum = at + 12 + size - 4;

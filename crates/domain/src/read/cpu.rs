@@ -20,22 +20,26 @@ pub(super) fn cpus(
     accelerator: Accelerator,
     notes: &mut Notes<'_>,
 ) -> Result<Cpus, Error> {
-    let count = count(root, notes)?;
+    let (count, max_count) = count(root, notes)?;
+    let most = max_count.unwrap_or(count);
     let Some(cpu) = root.first("cpu") else {
         let model = Some(QEMU_DEFAULT.to_owned());
-        return Ok(Cpus { count, topology: None, model, features: Vec::new() });
+        return Ok(Cpus { count, max_count, topology: None, model, features: Vec::new() });
     };
     let model = model(cpu, accelerator);
-    let topology = cpu.first("topology").map(|group| topology(group, count, notes));
+    let topology = cpu.first("topology").map(|group| topology(group, most, notes));
     let features = features(cpu, accelerator, model.is_none(), notes);
-    Ok(Cpus { count, topology: topology.transpose()?.flatten(), model, features })
+    Ok(Cpus { count, max_count, topology: topology.transpose()?.flatten(), model, features })
 }
 
-fn count(root: &Element<'_>, notes: &Notes<'_>) -> Result<u32, Error> {
-    let Some(vcpu) = root.first("vcpu") else { return Ok(1) };
-    let Some(text) = vcpu.word() else { return Ok(1) };
-    let count = notes.decimal(vcpu, "vcpu", text, 1..=MAX_CPUS)?;
-    Ok(u32::try_from(count).unwrap_or(1))
+/// How many there are at start, and the most where that is more.
+fn count(root: &Element<'_>, notes: &Notes<'_>) -> Result<(u32, Option<u32>), Error> {
+    let Some(vcpu) = root.first("vcpu") else { return Ok((1, None)) };
+    let Some(text) = vcpu.word() else { return Ok((1, None)) };
+    let most = notes.decimal(vcpu, "vcpu", text, 1..=MAX_CPUS)?;
+    let count = notes.number(vcpu, "current", 1..=most)?.unwrap_or(most);
+    let number = |number| u32::try_from(number).unwrap_or(1);
+    Ok((number(count), (most > count).then(|| number(most))))
 }
 
 /// The model; `None` where it is what the writer chooses for the accelerator by itself.

@@ -6,11 +6,14 @@ use vm::{Chipset, Serial, SerialTarget, Sound, Usb, Video, VideoModel};
 use super::{devices, notes::Notes};
 use crate::{
     Error,
+    check::PLAIN_APIC_CPUS,
     document::{Element, Shown},
 };
 
 /// The most video memory that is read, in KiB: what libvirt's own type holds.
 const MAX_VIDEO_KIB: u64 = u32::MAX as u64;
+/// The screens of QEMU's virtio-gpu (`VIRTIO_GPU_MAX_SCANOUTS`).
+const MAX_HEADS: u64 = 16;
 /// Every sound card, to find one by its name.
 const SOUNDS: [Sound; 4] = [Sound::Ich9, Sound::Es1370, Sound::Ac97, Sound::Sb16];
 
@@ -22,20 +25,24 @@ pub(super) fn video(root: &Element<'_>, notes: &mut Notes<'_>) -> Result<Option<
         notes.leave_out(other, Code::W0203, "a second graphics card is left out");
     }
     let Some(model) = card.first("model") else {
-        return Ok(Some(Video { model: VideoModel::Vga, memory_bytes: None }));
+        return Ok(Some(Video { model: VideoModel::Vga, memory_bytes: None, heads: 1 }));
     };
     match model.value("type") {
         Some("none") => Ok(None),
-        Some("virtio") => Ok(Some(Video { model: VideoModel::Virtio, memory_bytes: None })),
+        Some("virtio") => {
+            let heads = notes.number(model, "heads", 1..=MAX_HEADS)?.unwrap_or(1);
+            let heads = u32::try_from(heads).unwrap_or(1);
+            Ok(Some(Video { model: VideoModel::Virtio, memory_bytes: None, heads }))
+        }
         Some("vga") | None => {
             let kib = notes.number(model, "vram", 0..=MAX_VIDEO_KIB)?;
             let memory_bytes = kib.map(|kib| kib.saturating_mul(1024));
-            Ok(Some(Video { model: VideoModel::Vga, memory_bytes }))
+            Ok(Some(Video { model: VideoModel::Vga, memory_bytes, heads: 1 }))
         }
         Some(other) => {
             let message = format!("the graphics card {} is read as vga", Shown(other));
             notes.note(card, Code::W0106, message);
-            Ok(Some(Video { model: VideoModel::Vga, memory_bytes: None }))
+            Ok(Some(Video { model: VideoModel::Vga, memory_bytes: None, heads: 1 }))
         }
     }
 }
@@ -144,6 +151,41 @@ pub(super) fn tpm(root: &Element<'_>, notes: &mut Notes<'_>) -> bool {
     found
 }
 
+/// Whether the guest has an IOMMU for its own use.
+///
+/// One that only numbers many processors is none: the writer adds that by itself, without the cached
+/// mappings that a guest of guests needs.
+pub(super) fn iommu(root: &Element<'_>, most_cpus: u32) -> bool {
+    let is_for_guests = |iommu: &Element<'_>| {
+        most_cpus <= PLAIN_APIC_CPUS
+            || iommu.first("driver").is_some_and(|driver| driver.says_yes("caching_mode"))
+    };
+    devices(root, "iommu")
+        .any(|iommu| iommu.value("model") == Some("intel") && is_for_guests(iommu))
+}
+
+/// Whether there is a watchdog that the guest can feed; the board's own (iTCO) is always there.
+pub(super) fn watchdog(root: &Element<'_>, notes: &mut Notes<'_>) -> bool {
+    let mut found = false;
+    for watchdog in devices(root, "watchdog") {
+        match watchdog.value("model") {
+            Some("itco") => {}
+            Some("i6300esb") => {
+                found = true;
+                if watchdog.value("action") != Some("none") {
+                    notes.note(watchdog, Code::W0112, "the watchdog is read as one without an act");
+                }
+            }
+            other => {
+                let shown = Shown(other.unwrap_or_default());
+                let message = format!("the watchdog {shown} is left out");
+                notes.leave_out(watchdog, Code::W0203, message);
+            }
+        }
+    }
+    found
+}
+
 /// Whether there is a channel for the guest agent; other channels serve programs of the host.
 pub(super) fn agent_channel(root: &Element<'_>, notes: &mut Notes<'_>) -> bool {
     let mut found = false;
@@ -196,7 +238,8 @@ mod tests {
 
     #[test]
     fn takes_the_nearest_model_and_says_so() {
-        const VGA: Option<Video> = Some(Video { model: VideoModel::Vga, memory_bytes: None });
+        const VGA: Option<Video> =
+            Some(Video { model: VideoModel::Vga, memory_bytes: None, heads: 1 });
         assert_cases(&[
             (
                 "<video><model type='qxl' ram='65536' vram='65536' heads='1'/></video>",
@@ -212,6 +255,11 @@ mod tests {
                 "<controller type='usb' model='pci-ohci'/>",
                 |m| m.usb == Some(Usb::Ehci),
                 &[r#"W0106 controller: the USB controller "pci-ohci" is read as the board's own"#],
+            ),
+            (
+                "<watchdog model='i6300esb' action='reset'/>",
+                |m| m.watchdog,
+                &["W0112 watchdog: the watchdog is read as one without an act"],
             ),
             (
                 "<serial type='tcp'><target port='0'/></serial>",
@@ -263,6 +311,12 @@ mod tests {
             ("<console type='pty'/>", |m| m.serials.len() == 1, &[]),
             ("<controller type='usb' index='0'/>", |m| m.usb == Some(Usb::Ehci), &[]),
             ("<controller type='usb' model='none'/>", |m| m.usb.is_none(), &[]),
+            ("<watchdog model='itco' action='reset'/>", |m| !m.watchdog, &[]),
+            (
+                "<iommu model='intel'><driver intremap='on' caching_mode='on'/></iommu>",
+                |m| m.iommu,
+                &[],
+            ),
             ("<memballoon model='none'/>", |m| !m.balloon, &[]),
             ("<tpm model='tpm-crb'><backend type='emulator'/></tpm>", |m| m.tpm, &[]),
             ("<video><model type='none'/></video>", |m| m.video.is_none(), &[]),

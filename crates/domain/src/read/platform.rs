@@ -1,7 +1,7 @@
 //! Identity, memory, board, firmware, clock, boot order.
 
 use code::Code;
-use vm::{Accelerator, Chipset, Clock, Firmware, Nic, Uuid};
+use vm::{Accelerator, Chipset, Clock, Firmware, FwCfg, Nic, Uuid};
 
 use super::{notes::Notes, storage::Drives};
 use crate::{
@@ -64,11 +64,21 @@ pub(super) fn uuid(root: &Element<'_>, notes: &Notes<'_>) -> Result<Option<Uuid>
     })
 }
 
-/// The memory at start, rounded up to KiB as libvirt does.
-pub(super) fn memory_bytes(root: &Element<'_>, notes: &Notes<'_>) -> Result<u64, Error> {
+/// The memory at start, and what it may grow to where that is more.
+pub(super) fn memory_bytes(
+    root: &Element<'_>,
+    notes: &Notes<'_>,
+) -> Result<(u64, Option<u64>), Error> {
     let Some(memory) = root.first("memory") else {
         return Err(notes.contradiction(root, "the domain has no memory"));
     };
+    let bytes = amount(memory, notes)?;
+    let most = root.first("maxMemory").map(|most| amount(most, notes)).transpose()?;
+    Ok((bytes, most.filter(|most| *most > bytes)))
+}
+
+/// An amount of memory in bytes, rounded up to KiB as libvirt does.
+fn amount(memory: &Element<'_>, notes: &Notes<'_>) -> Result<u64, Error> {
     let unit_text = memory.value("unit").unwrap_or("KiB");
     let Some(unit) = unit_bytes(unit_text) else {
         let message = format!("{} is no unit of memory", Shown(unit_text));
@@ -98,6 +108,31 @@ fn unit_bytes(unit: &str) -> Option<u64> {
         "b" => 1000_u64.checked_pow(power),
         _ => None,
     }
+}
+
+/// Whether the processor's performance counters are asked for expressly.
+pub(super) fn pmu(root: &Element<'_>) -> bool {
+    root.at(&["features", "pmu"]).is_some_and(|pmu| pmu.says_yes("state"))
+}
+
+/// Files in the firmware's configuration; texts that stand in the document itself are left out, as
+/// are tables for the SMBIOS.
+pub(super) fn fw_cfg(root: &Element<'_>, notes: &mut Notes<'_>) -> Vec<FwCfg> {
+    let mut files = Vec::new();
+    for info in root.all("sysinfo") {
+        if info.value("type") != Some("fwcfg") {
+            notes.leave_out(info, Code::W0204, "tables for the SMBIOS are not carried over");
+            continue;
+        }
+        for entry in info.all("entry") {
+            if let (Some(name), Some(file)) = (entry.value("name"), entry.value("file")) {
+                files.push(FwCfg { name: name.to_owned(), file: file.into() });
+            } else {
+                notes.leave_out(entry, Code::W0204, "an entry without a file is not carried over");
+            }
+        }
+    }
+    files
 }
 
 /// What starts the guest.
@@ -292,6 +327,23 @@ mod tests {
         ] {
             assert_eq!(refusal(&with(memory)), want);
         }
+    }
+
+    #[test]
+    fn reads_files_for_the_guest_and_leaves_out_texts_and_tables() {
+        let (machine, findings) = read_text(&document(
+            "<sysinfo type='fwcfg'><entry name='opt/a' file='/a'/><entry name='opt/b'>b</entry></sysinfo>\
+             <sysinfo type='smbios'><bios><entry name='vendor'>v</entry></bios></sysinfo>",
+            "",
+        ));
+        assert_eq!(machine.fw_cfg, [FwCfg { name: "opt/a".into(), file: "/a".into() }]);
+        assert_eq!(
+            findings,
+            [
+                "W0204 /domain/sysinfo[1]/entry[2]: an entry without a file is not carried over",
+                "W0204 /domain/sysinfo[2]: tables for the SMBIOS are not carried over",
+            ]
+        );
     }
 
     #[test]

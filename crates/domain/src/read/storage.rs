@@ -227,6 +227,8 @@ fn disk(
         serial: element.first("serial").and_then(Element::word).unwrap_or_default().to_owned(),
         wwn: wwn(element, notes)?,
         read_only: element.first("readonly").is_some(),
+        // libvirt counts 1 for a disk in which nothing turns.
+        solid_state: element.child_value("target", "rotation_rate") == Some("1"),
         boot_order: slot.boot_order,
     }))
 }
@@ -316,7 +318,7 @@ mod tests {
              <disk type='file' device='disk'><driver name='qemu' type='qcow2' discard='unmap'/>\
              <source file='/i/a.qcow2' index='1'><seclabel model='dac'/></source>\
              <backingStore type='file'><format type='qcow2'/><source file='/i/base'/></backingStore>\
-             <target dev='sda' bus='scsi'/><serial>S1</serial><wwn>0x5000c50015ea71ad</wwn>\
+             <target dev='sda' bus='scsi' rotation_rate='1'/><serial>S1</serial><wwn>0x5000c50015ea71ad</wwn>\
              <boot order='1'/><alias name='scsi0-0-3-0'/>\
              <address type='drive' controller='0' bus='0' target='3' unit='0'/></disk>",
         );
@@ -335,6 +337,7 @@ mod tests {
                 serial: "S1".into(),
                 wwn: Some(0x5000_c500_15ea_71ad),
                 read_only: false,
+                solid_state: true,
                 boot_order: Some(1),
             }]
         );

@@ -2,7 +2,8 @@
 
 use vm::{Nic, NicTarget};
 
-use super::{element::Element, storage::boot};
+use super::storage::boot;
+use xml::Element;
 
 /// A card, with its cable pulled where the machine has it so.
 ///

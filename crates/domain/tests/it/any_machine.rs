@@ -10,8 +10,8 @@ use proptest::{
 };
 use vm::{
     Accelerator, Bus, Chipset, Clock, Controller, ControllerModel, CpuFeature, Cpus, Disk,
-    DiskFormat, DiskId, DriveAddress, Firmware, Guest, GuestFamily, MacAddress, Machine, Nic,
-    NicModel, NicTarget, Removable, RemovableKind, Serial, SerialTarget, Sound, Topology, Usb,
+    DiskFormat, DiskId, DriveAddress, Firmware, FwCfg, Guest, GuestFamily, MacAddress, Machine,
+    Nic, NicModel, NicTarget, Removable, RemovableKind, Serial, SerialTarget, Sound, Topology, Usb,
     Uuid, Video, VideoModel,
 };
 
@@ -75,9 +75,11 @@ fn board() -> impl Strategy<Value = Change> {
     let model = option::of(select(vec!["EPYC", "host-passthrough", "host-model", "maximum"]));
     let firmware = select(vec![Firmware::Bios, Firmware::Uefi, Firmware::UefiSecure]);
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
-    (processors, model, firmware, flags, 1024_u64..1 << 32).prop_map(
-        |((sockets, cores, threads, is_grouped), model, firmware, flags, kib)| {
+    let room = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    (processors, model, firmware, flags, room, 1024_u64..1 << 32).prop_map(
+        |((sockets, cores, threads, is_grouped), model, firmware, flags, room, kib)| {
             let (is_pc, is_emulated, is_local, is_nested) = flags;
+            let (has_room, can_grow, iommu, pmu) = room;
             Change::new(move |m| {
                 m.chipset = if is_pc { Chipset::Pc } else { Chipset::Q35 };
                 m.accelerator = if is_emulated { Accelerator::Qemu } else { Accelerator::Kvm };
@@ -85,8 +87,13 @@ fn board() -> impl Strategy<Value = Change> {
                 let cannot = is_pc && firmware == Firmware::UefiSecure;
                 m.firmware = if cannot { Firmware::Uefi } else { firmware };
                 m.memory_bytes = kib * 1024;
+                m.max_memory_bytes = has_room.then_some((kib + 1024) * 1024);
+                m.iommu = iommu && !is_pc && !is_emulated;
+                m.pmu = pmu;
+                let most = sockets * cores * threads;
                 m.cpus = Cpus {
-                    count: sockets * cores * threads,
+                    count: if can_grow { 1 } else { most },
+                    max_count: can_grow.then_some(most),
                     topology: is_grouped.then_some(Topology { sockets, cores, threads }),
                     model: model.map(str::to_owned),
                     features: if is_nested { vec![CpuFeature::Nested] } else { Vec::new() },
@@ -117,7 +124,8 @@ fn storage() -> impl Strategy<Value = Change> {
                         numbers.iter().zip(&mut disks).map(|(n, d)| hang(d, *model, index, *n)),
                     );
                 }
-                m.disks.extend(virtio.iter().cloned());
+                let no_rate = |d: &Disk| Disk { solid_state: false, ..d.clone() };
+                m.disks.extend(virtio.iter().map(no_rate));
                 m.removables.extend(removables.iter().filter_map(|is_floppy| {
                     if *is_floppy { Some(floppy()) } else { cd(&m.controllers) }
                 }));
@@ -138,6 +146,7 @@ fn disk(bus: Bus) -> impl Strategy<Value = Disk> {
             serial,
             wwn: None,
             read_only,
+            solid_state: is_raw,
             boot_order: None,
         },
     )
@@ -193,10 +202,11 @@ fn nic() -> impl Strategy<Value = Nic> {
 
 fn extras() -> impl Strategy<Value = Change> {
     let video = option::of(prop_oneof![
-        Just(Video { model: VideoModel::Virtio, memory_bytes: None }),
+        Just(Video { model: VideoModel::Virtio, memory_bytes: None, heads: 3 }),
         option::of(24_u32..29).prop_map(|power| Video {
             model: VideoModel::Vga,
             memory_bytes: power.map(|power| 1 << power),
+            heads: 1,
         }),
     ]);
     let sound = option::of(select(vec![Sound::Ich9, Sound::Es1370, Sound::Ac97, Sound::Sb16]));
@@ -210,9 +220,15 @@ fn extras() -> impl Strategy<Value = Change> {
             m.sound = sound.filter(|sound| is_pc || *sound != Sound::Sb16);
             m.usb = usb.filter(|usb| is_pc || *usb != Usb::Uhci);
             m.serials = vec![Serial { target: SerialTarget::Pty }; serials];
+            m.watchdog = tpm != rng;
+            m.fw_cfg = if rng { Vec::new() } else { vec![fw_cfg()] };
             (m.tpm, m.agent_channel, m.rng, m.balloon) = (tpm, agent_channel, rng, balloon);
         })
     })
+}
+
+fn fw_cfg() -> FwCfg {
+    FwCfg { name: "opt/org.example/a".into(), file: "/images/a & b".into() }
 }
 
 /// Gives every device numbers of its own, and every second drive and card a place in the order.

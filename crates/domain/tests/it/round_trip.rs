@@ -34,6 +34,8 @@ fn sayable(mut machine: Machine) -> Machine {
     if is_own_model {
         machine.cpus.model = None;
     }
+    let count = machine.cpus.count;
+    machine.cpus.max_count = machine.cpus.max_count.filter(|most| *most > count);
     if machine.guest.osinfo.is_none() {
         let is_told =
             machine.guest.family == GuestFamily::Windows && machine.accelerator == Accelerator::Kvm;

@@ -53,7 +53,10 @@ pub(super) fn resolve(
         let image = PackedImage { is_gzip, ..PackedImage::plain(name, declared) };
         return Ok(Ok(Found { image, href: Some(href), findings: Vec::new() }));
     }
-    let (mut members, mut findings) = members(facts, file)?;
+    let (mut members, mut findings) = match members(facts, file) {
+        Err(error) if error.code() == Code::E0104 => return Ok(Err(missing(&error))),
+        other => other?,
+    };
     let further = members.split_off(members.len().min(1));
     let name = match members.pop() {
         Some(name) => name,
@@ -61,13 +64,22 @@ pub(super) fn resolve(
     };
     let mut below = Vec::new();
     for parent in parents {
-        let (members, noted) = self::members(facts, parent)?;
+        let (members, noted) = match self::members(facts, parent) {
+            Err(error) if error.code() == Code::E0104 => return Ok(Err(missing(&error))),
+            other => other?,
+        };
         below.extend(members.into_iter().take(1));
         findings.extend(noted);
     }
     let declared = declared(stated, &name);
     let image = PackedImage { name, further, is_gzip, parents: below, declared };
     Ok(Ok(Found { image, href: None, findings }))
+}
+
+/// A plan can be made without a file; what it cannot be is carried out.
+fn missing(error: &Error) -> Note {
+    let fix = error.fix_text().unwrap_or("put the file beside the descriptor");
+    Note::blocker(error.code(), error.to_string()).hint(fix)
 }
 
 /// The members that hold a file, in order, and what had to be tolerated to find them.

@@ -3,11 +3,14 @@
 use std::path::PathBuf;
 
 use code::Code;
-use convert::{Converted, Identity, Note, Row, SourceDisk, SourceMedium, source::System};
+use convert::{
+    Action, Converted, Identity, Note, Row, SourceDisk, SourceMedium, SourceNvram,
+    source::{Loader, System},
+};
 use ovf::Finding;
 use vm::{ByteSize, DiskId, RemovableKind};
 
-use super::{Choices, FilePlan, FileRole, MachinePlan, RESULT_NAME, files};
+use super::{Choices, FilePlan, FileRole, MachinePlan, RESULT_NAME, environment, files};
 use crate::{Error, Facts, ImageFacts, PackedImage, Selection};
 
 /// Disks are counted in sectors.
@@ -25,6 +28,8 @@ pub(super) struct Inputs<'a> {
     pub(super) facts: &'a Facts,
     pub(super) images: &'a [ImageFacts],
     pub(super) choices: &'a Choices,
+    /// All machines that are planned.
+    pub(super) systems: &'a [&'a System],
 }
 
 /// Where a machine goes.
@@ -119,13 +124,14 @@ pub(super) fn plan(
     let Inputs { facts, choices, .. } = inputs;
     let seed = system.id.as_deref().unwrap_or(&system.handle);
     let identity = Identity::new(&facts.descriptor.bytes, seed, &place.name.domain);
-    let Converted { mut machine, guest, mut rows, disks, media } =
-        convert::map_hardware(system, &choices.hardware, &place.name.domain, &identity);
+    let seen = boot_records(inputs, system);
+    let Converted { mut machine, guest, mut rows, disks, media, nvram, environment } =
+        convert::map_hardware(&seen, &choices.hardware, &place.name.domain, &identity);
     let mut planned = Vec::new();
     for source in &disks {
         let number = usize::from(source.disk.0);
-        let row = rows.iter_mut().find(|row| row.item == source.row);
-        let file = disk_file(inputs, source, place, row, findings)?;
+        let (file, notes) = disk_file(inputs, source, place, findings)?;
+        add_notes(&mut rows, &source.row, notes);
         if let Some(disk) = machine.disks.get_mut(number) {
             disk.image.clone_from(&file.to);
             disk.format = choices.output.format();
@@ -143,10 +149,22 @@ pub(super) fn plan(
         };
         let ending = if kind == "cdrom" { "iso" } else { "img" };
         let name = format!("{}-{kind}{number}.{ending}", place.name.slug);
-        let file = medium_file(facts, medium, place.folder.join(name), findings)?;
-        removable.image = Some(file.to.clone());
-        planned.push(file);
+        match medium_file(facts, medium, place.folder.join(name), findings)? {
+            Ok(file) => {
+                removable.image = Some(file.to.clone());
+                planned.push(file);
+            }
+            Err(note) => add_notes(&mut rows, &medium.row, vec![note]),
+        }
     }
+    if let Some(kept) = nvram {
+        let to = place.folder.join(format!("{}.nvram", place.name.slug));
+        match kept_file(facts, &kept, to) {
+            Some(file) => planned.push(file),
+            None => not_there(&mut rows, &kept),
+        }
+    }
+    planned.extend(environment::files(system, inputs.systems, &mut machine, environment, place)?);
     let is_blocked = rows.iter().any(Row::is_blocker);
     let domain_xml = match domain::write(&machine) {
         Ok(xml) => Some(xml),
@@ -168,15 +186,56 @@ pub(super) fn plan(
     })
 }
 
-/// Where a disk comes from and goes to; what is wrong with it goes into its row.
+/// The system with what the first sectors of its disks can be started by, where that was read.
+fn boot_records(inputs: &Inputs<'_>, system: &System) -> System {
+    let mut seen = system.clone();
+    for disk in &mut seen.disks {
+        let Some(file) = &disk.file else { continue };
+        let found = files::resolve(inputs.facts, file, &disk.parents, disk.format);
+        let Ok(Ok(found)) = found else { continue };
+        let image = inputs.images.iter().find(|image| image.name == found.image.name);
+        disk.loader = image.and_then(|image| image.boot).map(loader);
+    }
+    seen
+}
+
+/// A disk that both kinds of firmware can start is one for a BIOS: that is what its source had.
+const fn loader(boot: disk::BootRecord) -> Loader {
+    if boot.has_bios_code || boot.has_bios_partition {
+        Loader::Bios
+    } else if boot.has_efi_partition {
+        Loader::Uefi
+    } else {
+        Loader::None
+    }
+}
+
+/// A file that is kept for people; `None` where it is not there, which keeps no machine from being
+/// built. Of a pipe nobody can tell before it has passed.
+fn kept_file(facts: &Facts, kept: &SourceNvram, to: PathBuf) -> Option<FilePlan> {
+    let found = files::resolve(facts, &kept.file, &[], None).ok()?.ok()?;
+    let declared = disk::Declared::Stated(disk::Format::Raw);
+    let image = Some(PackedImage { declared, ..found.image });
+    Some(FilePlan { image, href: found.href, to, role: FileRole::Kept })
+}
+
+/// Says in the row of a kept file that it is not there.
+fn not_there(rows: &mut [Row], kept: &SourceNvram) {
+    if let Some(row) = rows.iter_mut().find(|row| row.item == kept.row) {
+        row.action = Action::Dropped;
+        row.to.clear();
+        row.reason = "the file is not in the package".to_owned();
+    }
+}
+
+/// Where a disk comes from and goes to, and what is wrong with it.
 fn disk_file(
     inputs: &Inputs<'_>,
     source: &SourceDisk,
     place: &Place<'_>,
-    row: Option<&mut Row>,
     findings: &mut Vec<Finding>,
-) -> Result<FilePlan, Error> {
-    let Inputs { facts, images, choices } = inputs;
+) -> Result<(FilePlan, Vec<Note>), Error> {
+    let Inputs { facts, images, choices, .. } = inputs;
     let DiskId(number) = source.disk;
     let output = choices.output;
     let ending = output.format().as_str();
@@ -203,12 +262,14 @@ fn disk_file(
             }
         },
     }
-    if let Some(row) = row {
-        let noted = std::mem::replace(row, Row::kept("", "", "", ""));
-        *row = notes.into_iter().fold(noted, Row::note);
-    }
     let role = FileRole::Disk { disk: source.disk, stated_bytes, output };
-    Ok(FilePlan { image, href, to, role })
+    Ok((FilePlan { image, href, to, role }, notes))
+}
+
+/// Says what came to be known of an item in its row.
+fn add_notes(rows: &mut [Row], item: &str, notes: Vec<Note>) {
+    let Some(row) = rows.iter_mut().find(|row| row.item == item) else { return };
+    *row = notes.into_iter().fold(row.clone(), Row::note);
 }
 
 /// What the header of an image says beside the descriptor: the capacity to build, and notes.
@@ -262,12 +323,14 @@ fn medium_file(
     medium: &SourceMedium,
     to: PathBuf,
     findings: &mut Vec<Finding>,
-) -> Result<FilePlan, Error> {
-    let found = files::resolve(facts, &medium.file, &[], None)?
-        .map_err(|note| Error::new(note.code, note.text))?;
+) -> Result<Result<FilePlan, Note>, Error> {
+    let found = match files::resolve(facts, &medium.file, &[], None)? {
+        Ok(found) => found,
+        Err(note) => return Ok(Err(note.hint(format!("--ignore {}", medium.row)))),
+    };
     findings.extend(found.findings);
     // A medium is copied as it is, whatever its first bytes are.
     let declared = disk::Declared::Stated(disk::Format::Raw);
     let image = Some(PackedImage { declared, ..found.image });
-    Ok(FilePlan { image, href: found.href, to, role: FileRole::Medium })
+    Ok(Ok(FilePlan { image, href: found.href, to, role: FileRole::Medium }))
 }

@@ -1,7 +1,7 @@
 //! `disk convert`: the same guest bytes in another format.
 
 use std::{
-    io,
+    io::{self, Write},
     path::Path,
     sync::{
         Arc,
@@ -12,15 +12,15 @@ use std::{
 
 use code::Code;
 use convert::copy;
-use disk::{Image, Progress};
+use disk::{Image, Progress, vmdk::StreamOptions};
 use host::{Host as _, Partial};
 use serde::Serialize;
 use vm::ByteSize;
 
 use super::ImageData;
 use crate::{
-    args::{DiskConvertArgs, OutputFormat},
-    choices,
+    args::{DiskConvertArgs, ImageFormat},
+    choices::{self, ImageTarget},
     failure::{Failure, Result},
     progress::Gauge,
     report::Report,
@@ -52,10 +52,7 @@ struct DigestData {
 /// Converts one image; what fails leaves nothing behind.
 pub(crate) fn run(args: &DiskConvertArgs, session: &Session, gauge: &Gauge<'_>) -> Result<Report> {
     let to_stdout = args.out.as_os_str() == "-";
-    let options = choices::output(&args.output)?;
-    if to_stdout && options != copy::TargetOptions::Raw {
-        return Err(Failure::usage("-o - writes raw bytes").tip("add -O raw"));
-    }
+    check_output(args)?;
     if to_stdout {
         session.claim_stdout("-o -")?;
     } else if args.out.symlink_metadata().is_ok() {
@@ -73,10 +70,7 @@ pub(crate) fn run(args: &DiskConvertArgs, session: &Session, gauge: &Gauge<'_>) 
         image: ImageData::of(&*image),
         output: OutputData {
             path: args.out.display().to_string(),
-            format: match args.output.output_format {
-                OutputFormat::Qcow2 => "qcow2",
-                OutputFormat::Raw => "raw",
-            },
+            format: args.output.output_format.as_str(),
             file_bytes: done.file_bytes,
         },
         data_bytes: done.data_bytes,
@@ -84,6 +78,26 @@ pub(crate) fn run(args: &DiskConvertArgs, session: &Session, gauge: &Gauge<'_>) 
     };
     let text = if to_stdout { String::new() } else { text(&args.input.image, &data) };
     Ok(Report::new(text, &data).warnings(super::warnings(&*image, &args.input.image)))
+}
+
+/// Refuses what the flags and the name of the output cannot be together.
+fn check_output(args: &DiskConvertArgs) -> Result<()> {
+    let target = choices::output(&args.output)?;
+    if args.out.as_os_str() == "-" {
+        return match target {
+            ImageTarget::StreamOptimized | ImageTarget::File(copy::TargetOptions::Raw) => Ok(()),
+            ImageTarget::File(_) => {
+                Err(Failure::usage("-o - writes raw bytes or a VMDK").tip("add -O raw or -O vmdk"))
+            }
+        };
+    }
+    let format = args.output.output_format;
+    let named = args.out.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("vmdk"));
+    if named && format != ImageFormat::Vmdk {
+        let text = format!("{} would be {}, not VMDK", args.out.display(), format.as_str());
+        return Err(Failure::usage(text).tip("add -O vmdk"));
+    }
+    Ok(())
 }
 
 fn text(image: &Path, data: &Data) -> String {
@@ -167,15 +181,30 @@ fn fill(
     args: &DiskConvertArgs,
     gauge: &Gauge<'_>,
 ) -> Result<copy::Summary> {
-    let file = Arc::new(partial.file.try_clone().map_err(convert::Error::reading)?);
-    let options = choices::output(&args.output)?;
-    let output = copy::Output { file, capacity_bytes: image.capacity_bytes(), options };
-    Ok(copy::write_image(image, output, settings(args), gauge)?)
+    match choices::output(&args.output)? {
+        ImageTarget::File(options) => {
+            let file = Arc::new(partial.file.try_clone().map_err(convert::Error::reading)?);
+            let output = copy::Output { file, capacity_bytes: image.capacity_bytes(), options };
+            Ok(copy::write_image(image, output, settings(args), gauge)?)
+        }
+        ImageTarget::StreamOptimized => {
+            let options = choices::stream_options(image)?;
+            Ok(stream_optimized(image, &mut &partial.file, &options, settings(args), gauge)?)
+        }
+    }
 }
 
-/// Writes every guest byte, zeros too, front to end.
+/// Writes front to end: every guest byte, zeros too, or a VMDK.
 fn pour(image: &dyn Image, args: &DiskConvertArgs, gauge: &Gauge<'_>) -> Result<copy::Summary> {
-    match copy::copy_out(image, &mut io::stdout(), settings(args), gauge) {
+    let out = &mut io::stdout();
+    let poured = match choices::output(&args.output)? {
+        ImageTarget::File(_) => copy::copy_out(image, out, settings(args), gauge),
+        ImageTarget::StreamOptimized => {
+            let options = choices::stream_options(image)?;
+            stream_optimized(image, out, &options, settings(args), gauge)
+        }
+    };
+    match poured {
         // The reader has seen enough.
         Err(error) if error.is_broken_pipe() => Ok(copy::Summary::default()),
         Err(error) if error.kind() == convert::Kind::Target => {
@@ -184,6 +213,17 @@ fn pour(image: &dyn Image, args: &DiskConvertArgs, gauge: &Gauge<'_>) -> Result<
         }
         other => Ok(other?),
     }
+}
+
+fn stream_optimized(
+    image: &dyn Image,
+    out: &mut dyn Write,
+    options: &StreamOptions,
+    settings: copy::Settings,
+    gauge: &Gauge<'_>,
+) -> std::result::Result<copy::Summary, convert::Error> {
+    let done = copy::write_stream_optimized(image, out, options, settings, gauge)?;
+    Ok(copy::Summary { data_bytes: done.data_bytes, file_bytes: done.file_bytes })
 }
 
 fn settings(args: &DiskConvertArgs) -> copy::Settings {

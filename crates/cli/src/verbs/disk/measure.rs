@@ -6,7 +6,12 @@ use vm::ByteSize;
 
 use super::ImageData;
 use crate::{
-    args::DiskMeasureArgs, choices, failure::Result, progress::Gauge, report::Report, show,
+    args::DiskMeasureArgs,
+    choices::{self, ImageTarget},
+    failure::Result,
+    progress::Gauge,
+    report::Report,
+    show,
 };
 
 #[derive(Debug, Serialize)]
@@ -18,11 +23,17 @@ struct Data {
 
 /// Runs the conversion without an output; its length is exact.
 pub(crate) fn run(args: &DiskMeasureArgs, gauge: &Gauge<'_>) -> Result<Report> {
-    let options = choices::output(&args.output)?;
+    let target = choices::output(&args.output)?;
     let image = super::open(&args.input)?;
     gauge.phase("measure", None, Some(image.capacity_bytes()));
     let settings = copy::Settings { workers: choices::workers(args.output.jobs) };
-    let measured = copy::measure(&*image, options, settings, gauge)?;
+    let measured = match target {
+        ImageTarget::File(options) => copy::measure(&*image, options, settings, gauge)?,
+        ImageTarget::StreamOptimized => {
+            let options = choices::stream_options(&*image)?;
+            copy::measure_stream_optimized(&*image, &options, settings, gauge)?
+        }
+    };
     let data = Data {
         image: ImageData::of(&*image),
         required_bytes: measured.required_bytes,

@@ -5,6 +5,7 @@ use restore::{MachinePlan, Plan};
 use serde::{Deserialize, Serialize};
 use vm::{Bus, Chipset, Firmware, NicTarget};
 
+use super::package::{self, ConfigurationData, StartupData};
 use crate::json::SignerData;
 
 #[derive(Debug, Serialize)]
@@ -14,6 +15,8 @@ pub(crate) struct Data {
     signature: &'static str,
     signer: Option<SignerData>,
     configuration: Option<String>,
+    configurations: Vec<ConfigurationData>,
+    startup: Vec<StartupData>,
     machines: Vec<MachineData>,
     space: SpaceData,
 }
@@ -39,6 +42,7 @@ struct MachineData {
     disks: Vec<DiskData>,
     nics: Vec<NicData>,
     rows: Vec<RowData>,
+    domain_xml: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -69,6 +73,7 @@ pub(crate) struct RowData {
     from: String,
     to: Option<String>,
     reason: Option<String>,
+    path: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -86,6 +91,8 @@ pub(crate) fn of(plan: &Plan) -> Data {
         signature: plan.signed.as_str(),
         signer: SignerData::of(&plan.signed),
         configuration: plan.configuration.clone(),
+        configurations: package::configurations(plan),
+        startup: package::startup(plan),
         machines: plan.machines.iter().map(machine).collect(),
         space: SpaceData {
             needed_bytes: plan.space.needed_bytes,
@@ -148,6 +155,7 @@ fn machine(planned: &MachinePlan) -> MachineData {
         disks: disks.collect(),
         nics: nics.collect(),
         rows: rows(planned),
+        domain_xml: planned.domain_xml.clone(),
     }
 }
 
@@ -163,6 +171,7 @@ fn row(row: &Row) -> RowData {
         from: row.from.clone(),
         to: some(&row.to),
         reason: some(reason),
+        path: row.path.clone(),
     }
 }
 

@@ -12,7 +12,7 @@ use quick_xml::{
 ///
 /// Whether text may stand in XML at all is not asked here: the machine has been checked before.
 #[derive(Debug)]
-pub(super) struct Element<'a> {
+pub struct Element<'a> {
     name: &'static str,
     attributes: Vec<(&'static str, Cow<'a, str>)>,
     content: Vec<Node<'a>>,
@@ -26,28 +26,33 @@ enum Node<'a> {
 
 impl<'a> Element<'a> {
     /// Makes an empty element.
-    pub(super) const fn new(name: &'static str) -> Self {
+    #[must_use]
+    pub const fn new(name: &'static str) -> Self {
         Self { name, attributes: Vec::new(), content: Vec::new() }
     }
 
     /// Makes an element that holds text.
-    pub(super) fn text(name: &'static str, text: impl Into<Cow<'a, str>>) -> Self {
+    #[must_use]
+    pub fn text(name: &'static str, text: impl Into<Cow<'a, str>>) -> Self {
         Self { name, attributes: Vec::new(), content: vec![Node::Text(text.into())] }
     }
 
     /// Adds an attribute behind the ones that are there.
-    pub(super) fn with(mut self, name: &'static str, value: impl Into<Cow<'a, str>>) -> Self {
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<Cow<'a, str>>) -> Self {
         self.attributes.push((name, value.into()));
         self
     }
 
     /// Adds an attribute whose value is a number.
-    pub(super) fn with_number(self, name: &'static str, value: impl Into<u64>) -> Self {
+    #[must_use]
+    pub fn with_number(self, name: &'static str, value: impl Into<u64>) -> Self {
         self.with(name, value.into().to_string())
     }
 
     /// Adds elements behind the content that is there.
-    pub(super) fn holding(mut self, more: impl IntoIterator<Item = Self>) -> Self {
+    #[must_use]
+    pub fn holding(mut self, more: impl IntoIterator<Item = Self>) -> Self {
         self.content.extend(more.into_iter().map(Node::Element));
         self
     }
@@ -57,7 +62,7 @@ impl<'a> Element<'a> {
     /// # Errors
     ///
     /// Memory is the only thing written to, so an error means that the XML library failed.
-    pub(super) fn print(&self) -> io::Result<String> {
+    pub fn print(&self) -> io::Result<String> {
         let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
         self.print_to(&mut writer)?;
         let mut text = String::from_utf8(writer.into_inner()).map_err(io::Error::other)?;
