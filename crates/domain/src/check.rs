@@ -10,7 +10,10 @@ mod text;
 
 use vm::Machine;
 
-pub(crate) use self::board::PLAIN_APIC_CPUS;
+pub(crate) use self::{
+    board::{PLAIN_APIC_CPUS, check_name},
+    text::require_image_path,
+};
 use crate::Error;
 
 /// Looks at every item of a machine and stops at the first that cannot work.

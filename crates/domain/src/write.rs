@@ -10,13 +10,10 @@ mod storage;
 use vm::{Accelerator, Machine, PciLayout};
 
 use crate::{
-    Error, check,
+    Error, LIBOSINFO, check,
     error::{Item, Refusal},
 };
 use xml::Element;
-
-/// The namespace of the libosinfo element, which virt-manager and its like write and read.
-const LIBOSINFO: &str = "http://libosinfo.org/xmlns/libvirt/domain/1.0";
 
 /// How many times memory can be added while the guest runs.
 const MEMORY_SLOTS: u32 = 16;
