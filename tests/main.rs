@@ -9,6 +9,7 @@ mod bench;
 mod containers;
 mod disks;
 mod examples;
+mod export;
 mod failures;
 mod images;
 mod machines;
