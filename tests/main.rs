@@ -7,10 +7,12 @@
 
 mod bench;
 mod containers;
+mod descriptors;
 mod disks;
 mod examples;
 mod export;
 mod failures;
+mod hardware;
 mod images;
 mod machines;
 mod oracles;

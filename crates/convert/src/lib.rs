@@ -27,12 +27,12 @@ mod row;
 pub mod source;
 mod to_ovf;
 
-pub use choices::{Choices, DiskBus, NetworkMap, NicChoice, Origin, Profile};
+pub use choices::{Choices, DiskBus, NetworkMap, NicChoice, Origin, Profile, Watchdog};
 pub use error::{Error, Kind};
 pub use from_ovf::from_ovf;
 pub use from_vmx::from_vmx;
 pub use identity::Identity;
-pub use map::{Converted, SourceDisk, SourceMedium, map_hardware};
+pub use map::{Converted, SourceDisk, SourceMedium, SourceNvram, map_hardware};
 pub use name::{domain_name, slug};
 pub use row::{Action, Note, Row};
 pub use to_ovf::{Exported, Image, Reader, to_ovf};

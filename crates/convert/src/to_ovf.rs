@@ -178,6 +178,18 @@ fn firmware(draft: &mut Draft<'_>) -> Vec<Setting> {
     if machine.cpus.features.contains(&CpuFeature::Nested) {
         settings.push(Setting::new("nestedHVEnabled", "true"));
     }
+    if machine.iommu {
+        settings.push(Setting::new("flags.vvtdEnabled", "true"));
+    }
+    if machine.pmu {
+        settings.push(Setting::new("vPMCEnabled", "true"));
+    }
+    if machine.cpus.max_count.is_some() {
+        settings.push(Setting::new("cpuHotAddEnabled", "true"));
+    }
+    if machine.max_memory_bytes.is_some() {
+        settings.push(Setting::new("memoryHotAddEnabled", "true"));
+    }
     if let Some(uuid) = machine.uuid {
         settings.push(Setting::new("uuid", uuid.to_string()));
     }

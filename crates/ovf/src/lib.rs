@@ -50,7 +50,7 @@ pub use descriptor::Envelope;
 pub use entry_name::EntryName;
 pub use error::{Error, Kind, Place};
 pub use finding::Finding;
-pub use href::{Resolved, check_href, resolve_href, resolve_parts};
+pub use href::{Resolved, check_href, resolve_href, resolve_parts, spellings};
 pub use manifest::Manifest;
 pub use selection::{Choices, Selection};
 pub use signature::Signature;

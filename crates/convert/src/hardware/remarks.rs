@@ -6,13 +6,9 @@ use ovf::descriptor::UnknownSection;
 use super::Scene;
 use crate::{Note, Row};
 
-/// Namespace of VMware's own elements; a section of it is never more than a warning.
-const VMWARE: &str = "http://www.vmware.com/schema/ovf";
-
 /// Rows for everything that is said beside the items.
 pub(crate) fn rows(scene: &Scene<'_>) -> Vec<Row> {
     let mut rows = Vec::new();
-    rows.extend(nvram(scene));
     rows.extend(vendor_keys(scene));
     rows.extend(properties(scene));
     if !scene.system.remarks.eulas.is_empty() {
@@ -28,23 +24,8 @@ pub(crate) fn rows(scene: &Scene<'_>) -> Vec<Row> {
             Note::new(Code::W0502, text),
         ));
     }
-    rows.extend(
-        scene.system.remarks.sections.iter().filter_map(|section| self::section(scene, section)),
-    );
+    rows.extend(scene.system.remarks.sections.iter().map(|section| self::section(scene, section)));
     rows
-}
-
-/// The file with the firmware's variables, which QEMU's firmware does not read.
-fn nvram(scene: &Scene<'_>) -> Option<Row> {
-    let file = scene.system.remarks.nvram.as_deref()?;
-    if !scene.firmware.is_uefi() {
-        return None;
-    }
-    let note = Note::new(Code::W0104, "the boot entries of VMware's firmware are not carried over")
-        .hint(
-            "if it does not boot, start the loader from the firmware's shell and repair the entry",
-        );
-    Some(Row::dropped("nvram", "firmware variables", file, note))
 }
 
 fn vendor_keys(scene: &Scene<'_>) -> Option<Row> {
@@ -78,20 +59,19 @@ fn properties<'a>(scene: &'a Scene<'_>) -> impl Iterator<Item = Row> + use<'a> {
     })
 }
 
-/// A section that is not read: a required one of a foreign vendor waits for somebody.
-fn section(scene: &Scene<'_>, section: &UnknownSection) -> Option<Row> {
-    let id = format!("section.{}", section.name);
+/// A section that is not acted upon: a required one of a foreign vendor waits for somebody.
+fn section(scene: &Scene<'_>, section: &UnknownSection) -> Row {
+    let id = section.item();
     let path = &section.origin.path;
+    let dropped = |note| Row::dropped(&id, "section", &section.name, note).at(path);
     if scene.choices.ignores(&id, None) {
-        return None;
+        return dropped(Note::new(Code::W0203, "left out on request"));
     }
-    let foreign = section.namespace.as_deref().map(|uri| uri.trim_end_matches('/')) != Some(VMWARE);
-    if section.required == Some(true) && foreign {
+    if section.code == Code::E0305 {
         let note =
-            Note::blocker(Code::E0305, "the section is not known, and the package requires it")
-                .hint(format!("--ignore {id}, if the guest works without it"));
-        return Some(Row::blocked(&id, "section", &section.name, note).at(path));
+            Note::blocker(section.code, "the section is not known, and the package requires it")
+                .hint(format!("--ignore section:{}, if the guest works without it", section.name));
+        return Row::blocked(&id, "section", &section.name, note).at(path);
     }
-    let note = Note::new(Code::W0204, "the section is not read");
-    Some(Row::dropped(&id, "section", &section.name, note).at(path))
+    dropped(Note::new(section.code, section.message.clone()))
 }

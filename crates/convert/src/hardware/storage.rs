@@ -4,18 +4,19 @@
 //! each disk hangs on, [`place`](place::place) gives the addresses once the board is known.
 
 mod choose;
+mod driven;
 mod place;
 
 use code::Code;
 use vm::{Bus, ByteSize, ControllerModel, Disk, DiskId, Removable, RemovableKind};
 
-pub(crate) use choose::{Asked, Hang, Hung, choose};
+pub(crate) use choose::{Asked, Hang, Hung, boot_disk, choose};
 pub(crate) use place::Places;
 
 use super::{Scene, boot};
 use crate::{
     Identity, Note, Row, SourceDisk, SourceMedium,
-    source::{self, Bus as SourceBus, Controller, Drive},
+    source::{self, Bus as SourceBus, Controller, DiskNote, Drive},
 };
 
 /// The storage of a machine.
@@ -96,6 +97,7 @@ fn disk(storage: &mut Storage, built: &Built<'_>, identity: &Identity) {
         let text = "was read-only; a hard disk on this bus cannot be";
         row = row.note(Note::new(Code::W0205, text).hint("--disk-bus virtio-scsi"));
     }
+    row = source.lost.iter().fold(row, |row, lost| row.note(lost_note(*lost)));
     if placed.address.is_none() && bus != Bus::VirtioBlk {
         let note = Note::blocker(Code::E0305, "no place is left on this bus");
         row = row.note(note.hint("choose another --disk-bus"));
@@ -120,8 +122,23 @@ fn disk(storage: &mut Storage, built: &Built<'_>, identity: &Identity) {
         wwn: (hung.hang == Hang::Controller(ControllerModel::LsiSas1068))
             .then(|| identity.disk_wwn(number)),
         read_only: source.read_only && !matches!(bus, Bus::Ide | Bus::Sata),
+        solid_state: source.solid_state && matches!(bus, Bus::Ide | Bus::Sata | Bus::Scsi),
         boot_order: None,
     });
+}
+
+/// What a disk is built without.
+fn lost_note(lost: DiskNote) -> Note {
+    match lost {
+        DiskNote::WriteThrough => {
+            Note::new(Code::W0205, "wrote through the old host's cache; here the host decides")
+                .hint("<driver cache='writethrough'/> in the domain XML")
+        }
+        DiskNote::Independent => Note::new(
+            Code::W0205,
+            "stood outside snapshots on the old host; here it is a normal disk",
+        ),
+    }
 }
 
 fn describe(source: &source::Disk) -> String {
@@ -149,8 +166,11 @@ fn cdrom(scene: &Scene<'_>, storage: &mut Storage, source: &Drive, at: usize) {
     let optional = source.origin.required == Some(false);
     let spare = at > 0 && optional && source.file.is_none();
     if scene.ignores(&id, &source.origin) || spare {
-        let text = if spare { "a second empty drive, not required" } else { "left out on request" };
-        let note = Note::new(Code::W0203, text);
+        let note = match (spare, &source.file) {
+            (true, _) => Note::new(Code::W0203, "a second empty drive, not required"),
+            (false, Some(_)) => Note::new(Code::W0202, "its image is left out on request"),
+            (false, None) => Note::new(Code::W0203, "left out on request"),
+        };
         storage.rows.push(Row::dropped(&id, &label, from, note).at(&source.origin.path));
         return;
     }
@@ -250,6 +270,7 @@ fn name(controller: &Controller) -> String {
         SourceBus::Ide => "IDE".to_owned(),
         SourceBus::Nvme => "NVMe".to_owned(),
         SourceBus::Sata => "SATA (AHCI)".to_owned(),
+        SourceBus::Virtio => "virtio-blk".to_owned(),
         SourceBus::Scsi => match () {
             () if has("virtualscsi") || has("pvscsi") => "VMware PVSCSI".to_owned(),
             () if has("lsilogicsas") || has("lsilogic-sas") => "LSI Logic SAS".to_owned(),

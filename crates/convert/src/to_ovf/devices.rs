@@ -26,6 +26,14 @@ pub(super) fn devices(draft: &mut Draft<'_>) {
         let row = Row::kept("tpm", "TPM", "TPM 2.0", "an empty TPM 2.0");
         draft.say(row.changed().note(Note::new(Code::W0109, text)));
     }
+    if draft.machine.watchdog {
+        let subtype = Some("vmware.watchdogtimer".to_owned());
+        let item = Item { subtype, is_optional: true, ..Item::new(0, resource::OTHER, "Watchdog") };
+        draft.add(item, None);
+        let note = Note::new(Code::W0106, "each product has a model of its own");
+        let row = Row::kept("watchdog", "watchdog", "i6300ESB", "vmware.watchdogtimer");
+        draft.say(row.changed().note(note));
+    }
     let extras = [
         (draft.machine.agent_channel, "agent", "guest agent channel"),
         (draft.machine.rng, "rng", "virtio random numbers"),

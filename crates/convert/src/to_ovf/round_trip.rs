@@ -74,8 +74,14 @@ fn keep() -> Choices {
 
 /// Whether a controller or a card became another one, so that the way back cannot find the first.
 fn changes_hardware(exported: &Exported) -> bool {
-    let mut notes = exported.rows.iter().flat_map(|row| &row.notes);
-    notes.any(|note| matches!(note.code, Code::W0101 | Code::W0102))
+    exported.rows.iter().any(|row| {
+        let is_sound = row.item == "sound";
+        row.notes.iter().any(|note| match note.code {
+            Code::W0101 | Code::W0102 => true,
+            Code::W0106 => is_sound,
+            _ => false,
+        })
+    })
 }
 
 /// Sends every machine of the fixtures out and back; says how many came back.

@@ -1,7 +1,10 @@
 //! Controllers, disks and drives.
 
 use code::Code;
-use ovf::{descriptor::resource, writer::Item};
+use ovf::{
+    descriptor::resource,
+    writer::{Item, Setting},
+};
 use vm::{Bus, ByteSize, ControllerModel, Disk, DriveAddress, Removable, RemovableKind};
 
 use super::{Draft, Image, Reader};
@@ -175,10 +178,12 @@ const fn describe(home: Home, model: Option<ControllerModel>) -> &'static str {
 fn disk(draft: &mut Draft<'_>, disk: &Disk, parent: Option<u32>, unit: Option<u32>) {
     let number = u32::from(disk.id.0);
     let id = format!("vmdisk{}", number.saturating_add(1));
+    let read_only = disk.read_only.then(|| Setting::new("backing.guestReadOnly", "true"));
     let item = Item {
         host_resource: Some(format!("ovf:/disk/{id}")),
         parent,
         address_on_parent: unit,
+        settings: read_only.into_iter().collect(),
         ..Item::new(0, resource::DISK_DRIVE, format!("Hard disk {}", number.saturating_add(1)))
     };
     let size = ByteSize(disk.capacity_bytes);
@@ -186,7 +191,9 @@ fn disk(draft: &mut Draft<'_>, disk: &Disk, parent: Option<u32>, unit: Option<u3
     draft.images.push(Image::Disk { disk: disk.id, id });
     draft.add(item, disk.boot_order);
     let label = format!("disk {number}");
-    draft.say(Row::kept(&format!("disk{number}"), &label, from, "streamOptimized VMDK"));
+    let row = Row::kept(&format!("disk{number}"), &label, from, "streamOptimized VMDK");
+    let note = Note::new(Code::W0205, "an OVF does not say that nothing turns in it");
+    draft.say(if disk.solid_state { row.changed().note(note) } else { row });
 }
 
 fn drive(draft: &mut Draft<'_>, place: usize, drive: &Removable, on: Option<(u32, u32)>) {
