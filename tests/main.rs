@@ -10,6 +10,7 @@ mod containers;
 mod descriptors;
 mod disks;
 mod examples;
+mod export;
 mod failures;
 mod hardware;
 mod images;

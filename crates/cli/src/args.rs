@@ -26,6 +26,7 @@ Move in:
   inspect    What is in this package?
   plan       What would happen, and why; changes nothing
   convert    Package to qcow2 disks and a libvirt domain XML
+  export     Folder back to OVA or OVF
   verify     Check manifest, package and disk structure
   disk       Look at, check, compare, measure or convert single disk images
 
@@ -110,6 +111,7 @@ impl Command {
             Self::Plan(_) => "plan",
             Self::Convert(_) => "convert",
             Self::Verify(_) => "verify",
+            Self::Export(_) => "export",
             Self::Disk(command) => command.verb(),
             Self::Sample(SampleCommand::Create(_)) => "sample.create",
             Self::Explain(_) => "explain",
@@ -130,6 +132,9 @@ pub(crate) enum Command {
     /// Convert a package to a folder of disk images, a domain XML and a result file.
     #[command(after_long_help = CONVERT_EXAMPLES)]
     Convert(ConvertArgs),
+    /// Write the machine of a folder as an OVA or an OVF folder.
+    #[command(after_long_help = EXPORT_EXAMPLES)]
+    Export(ExportArgs),
     /// Check a package against its manifest, and its disks for damage.
     #[command(after_long_help = VERIFY_EXAMPLES)]
     Verify(VerifyArgs),
@@ -161,6 +166,10 @@ EXAMPLES
   relift convert fixtures/demo.ova -o out
   relift convert fixtures/demo.ova -o out --net default --dry-run
   cat fixtures/demo.ova | relift convert - -o out";
+const EXPORT_EXAMPLES: &str = "\
+EXAMPLES
+  relift convert fixtures/demo.ova -o out && relift export out -o back.ova
+  relift convert fixtures/demo.ova -o out && relift export out -o back/ --compat generic";
 const VERIFY_EXAMPLES: &str = "\
 EXAMPLES
   relift verify fixtures/demo.ova
@@ -303,6 +312,54 @@ pub(crate) enum ManifestChoice {
     Warn,
     /// It is not read.
     Skip,
+}
+
+/// `export`.
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// A folder that relift convert wrote: domain.xml and its images.
+    #[arg(value_name = "DIR")]
+    pub(crate) source: PathBuf,
+    /// The OVA; an existing folder or a name with a trailing slash gets the files side by side.
+    #[arg(short, long)]
+    pub(crate) out: PathBuf,
+    /// Who shall read it: device names are those that this product has.
+    #[arg(long, value_enum, default_value_t = CompatChoice::Vmware)]
+    pub(crate) compat: CompatChoice,
+    /// Digests of the manifest.
+    #[arg(long, value_enum, default_value_t = ShaChoice::Sha256)]
+    pub(crate) sha: ShaChoice,
+    /// How hard disks are compressed, 1 (fast) to 12.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=12))]
+    pub(crate) compress_level: Option<i32>,
+    /// Worker threads; default: one a core.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) jobs: Option<u16>,
+    /// Leave unfinished files behind when the run fails.
+    #[arg(long)]
+    pub(crate) keep_partial: bool,
+}
+
+/// Readers of an OVF.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CompatChoice {
+    /// VMware's products.
+    Vmware,
+    /// VirtualBox.
+    Virtualbox,
+    /// relift or another tool for KVM: virtio devices stay.
+    Generic,
+}
+
+/// Digests of a manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ShaChoice {
+    #[value(name = "1")]
+    Sha1,
+    #[value(name = "256")]
+    Sha256,
+    #[value(name = "512")]
+    Sha512,
 }
 
 /// `verify`.

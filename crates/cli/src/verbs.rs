@@ -4,6 +4,7 @@ mod completions;
 mod convert;
 mod disk;
 mod explain;
+mod export;
 mod inspect;
 mod plan;
 mod sample;
@@ -28,6 +29,7 @@ fn dispatch(command: &Command, session: &Session, gauge: &Gauge<'_>) -> Result<R
         Command::Inspect(args) => inspect::run(args, session, gauge),
         Command::Plan(args) => plan::run(args, session),
         Command::Convert(args) => convert::run(args, session, gauge),
+        Command::Export(args) => export::run(args, session, gauge),
         Command::Verify(args) => verify::run(args, session, gauge),
         Command::Disk(DiskCommand::Info(args)) => disk::info::run(args),
         Command::Disk(DiskCommand::Convert(args)) => disk::convert::run(args, session, gauge),

@@ -14,10 +14,11 @@ use ovf::{
 };
 use vm::DiskFormat;
 
-use super::{Execution, Output, Step, Written, copy_settings, files, is_disk, undo::Undo};
+use super::{Execution, Output, Step, Written, copy_settings, files, is_disk};
 use crate::{
     Delivery, Error, Facts, ManifestPolicy, PackedImage, Plan, Reading, Source, VerifyOutput,
     plan::{FilePlan, FileRole, MachinePlan, capacity},
+    undo::Undo,
     verify,
 };
 

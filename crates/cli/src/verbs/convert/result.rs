@@ -104,7 +104,7 @@ pub(super) fn of(plan: &Plan, done: &Outcome) -> Data {
         id: machine.id.clone(),
         name: machine.machine.name.clone(),
         uuid: machine.machine.uuid.map(|uuid| uuid.to_string()),
-        rows: document::rows(machine),
+        rows: document::rows(&machine.rows),
     });
     Data {
         schema: SCHEMA,
