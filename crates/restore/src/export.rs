@@ -109,7 +109,9 @@ pub fn export(
     choices: &ExportChoices,
     with: &Export<'_>,
 ) -> Result<Exported, Error> {
-    let (machine, findings) = read(folder)?;
+    let (mut machine, findings) = read(folder)?;
+    refuse_what_is_left_out(&findings)?;
+    images::measure(folder, &mut machine)?;
     let described = convert::to_ovf(&machine, choices.reader);
     let slug = convert::slug(&machine.name);
     let pieces = images::open(folder, &machine, &described.images, &slug)?;
@@ -256,13 +258,23 @@ fn read(folder: &Path) -> Result<(Machine, Vec<Finding>), Error> {
         Error::new(error.code(), error.to_string()).detail("file", shown.to_string())
     })?;
     let findings = read.findings.into_iter().map(|finding| Finding {
-        code: Code::W0204,
-        message: finding.to_string(),
+        code: finding.code,
+        message: finding.message,
         item: None,
         path: Some(finding.path),
-        line: None,
+        line: u64::try_from(finding.line).ok(),
     });
     Ok((read.machine, findings.collect()))
+}
+
+/// A domain whose disks are not all read makes no copy of its machine.
+fn refuse_what_is_left_out(findings: &[Finding]) -> Result<(), Error> {
+    let Some(grave) = findings.iter().find(|finding| finding.code == Code::E0305) else {
+        return Ok(());
+    };
+    Err(Error::new(grave.code, &grave.message)
+        .detail("element", grave.path.clone().unwrap_or_default())
+        .fix("take the element out of domain.xml, or put the disk into the folder as a file"))
 }
 
 /// Writes one image to its place, and hashes what is written.

@@ -20,7 +20,27 @@ const MODELS: [NicModel; 6] = [
 ];
 
 pub(super) fn cards(root: &Element<'_>, notes: &mut Notes<'_>) -> Result<Vec<Nic>, Error> {
-    devices(root, "interface").map(|interface| card(interface, notes)).collect()
+    devices(root, "interface")
+        .map(|interface| {
+            let slot = port(root, interface).and_then(slot);
+            Ok(Nic { slot, ..card(interface, notes)? })
+        })
+        .collect()
+}
+
+/// The PCI controller that a card sits behind.
+fn port<'a, 't>(root: &'a Element<'t>, interface: &Element<'_>) -> Option<&'a Element<'t>> {
+    let bus = interface.child_value("address", "bus")?;
+    let bus = u16::from_str_radix(bus.trim_start_matches("0x"), 16).ok()?;
+    devices(root, "controller").find(|controller| {
+        let index = controller.value("index").and_then(|index| index.parse::<u16>().ok());
+        controller.value("type") == Some("pci") && index == Some(bus)
+    })
+}
+
+/// The slot number that a port shows, by the alias that the writer gives such a port.
+fn slot(port: &Element<'_>) -> Option<u16> {
+    port.child_value("alias", "name")?.strip_prefix("ua-nic")?.parse().ok()
 }
 
 fn card(interface: &Element<'_>, notes: &mut Notes<'_>) -> Result<Nic, Error> {
@@ -37,6 +57,7 @@ fn card(interface: &Element<'_>, notes: &mut Notes<'_>) -> Result<Nic, Error> {
         target,
         mac: mac(interface, notes)?,
         link_up,
+        slot: None,
         boot_order: boot.transpose()?.flatten(),
     })
 }
@@ -134,6 +155,7 @@ mod tests {
                 target: NicTarget::Bridge { name: "br0".into(), vlan: Some(42) },
                 mac: Some(MacAddress([0x52, 0x54, 0, 0xaa, 0xbb, 1])),
                 link_up: true,
+                slot: None,
                 boot_order: Some(2),
             }
         );

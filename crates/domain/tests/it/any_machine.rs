@@ -196,7 +196,7 @@ fn nic() -> impl Strategy<Value = Nic> {
     ];
     (model, target, any::<bool>(), any::<bool>()).prop_map(|(model, target, has_mac, link_up)| {
         let mac = has_mac.then_some(MacAddress([0x52, 0x54, 0, 0, 0, 0]));
-        Nic { model, target, mac, link_up, boot_order: None }
+        Nic { model, target, mac, link_up, slot: None, boot_order: None }
     })
 }
 

@@ -54,19 +54,21 @@ pub(super) fn open(
     images.iter().map(|image| piece(folder, machine, image, slug)).collect()
 }
 
+/// Finds out how large the disks are: their domain does not say it.
+pub(super) fn measure(folder: &Path, machine: &mut Machine) -> Result<(), Error> {
+    for disk in &mut machine.disks {
+        disk.capacity_bytes = image(folder, disk)?.capacity_bytes();
+    }
+    Ok(())
+}
+
 fn piece(folder: &Path, machine: &Machine, image: &Described, slug: &str) -> Result<Piece, Error> {
     match image {
         Described::Disk { disk, id } => {
             let number = usize::from(disk.0);
             let disk = machine.disks.get(number).ok_or_else(|| missing(id))?;
-            let path = beside(folder, &disk.image)?;
-            let declared = Declared::Stated(match disk.format {
-                DiskFormat::Qcow2 => Format::Qcow2,
-                DiskFormat::Raw => Format::Raw,
-            });
-            let told = |error: Error| error.detail("image", path.display().to_string());
-            let image = disk::open(bytes(&path)?, declared).map_err(|error| told(error.into()))?;
-            let cid = copy::content_id(&*image).map_err(|error| told(error.into()))?;
+            let image = image(folder, disk)?;
+            let cid = copy::content_id(&*image)?;
             let name = EntryName::parse(&format!("{slug}-disk{}.vmdk", number + 1))?;
             Ok(Piece { id: id.clone(), name, content: Content::Disk { image, cid } })
         }
@@ -79,6 +81,17 @@ fn piece(folder: &Path, machine: &Machine, image: &Described, slug: &str) -> Res
             Ok(Piece { id: id.clone(), name, content: Content::Medium(bytes(&path)?) })
         }
     }
+}
+
+/// Opens the image of a disk: one that stands alone.
+fn image(folder: &Path, disk: &vm::Disk) -> Result<Box<dyn Image>, Error> {
+    let path = beside(folder, &disk.image)?;
+    let declared = Declared::Stated(match disk.format {
+        DiskFormat::Qcow2 => Format::Qcow2,
+        DiskFormat::Raw => Format::Raw,
+    });
+    disk::open(bytes(&path)?, declared)
+        .map_err(|error| Error::from(error).detail("image", path.display().to_string()))
 }
 
 fn missing(id: &str) -> Error {
