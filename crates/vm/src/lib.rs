@@ -12,6 +12,7 @@
 mod bytes;
 mod devices;
 mod machine;
+mod offer;
 mod storage;
 mod uuid;
 
@@ -22,6 +23,7 @@ pub use devices::{
 pub use machine::{
     Accelerator, Chipset, Clock, CpuFeature, Cpus, Firmware, Guest, GuestFamily, Machine, Topology,
 };
+pub use offer::Offer;
 pub use storage::{
     Bus, Controller, ControllerModel, Disk, DiskFormat, DiskId, DriveAddress, Removable,
     RemovableKind,
