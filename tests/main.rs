@@ -10,6 +10,7 @@ mod containers;
 mod disks;
 mod examples;
 mod failures;
+mod hypervisor;
 mod images;
 mod machines;
 mod oracles;

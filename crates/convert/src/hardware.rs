@@ -7,6 +7,7 @@ pub(crate) mod board;
 pub(crate) mod boot;
 pub(crate) mod devices;
 pub(crate) mod network;
+pub(crate) mod offer;
 pub(crate) mod processor;
 pub(crate) mod remarks;
 pub(crate) mod storage;

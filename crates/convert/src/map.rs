@@ -8,7 +8,7 @@ use vm::{Clock, DiskId, GuestFamily, Machine};
 use crate::{
     Choices, Identity, Note, Row,
     guest::{self, GuestOs, Kind, Statement},
-    hardware::{Scene, board, boot, devices, network, processor, remarks, storage},
+    hardware::{Scene, board, boot, devices, network, offer, processor, remarks, storage},
     source::{File, ImageFormat, Os, System},
 };
 
@@ -68,6 +68,7 @@ pub fn map_hardware(
 ) -> Converted {
     let guest = identify(&system.os, choices);
     let (firmware, firmware_row) = board::firmware(system, choices);
+    let firmware_row = firmware_row.note_if(offer::missing_firmware(&choices.offer, firmware));
     let asked = storage::Asked { system, choices, guest: &guest, firmware };
     let chosen = storage::choose(&asked);
     let chipset = board::chipset(&asked, &chosen);

@@ -3,7 +3,7 @@
 use code::Code;
 use vm::{Chipset, ControllerModel, Firmware};
 
-use super::storage;
+use super::{offer, storage};
 use crate::{
     Choices, Note, Row,
     source::{Firmware as StatedFirmware, System},
@@ -58,12 +58,13 @@ pub(crate) fn chipset(asked: &storage::Asked<'_>, chosen: &[Option<storage::Hung
         None => asked.has_ide_cd(),
         Some(_) => hung.any(|hung| hung.hang == ide),
     };
-    match asked.choices.chipset {
-        Some(chipset) => chipset,
+    let wanted = match asked.choices.chipset {
+        Some(chipset) => return chipset,
         None if asked.firmware.is_uefi() => Chipset::Q35,
         None if needs_ide || asked.guest.kind.is_old() => Chipset::Pc,
         None => Chipset::Q35,
-    }
+    };
+    offer::board(&asked.choices.offer, wanted)
 }
 
 /// What becomes of the board.

@@ -3,7 +3,10 @@
 use code::Code;
 use vm::{ByteSize, Chipset, Serial, SerialTarget, Sound, Usb, Video, VideoModel};
 
-use super::Scene;
+use super::{
+    Scene,
+    offer::{self, Instead},
+};
 use crate::{
     Note, Profile, Row,
     guest::{Bits, Kind},
@@ -60,7 +63,11 @@ pub(crate) fn build(scene: &Scene<'_>) -> Devices {
     }
     if scene.system.tpm && !devices.wants_tpm {
         devices.wants_tpm = true;
-        devices.rows.push(Row::kept("tpm", "TPM", "TPM", "TPM 2.0, emulated").note(empty_tpm()));
+        devices.rows.push(
+            Row::kept("tpm", "TPM", "TPM", "TPM 2.0, emulated")
+                .note(empty_tpm())
+                .note_if(offer::missing_tpm(scene)),
+        );
     }
     if devices.video.is_none() {
         devices.video = Some(video(scene, None));
@@ -76,14 +83,15 @@ pub(crate) fn build(scene: &Scene<'_>) -> Devices {
 pub(crate) fn usb(scene: &Scene<'_>) -> Usb {
     let xhci = DeviceKind::Usb { xhci: true };
     let proven = scene.system.devices.iter().any(|device| device.kind == xhci);
-    match (scene.guest.kind, scene.chipset) {
+    let wanted = match (scene.guest.kind, scene.chipset) {
         _ if proven => Usb::Xhci,
         (kind, Chipset::Pc) if kind.is_old() => Usb::Uhci,
         (Kind::Unknown, Chipset::Q35) if scene.guest.bits == Some(Bits::B64) => Usb::Xhci,
         (kind, _) if kind.is_old() => Usb::Ehci,
         (Kind::WindowsVista7 | Kind::Unknown, _) => Usb::Ehci,
         _ => Usb::Xhci,
-    }
+    };
+    offer::usb(&scene.choices.offer, wanted, scene.chipset)
 }
 
 /// What becomes of one device.
@@ -134,7 +142,10 @@ fn one(scene: &Scene<'_>, device: &Device, devices: &mut Devices) -> Row {
         }
         DeviceKind::Tpm => {
             devices.wants_tpm = true;
-            Row::kept(&id, label, &**name, "TPM 2.0, emulated").changed().note(empty_tpm())
+            Row::kept(&id, label, &**name, "TPM 2.0, emulated")
+                .changed()
+                .note(empty_tpm())
+                .note_if(offer::missing_tpm(scene))
         }
         DeviceKind::Implicit => Row::kept(&id, label, &**name, "part of the machine"),
         DeviceKind::PrinterPort => dropped(&id, Code::W0203, "VMware's virtual printer"),
@@ -209,17 +220,28 @@ fn sound(
     if !same && device.origin.required == Some(false) {
         return drop("not required, and QEMU has another model only");
     }
+    let nearest = || "nearest model".to_owned();
+    let (ours, why) = match offer::sound(&scene.choices.offer, ours) {
+        Instead::Same => (ours, (!same).then(nearest)),
+        Instead::Next(next, why) => (next, Some(why)),
+        Instead::Nothing(why) => return drop(&why),
+    };
     devices.sound = Some(ours);
     let row = Row::kept(id, "sound", short, ours.as_str());
-    if same { row } else { row.changed().note(Note::new(Code::W0106, "nearest model")) }
+    match why {
+        Some(why) => row.changed().note(Note::new(Code::W0106, why)),
+        None => row,
+    }
 }
 
 fn video(scene: &Scene<'_>, bytes: Option<u64>) -> Video {
     if scene.choices.profile == Profile::Virtio {
-        return Video { model: VideoModel::Virtio, memory_bytes: None };
+        let card = Video { model: VideoModel::Virtio, memory_bytes: None };
+        return offer::video(&scene.choices.offer, card);
     }
     let wanted = bytes.unwrap_or(MIN_VIDEO_BYTES).clamp(MIN_VIDEO_BYTES, MAX_VIDEO_BYTES);
-    Video { model: VideoModel::Vga, memory_bytes: Some(wanted.next_power_of_two()) }
+    let card = Video { model: VideoModel::Vga, memory_bytes: Some(wanted.next_power_of_two()) };
+    offer::video(&scene.choices.offer, card)
 }
 
 fn describe_video(card: Video) -> String {

@@ -3,7 +3,10 @@
 use code::Code;
 use vm::{MacAddress, Nic, NicModel, NicTarget};
 
-use super::{Scene, boot};
+use super::{
+    Scene, boot,
+    offer::{self, Instead},
+};
 use crate::{
     Action, Identity, NicChoice, Note, Origin, Profile, Row,
     guest::{Bits, Kind},
@@ -44,7 +47,7 @@ pub(crate) fn cards(scene: &Scene<'_>, identity: &Identity) -> Cards {
             cards.rows.push(row.at(&source.origin.path));
             continue;
         }
-        let (model, model_note) = choose_model(scene, source);
+        let (model, model_note) = offered(scene, choose_model(scene, source));
         let (target, target_note) = choose_target(scene, network);
         let shared = shares(&taken, network, &target);
         taken.push((network.to_owned(), target.clone()));
@@ -88,6 +91,18 @@ fn choose_model(scene: &Scene<'_>, source: &SourceNic) -> (NicModel, Option<Note
             )
         }
         _ => (mapped.model, mapped.why.map(|why| Note::new(Code::W0102, why))),
+    }
+}
+
+/// The same model, or the next one that the host has; one that the user chose stays.
+fn offered(scene: &Scene<'_>, (model, note): (NicModel, Option<Note>)) -> (NicModel, Option<Note>) {
+    let is_chosen = matches!(scene.choices.nic_model, Some(NicChoice::Model(_)));
+    match offer::card(&scene.choices.offer, model) {
+        Instead::Same => (model, note),
+        Instead::Next(next, why) if !is_chosen => (next, Some(Note::new(Code::W0102, why))),
+        Instead::Next(_, why) | Instead::Nothing(why) => {
+            (model, Some(Note::new(Code::W0102, why).hint("choose another --nic-model")))
+        }
     }
 }
 

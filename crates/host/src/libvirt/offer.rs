@@ -6,7 +6,7 @@ use vm::{
     Accelerator, Chipset, ControllerModel, Firmware, NicModel, Offer, Sound, Usb, VideoModel,
 };
 
-use super::{Libvirt, LibvirtError, capabilities::Capabilities, emulator};
+use super::{Libvirt, LibvirtError, LibvirtKind, capabilities::Capabilities, emulator};
 
 /// What a host offers, and how much of it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,11 +35,11 @@ impl Libvirt {
     /// libvirt does not say, or has no QEMU for x86-64.
     pub fn offered(&self) -> Result<Offered, LibvirtError> {
         // Each board is asked for by itself: one that is not there is refused.
-        let q35 = self.capabilities("q35");
-        let pc = self.capabilities("pc");
-        let boards = match (q35, pc) {
-            (Err(error), Err(_)) => return Err(error),
-            (q35, pc) => Boards { q35: q35.ok(), pc: pc.ok() },
+        let boards = match self.capabilities("q35") {
+            // Whoever does not answer is not asked twice: each question may take its time.
+            Err(error) if error.kind() == LibvirtKind::Unreachable => return Err(error),
+            Err(_) => Boards { q35: None, pc: Some(self.capabilities("pc")?) },
+            Ok(q35) => Boards { q35: Some(q35), pc: self.capabilities("pc").ok() },
         };
         let emulator = boards.any().and_then(|board| board.emulator.clone());
         let devices = emulator.as_deref().filter(|_| self.is_local()).and_then(emulator::devices);

@@ -14,7 +14,7 @@ use crate::program::{Call, Said, call};
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
 /// How long a question may take: libvirt may have to start QEMU first to know what it can do.
-const ANSWER_LIMIT: Duration = Duration::from_secs(20);
+const ANSWER_LIMIT: Duration = Duration::from_secs(6);
 
 /// How long an act may take.
 const ACT_LIMIT: Duration = Duration::from_secs(120);

@@ -16,7 +16,10 @@ use vm::{Bus, Chipset, ControllerModel, Firmware};
 use crate::{
     Choices, DiskBus, Note, Profile,
     guest::GuestOs,
-    hardware::boot,
+    hardware::{
+        boot,
+        offer::{self, Instead},
+    },
     source::{Bus as SourceBus, Controller, Disk, Drive, Format, System},
 };
 
@@ -92,7 +95,8 @@ struct Case<'a> {
 pub(crate) fn choose(asked: &Asked<'_>) -> Vec<Option<Hung>> {
     let Asked { system, choices, guest, .. } = *asked;
     let uefi = asked.firmware.is_uefi();
-    let ide_allowed = !uefi && choices.chipset != Some(Chipset::Q35);
+    let ide_allowed =
+        !uefi && choices.chipset != Some(Chipset::Q35) && offer::has_ide(&choices.offer);
     let disks = system.disks.iter().enumerate().filter(|(at, disk)| asked.keeps(*at, disk));
     let devices = disks.count().saturating_add(usize::from(asked.has_cd()));
     let case = Case {
@@ -152,6 +156,7 @@ impl Case<'_> {
             (None, Profile::Virtio) => self.virtio(source),
             (None, Profile::Compat) => self.compat(source, boots),
         };
+        hung = self.offered(hung, source, boots);
         if boots && self.uefi && !firmware_reads(hung.hang) {
             hung.risk = Some(
                 Note::new(Code::W0503, "stock UEFI firmware has no driver for this controller")
@@ -159,6 +164,22 @@ impl Case<'_> {
             );
         }
         hung
+    }
+
+    /// The same bus, or the next one that the host has; one that the user chose stays.
+    fn offered(&self, hung: Hung, source: Source, boots: bool) -> Hung {
+        let is_chosen = self.choices.disk_bus.is_some();
+        match offer::bus(&self.choices.offer, hung.hang, self.ide_allowed) {
+            Instead::Same => hung,
+            Instead::Next(hang, why) if !is_chosen => {
+                let next = Hung::new(hang, "the next bus that the host has");
+                self.unproven(next.because(source.changed(), &why), boots)
+            }
+            Instead::Next(_, why) | Instead::Nothing(why) => {
+                let note = Note::new(Code::W0503, why).hint("choose another --disk-bus");
+                Hung { risk: Some(note), ..hung }
+            }
+        }
     }
 
     /// The four steps.
