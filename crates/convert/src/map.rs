@@ -6,9 +6,11 @@ use code::Code;
 use vm::{Clock, DiskId, GuestFamily, Machine};
 
 use crate::{
-    Choices, Identity, Note, Row,
+    Choices, Identity, Note, Origin, Profile, Row, Watchdog,
     guest::{self, GuestOs, Kind, Statement},
-    hardware::{Scene, board, boot, devices, network, offer, processor, remarks, storage},
+    hardware::{
+        Scene, board, boot, devices, memory, network, nvram, overrides, processor, remarks, storage,
+    },
     source::{File, ImageFormat, Os, System},
 };
 
@@ -25,6 +27,10 @@ pub struct Converted {
     pub disks: Vec<SourceDisk>,
     /// Which image lies in which drive.
     pub media: Vec<SourceMedium>,
+    /// The drive that the OVF environment goes into, by its place in the machine's list.
+    pub environment: Option<usize>,
+    /// The variables of the old host's firmware, to be kept beside the machine.
+    pub nvram: Option<SourceNvram>,
 }
 
 /// Where a disk comes from.
@@ -55,6 +61,15 @@ pub struct SourceMedium {
     pub file: File,
 }
 
+/// A file of the source that is kept for people and that no device uses.
+#[derive(Debug, Clone)]
+pub struct SourceNvram {
+    /// The file of the source.
+    pub file: File,
+    /// The id of its row.
+    pub row: String,
+}
+
 /// Maps the hardware of one system.
 ///
 /// `name` is the machine's final name. The result says everything that became of the source; what
@@ -67,15 +82,15 @@ pub fn map_hardware(
     identity: &Identity,
 ) -> Converted {
     let guest = identify(&system.os, choices);
-    let (firmware, firmware_row) = board::firmware(system, choices);
-    let firmware_row = firmware_row.note_if(offer::missing_firmware(&choices.offer, firmware));
+    let (firmware, firmware_row) = board::firmware(system, choices, &guest);
     let asked = storage::Asked { system, choices, guest: &guest, firmware };
     let chosen = storage::choose(&asked);
     let chipset = board::chipset(&asked, &chosen);
     let scene = Scene { system, choices, guest: &guest, firmware, chipset };
 
     let (cpus, cpu_row) = processor::cpus(&scene);
-    let (memory_bytes, memory_row) = processor::memory(&scene);
+    let (memory, memory_row) = memory::memory(&scene);
+    let (iommu, iommu_row) = board::iommu(&scene);
     let stored = storage::build(&scene, &chosen, identity);
     let cards = network::cards(&scene, identity);
     let devices = devices::build(&scene);
@@ -85,10 +100,15 @@ pub fn map_hardware(
     let memory_row = Row { path: compute.memory_path.clone(), ..memory_row };
     let mut rows = vec![guest_row(&guest, choices), cpu_row, memory_row, firmware_row];
     rows.push(board::chipset_row(firmware, chipset, choices));
+    rows.extend(iommu_row);
+    rows.extend(uuid_row(system, choices));
     rows.extend(stored.rows);
     rows.extend(cards.rows);
     rows.extend(devices.rows);
+    let (nvram_row, nvram) = nvram::keep(&scene).unzip();
+    rows.extend(nvram_row);
     rows.extend(remarks::rows(&scene));
+    rows.extend(overrides::rows(&scene));
     tell_apart(&mut rows);
 
     let extras = guest.kind.takes_paravirtual_extras();
@@ -104,7 +124,8 @@ pub fn map_hardware(
         guest: guest.guest(),
         accelerator: choices.accelerator,
         cpus,
-        memory_bytes,
+        memory_bytes: memory.bytes,
+        max_memory_bytes: memory.max_bytes,
         chipset,
         firmware,
         clock: if guest.kind.family() == GuestFamily::Windows {
@@ -121,9 +142,15 @@ pub fn map_hardware(
         usb: Some(devices::usb(&scene)),
         serials: devices.serials,
         tpm: devices.wants_tpm,
+        iommu,
+        pmu: system.compute.pmu,
+        watchdog: choices.watchdog == Watchdog::Add,
         agent_channel: extras,
         rng: extras,
-        balloon: matches!(guest.kind, Kind::Linux | Kind::LinuxVirtio | Kind::BsdVirtio),
+        fw_cfg: Vec::new(),
+        balloon: extras
+            && (choices.profile == Profile::Virtio
+                || matches!(guest.kind, Kind::Linux | Kind::LinuxVirtio | Kind::BsdVirtio)),
     };
     if let Some(osinfo) = &choices.osinfo {
         machine.guest.osinfo = Some(osinfo.clone());
@@ -134,7 +161,26 @@ pub fn map_hardware(
         nics: cards.ranks,
     };
     boot::order(&mut machine, &ranks);
-    Converted { machine, guest, rows, disks: stored.sources, media: stored.media }
+    Converted {
+        machine,
+        guest,
+        rows,
+        disks: stored.sources,
+        media: stored.media,
+        environment: stored.environment,
+        nvram: nvram.flatten(),
+    }
+}
+
+/// What becomes of the machine's identity, which QEMU shows the guest in its SMBIOS tables.
+fn uuid_row(system: &System, choices: &Choices) -> Option<Row> {
+    let uuid = system.uuid?.to_string();
+    Some(match choices.uuid {
+        Origin::Keep => Row::kept("uuid", "UUID", uuid.clone(), uuid).because("kept by you"),
+        Origin::New => Row::kept("uuid", "UUID", uuid, "made anew")
+            .changed()
+            .because("licences may be bound to the old one: --uuid keep"),
+    })
 }
 
 /// Gives a row whose id is taken a number of its own: sections may be there several times.
@@ -178,6 +224,17 @@ fn identify(os: &Os, choices: &Choices) -> GuestOs {
 fn guest_row(guest: &GuestOs, choices: &Choices) -> Row {
     let to = guest.osinfo.clone().unwrap_or_else(|| "no libosinfo id".to_owned());
     let row = Row::kept("guest", "guest", guest.label.clone(), to);
+    let row = match guest.kind {
+        Kind::MacOs => row.note(
+            Note::new(Code::W0201, "macOS starts only on a machine with Apple's SMC")
+                .hint("this guest is not expected to boot"),
+        ),
+        Kind::Special => row.note(Note::new(
+            Code::W0503,
+            "a special system: nothing is known of the drivers that it has",
+        )),
+        _ => row,
+    };
     if guest.is_recognised() || choices.osinfo.is_some() {
         return row;
     }

@@ -47,7 +47,7 @@ pub(crate) fn cards(scene: &Scene<'_>, identity: &Identity) -> Cards {
             cards.rows.push(row.at(&source.origin.path));
             continue;
         }
-        let (model, model_note) = offered(scene, choose_model(scene, source));
+        let (model, model_note) = offered(scene, &id, choose_model(scene, &id, source));
         let (target, target_note) = choose_target(scene, network);
         let shared = shares(&taken, network, &target);
         taken.push((network.to_owned(), target.clone()));
@@ -72,13 +72,13 @@ pub(crate) fn cards(scene: &Scene<'_>, identity: &Identity) -> Cards {
 }
 
 /// The card's model, and a note where the guest needs another driver.
-fn choose_model(scene: &Scene<'_>, source: &SourceNic) -> (NicModel, Option<Note>) {
+fn choose_model(scene: &Scene<'_>, id: &str, source: &SourceNic) -> (NicModel, Option<Note>) {
     let mapped = source_model(scene, source);
     let changed = |model: NicModel, why: &str| {
         let same = mapped.why.is_none() && mapped.model == model;
         (model, (!same).then(|| Note::new(Code::W0102, why)))
     };
-    match (scene.choices.nic_model, scene.choices.profile) {
+    match (scene.choices.model_of(id), scene.choices.profile) {
         (Some(NicChoice::Model(model)), _) => changed(model, "set by you"),
         (None, Profile::Virtio) => {
             let (model, note) = changed(NicModel::Virtio, "profile virtio");
@@ -95,8 +95,12 @@ fn choose_model(scene: &Scene<'_>, source: &SourceNic) -> (NicModel, Option<Note
 }
 
 /// The same model, or the next one that the host has; one that the user chose stays.
-fn offered(scene: &Scene<'_>, (model, note): (NicModel, Option<Note>)) -> (NicModel, Option<Note>) {
-    let is_chosen = matches!(scene.choices.nic_model, Some(NicChoice::Model(_)));
+fn offered(
+    scene: &Scene<'_>,
+    id: &str,
+    (model, note): (NicModel, Option<Note>),
+) -> (NicModel, Option<Note>) {
+    let is_chosen = matches!(scene.choices.model_of(id), Some(NicChoice::Model(_)));
     match offer::card(&scene.choices.offer, model) {
         Instead::Same => (model, note),
         Instead::Next(next, why) if !is_chosen => (next, Some(Note::new(Code::W0102, why))),

@@ -84,7 +84,8 @@ pub(crate) fn sound(offer: &Offer, wanted: Sound) -> Instead<Sound> {
     next(lacks(wanted.as_str()), NEXT_SOUNDS.into_iter().find(has), Sound::as_str)
 }
 
-fn lacks(name: &str) -> String {
+/// The reason for another device than this one.
+pub(crate) fn lacks(name: &str) -> String {
     format!("the host's QEMU has no {name}")
 }
 
@@ -101,8 +102,10 @@ pub(crate) fn video(offer: &Offer, wanted: Video) -> Video {
         return wanted;
     }
     match offer.videos.first() {
-        Some(VideoModel::Virtio) => Video { model: VideoModel::Virtio, memory_bytes: None },
-        Some(VideoModel::Vga) => Video { model: VideoModel::Vga, ..wanted },
+        Some(VideoModel::Virtio) => {
+            Video { model: VideoModel::Virtio, memory_bytes: None, ..wanted }
+        }
+        Some(VideoModel::Vga) => Video { model: VideoModel::Vga, heads: 1, ..wanted },
         None => wanted,
     }
 }
@@ -221,8 +224,8 @@ mod tests {
 
     #[test]
     fn the_other_graphics_card_takes_the_place_of_a_missing_one() {
-        let vga = Video { model: VideoModel::Vga, memory_bytes: Some(16 << 20) };
-        let virtio = Video { model: VideoModel::Virtio, memory_bytes: None };
+        let vga = Video { model: VideoModel::Vga, memory_bytes: Some(16 << 20), heads: 1 };
+        let virtio = Video { model: VideoModel::Virtio, memory_bytes: None, heads: 1 };
         let only = |model| Offer { videos: vec![model], ..Offer::default() };
         assert_eq!(video(&only(VideoModel::Virtio), vga), virtio);
         assert_eq!(video(&only(VideoModel::Vga), virtio).model, VideoModel::Vga);
