@@ -13,6 +13,7 @@ mod examples;
 mod export;
 mod failures;
 mod hardware;
+mod hypervisor;
 mod images;
 mod machines;
 mod names;

@@ -4,12 +4,14 @@ use std::{path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod doctor;
 mod hardware;
 mod images;
 
+pub(crate) use doctor::DoctorArgs;
 pub(crate) use hardware::{
-    BusChoice, FirmwareChoice, HardwareArgs, KeepOrNew, MachineChoice, NicChoice, PerItem,
-    ProfileChoice, VirtTypeChoice,
+    BusChoice, FirmwareChoice, HardwareArgs, HostArgs, KeepOrNew, MachineChoice, NicChoice,
+    PerItem, ProfileChoice, VirtTypeChoice,
 };
 pub(crate) use images::{
     DigestChoice, DiskCheckArgs, DiskCommand, DiskCompareArgs, DiskConvertArgs, DiskInfoArgs,
@@ -32,10 +34,11 @@ Move in:
 
 Service and tools:
   sample     Make the demo appliance
+  doctor     What works on this host?
   explain    The long text behind any code
   completions, help
 
-Options (on every command): -q, -v, --json, --events, --color, --progress
+Options (on every command): -q, -v, --json, --events, --color, --progress, --connect
   -h one screen, --help with examples, -V version
 
 Start with:  relift inspect FILE.ova
@@ -80,6 +83,16 @@ pub(crate) struct GlobalArgs {
     /// How to show progress.
     #[arg(long, global = true, value_enum, default_value_t = ProgressChoice::Auto, help_heading = "Everywhere")]
     pub(crate) progress: ProgressChoice,
+    /// The libvirt host; default: $LIBVIRT_DEFAULT_URI, else qemu:///system.
+    #[arg(
+        long,
+        global = true,
+        value_name = "URI",
+        env = "RELIFT_CONNECT",
+        hide_env_values = true,
+        help_heading = "Everywhere"
+    )]
+    pub(crate) connect: Option<String>,
 }
 
 /// When to colour.
@@ -114,6 +127,7 @@ impl Command {
             Self::Export(_) => "export",
             Self::Disk(command) => command.verb(),
             Self::Sample(SampleCommand::Create(_)) => "sample.create",
+            Self::Doctor(_) => "doctor",
             Self::Explain(_) => "explain",
             Self::Completions(_) => "completions",
         }
@@ -144,6 +158,9 @@ pub(crate) enum Command {
     /// Make sample packages; needs no network.
     #[command(subcommand, after_long_help = SAMPLE_EXAMPLES)]
     Sample(SampleCommand),
+    /// Say what works on this host and what to install.
+    #[command(after_long_help = doctor::EXAMPLES)]
+    Doctor(DoctorArgs),
     /// Print the long text behind a code.
     #[command(after_long_help = EXPLAIN_EXAMPLES)]
     Explain(ExplainArgs),
@@ -216,6 +233,8 @@ pub(crate) struct PlanArgs {
     #[arg(long, value_name = "dir:PATH")]
     pub(crate) to: Option<String>,
     #[command(flatten)]
+    pub(crate) host: HostArgs,
+    #[command(flatten)]
     pub(crate) hardware: HardwareArgs,
     #[command(flatten)]
     pub(crate) packing: PackingArgs,
@@ -247,6 +266,8 @@ pub(crate) struct ConvertArgs {
     /// Overwrite output that relift wrote before, never a foreign file.
     #[arg(long)]
     pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) host: HostArgs,
     #[command(flatten)]
     pub(crate) hardware: HardwareArgs,
     #[command(flatten)]

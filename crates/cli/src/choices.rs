@@ -78,9 +78,10 @@ fn machine(args: &HardwareArgs) -> Result<convert::Choices> {
         osinfo: args.os_id.clone(),
         accelerator: match args.virt_type {
             VirtTypeChoice::Qemu => Accelerator::Qemu,
-            // No host is asked yet, and without one it is KVM.
+            // A host that is asked may have none: see `hypervisor::consult`.
             VirtTypeChoice::Auto | VirtTypeChoice::Kvm => Accelerator::Kvm,
         },
+        offer: vm::Offer::default(),
         networks: network::map(&args.net)?,
         ignore: args.ignore.clone(),
     })

@@ -3,6 +3,7 @@
 mod completions;
 mod convert;
 mod disk;
+mod doctor;
 mod explain;
 mod export;
 mod inspect;
@@ -38,6 +39,7 @@ fn dispatch(command: &Command, session: &Session, gauge: &Gauge<'_>) -> Result<R
         Command::Disk(DiskCommand::Measure(args)) => disk::measure::run(args, gauge),
         Command::Disk(DiskCommand::Map(args)) => disk::map::run(args, gauge),
         Command::Sample(SampleCommand::Create(args)) => sample::run(args, session),
+        Command::Doctor(_) => doctor::run(session),
         Command::Explain(args) => explain::run(args),
         Command::Completions(args) => Ok(completions::run(args)),
     }

@@ -11,6 +11,7 @@ pub(crate) mod memory;
 pub(crate) mod names;
 pub(crate) mod network;
 pub(crate) mod nvram;
+pub(crate) mod offer;
 pub(crate) mod overrides;
 pub(crate) mod processor;
 pub(crate) mod remarks;

@@ -61,6 +61,12 @@ pub struct Export<'a> {
     pub keep_partial: bool,
 }
 
+impl std::fmt::Debug for Export<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Export").field("workers", &self.workers).finish_non_exhaustive()
+    }
+}
+
 /// Where it goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Package {
@@ -262,7 +268,7 @@ fn read(folder: &Path) -> Result<(Machine, Vec<Finding>), Error> {
         message: finding.message,
         item: None,
         path: Some(finding.path),
-        line: u64::try_from(finding.line).ok(),
+        line: Some(finding.line),
     });
     Ok((read.machine, findings.collect()))
 }

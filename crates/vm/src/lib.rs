@@ -12,6 +12,7 @@
 mod bytes;
 mod devices;
 mod machine;
+mod offer;
 mod pci;
 mod storage;
 mod uuid;
@@ -24,6 +25,7 @@ pub use machine::{
     Accelerator, Chipset, Clock, CpuFeature, Cpus, Firmware, FwCfg, Guest, GuestFamily, Machine,
     Topology,
 };
+pub use offer::Offer;
 pub use pci::{PciAddress, PciBridge, PciBridgeKind, PciLayout};
 pub use storage::{
     Bus, Controller, ControllerModel, Disk, DiskFormat, DiskId, DriveAddress, Removable,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, builder::BoolishValueParser};
 
 /// Flags that `plan` and `convert` share.
 #[derive(Debug, Args)]
@@ -74,7 +74,7 @@ pub(crate) struct HardwareArgs {
     /// libosinfo id of the guest; default: recognised from the package.
     #[arg(long, value_name = "URL")]
     pub(crate) os_id: Option<String>,
-    /// kvm needs the host's processor; qemu emulates it.
+    /// kvm needs the host's processor, qemu emulates it; auto is what the host offers, without one kvm.
     #[arg(long, value_enum, default_value_t = VirtTypeChoice::Auto)]
     pub(crate) virt_type: VirtTypeChoice,
     /// Format of the disks.
@@ -83,6 +83,15 @@ pub(crate) struct HardwareArgs {
     /// Leave an item out, such as sound, item:7 or section:NAME (repeatable).
     #[arg(long, value_name = "ITEM")]
     pub(crate) ignore: Vec<String>,
+}
+
+/// Whether a host is asked what it offers.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Machine")]
+pub(crate) struct HostArgs {
+    /// Ask no libvirt host what it offers; choose as for a QEMU with all its devices.
+    #[arg(long, env = "RELIFT_OFFLINE", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    pub(crate) offline: bool,
 }
 
 /// A choice for one item of the machine, or for all of a kind.

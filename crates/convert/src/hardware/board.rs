@@ -6,7 +6,7 @@ use vm::{Accelerator, Chipset, ControllerModel, Firmware};
 use super::{
     Scene,
     names::{self, Keeping},
-    storage,
+    offer, storage,
 };
 use crate::{
     Choices, Note, Row,
@@ -17,6 +17,11 @@ use crate::{
 /// The firmware: the user's, else the source's, else what its boot disk can be started by; BIOS where
 /// nothing says more.
 pub(crate) fn firmware(system: &System, choices: &Choices, guest: &GuestOs) -> (Firmware, Row) {
+    let (firmware, row) = decide(system, choices, guest);
+    (firmware, row.note_if(offer::missing_firmware(&choices.offer, firmware)))
+}
+
+fn decide(system: &System, choices: &Choices, guest: &GuestOs) -> (Firmware, Row) {
     let vbs = system.wants_vbs(choices);
     let secure = system.secure_boot == Some(true) || vbs;
     let loader = storage::boot_disk(system, choices).and_then(|disk| disk.loader);
@@ -113,12 +118,13 @@ pub(crate) fn chipset(asked: &storage::Asked<'_>, chosen: &[Option<storage::Hung
         None => asked.has_ide_cd(),
         Some(_) => hung.any(|hung| hung.hang == ide),
     };
-    match asked.choices.chipset {
-        Some(chipset) => chipset,
+    let wanted = match asked.choices.chipset {
+        Some(chipset) => return chipset,
         None if asked.firmware.is_uefi() => Chipset::Q35,
         None if needs_ide || asked.guest.kind.is_old() => Chipset::Pc,
         None => Chipset::Q35,
-    }
+    };
+    offer::board(&asked.choices.offer, wanted)
 }
 
 /// What becomes of the board.

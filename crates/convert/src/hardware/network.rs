@@ -6,6 +6,7 @@ use vm::{Chipset, MacAddress, Nic, NicModel, NicTarget, PciLayout};
 use super::{
     Scene, boot,
     names::{self, Keeping, Name},
+    offer::{self, Instead},
 };
 use crate::{
     Action, Choices, Identity, NicChoice, Note, Origin, Profile, Row,
@@ -57,7 +58,8 @@ pub(crate) fn cards(scene: &Scene<'_>, keeping: &Keeping, identity: &Identity) -
         }
         let name = keeping.name(at);
         let slot = stays(scene, name);
-        let (model, model_note) = choose_model(scene.choices, scene.guest, &id, source);
+        let chosen = choose_model(scene.choices, scene.guest, &id, source);
+        let (model, model_note) = offered(scene, &id, chosen);
         let (model, model_note) = behind_port(slot, model, model_note);
         let (target, target_note) = choose_target(scene, network);
         let shared = shares(&taken, network, &target);
@@ -137,6 +139,22 @@ pub(super) fn choose_model(
             )
         }
         _ => (mapped.model, mapped.why.map(|why| Note::new(Code::W0102, why))),
+    }
+}
+
+/// The same model, or the next one that the host has; one that the user chose stays.
+fn offered(
+    scene: &Scene<'_>,
+    id: &str,
+    (model, note): (NicModel, Option<Note>),
+) -> (NicModel, Option<Note>) {
+    let is_chosen = matches!(scene.choices.model_of(id), Some(NicChoice::Model(_)));
+    match offer::card(&scene.choices.offer, model) {
+        Instead::Same => (model, note),
+        Instead::Next(next, why) if !is_chosen => (next, Some(Note::new(Code::W0102, why))),
+        Instead::Next(_, why) | Instead::Nothing(why) => {
+            (model, Some(Note::new(Code::W0102, why).hint("choose another --nic-model")))
+        }
     }
 }
 

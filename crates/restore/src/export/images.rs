@@ -67,7 +67,7 @@ fn piece(folder: &Path, machine: &Machine, image: &Described, slug: &str) -> Res
         Described::Disk { disk, id } => {
             let number = usize::from(disk.0);
             let disk = machine.disks.get(number).ok_or_else(|| missing(id))?;
-            let image = image(folder, disk)?;
+            let image = self::image(folder, disk)?;
             let cid = copy::content_id(&*image)?;
             let name = EntryName::parse(&format!("{slug}-disk{}.vmdk", number + 1))?;
             Ok(Piece { id: id.clone(), name, content: Content::Disk { image, cid } })

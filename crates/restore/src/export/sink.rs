@@ -26,7 +26,6 @@ pub(super) enum Sink<'a> {
     Archive {
         partial: Partial,
         names: &'a Names,
-        reserved: Reserved,
         /// Where the next header goes.
         at: u64,
         host: &'a dyn Host,
@@ -69,7 +68,7 @@ impl<'a> Sink<'a> {
                 undo.partial(&partial.path);
                 let front = member_bytes(reserved.descriptor_bytes as u64)
                     + member_bytes(reserved.manifest_bytes as u64);
-                Ok(Self::Archive { partial, names, reserved, at: front, host })
+                Ok(Self::Archive { partial, names, at: front, host })
             }
             Package::Folder(path) => {
                 for name in [&names.descriptor, &names.manifest] {
