@@ -55,9 +55,10 @@ fn a_folder_holds_what_the_archive_holds() {
     let bench = exported(&[]);
     let run = bench.run(["export", "out", "-o", "side/"]);
     assert_eq!(run.code, Some(0), "{run:?}");
-    assert_eq!(bench.files("side"), ["side/demo-disk1.vmdk", "side/demo.mf", "side/demo.ovf"]);
+    let names = ["demo-disk1.vmdk", "demo-medium2.iso", "demo.mf", "demo.ovf"];
+    assert_eq!(bench.files("side"), names.map(|name| format!("side/{name}")));
     assert_eq!(bench.shell("mkdir t && tar -C t -xf back.ova").code, Some(0));
-    for name in ["demo-disk1.vmdk", "demo.mf", "demo.ovf"] {
+    for name in names {
         assert!(bench.read(&format!("side/{name}")) == bench.read(&format!("t/{name}")), "{name}");
     }
     let run = bench.run(["inspect", "--json", "side/demo.ovf"]);
@@ -68,7 +69,7 @@ fn a_folder_holds_what_the_archive_holds() {
 fn others_read_the_archive_and_the_disk() {
     let bench = exported(&["--sha", "512"]);
     let listed = bench.shell("tar -tf back.ova");
-    assert_eq!(listed.stdout, "demo.ovf\ndemo.mf\ndemo-disk1.vmdk\n");
+    assert_eq!(listed.stdout, "demo.ovf\ndemo.mf\ndemo-disk1.vmdk\ndemo-medium2.iso\n");
     let checked = bench.shell(
         "tar -xf back.ova && sed 's/SHA512(\\(.*\\))= \\(.*\\)/\\2  \\1/' demo.mf | sha512sum -c",
     );

@@ -301,14 +301,6 @@ mod tests {
             "--max-memory",
             "4GiB",
             "--watchdog",
-            "--disk-bus",
-            "sata",
-            "--disk-bus",
-            "disk1=virtio-scsi",
-            "--nic-model",
-            "e1000",
-            "--nic-model",
-            "nic1=keep",
             "--keep-nic-names",
             "--mac",
             "keep",
@@ -335,10 +327,6 @@ mod tests {
         assert_eq!(chosen.hardware.memory_bytes, Some(1 << 30));
         assert_eq!(chosen.hardware.firmware, Some(Firmware::Uefi));
         assert_eq!(chosen.hardware.profile, Profile::Virtio);
-        assert_eq!(chosen.hardware.disk_bus, Some(DiskBus::Sata));
-        assert_eq!(chosen.hardware.nic_model, Some(convert::NicChoice::Model(NicModel::E1000)));
-        assert_eq!(chosen.hardware.bus_of("disk1"), Some(DiskBus::VirtioScsi));
-        assert_eq!(chosen.hardware.model_of("nic1"), Some(convert::NicChoice::Keep));
         assert_eq!((chosen.hardware.max_vcpus, chosen.hardware.watchdog), (Some(8), Watchdog::Add));
         assert_eq!(chosen.hardware.max_memory_bytes, Some(4 << 30));
         assert!(chosen.hardware.keep_nic_names);
@@ -351,6 +339,17 @@ mod tests {
         assert_eq!((chosen.output, chosen.strict), (copy::TargetOptions::Raw, true));
         assert_eq!(chosen.manifest, ManifestPolicy::Require);
         assert_eq!(chosen.signature, restore::SignaturePolicy::Require);
+    }
+
+    #[test]
+    fn a_choice_for_one_item_stands_beside_the_one_for_all() {
+        let words = ["--disk-bus", "sata", "--disk-bus", "disk1=virtio-scsi"];
+        let cards = ["--nic-model", "e1000", "--nic-model", "nic1=keep"];
+        let chosen = choose(&[words, cards].concat()).unwrap().hardware;
+        assert_eq!(chosen.disk_bus, Some(DiskBus::Sata));
+        assert_eq!(chosen.bus_of("disk1"), Some(DiskBus::VirtioScsi));
+        assert_eq!(chosen.nic_model, Some(convert::NicChoice::Model(NicModel::E1000)));
+        assert_eq!(chosen.model_of("nic1"), Some(convert::NicChoice::Keep));
     }
 
     #[test]

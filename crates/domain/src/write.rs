@@ -7,6 +7,7 @@ mod pci;
 mod platform;
 mod storage;
 
+pub(crate) use self::pci::{PORT_ALIAS, SLOTS_SHOWN};
 use vm::{Accelerator, Machine, PciLayout};
 
 use crate::{

@@ -7,6 +7,7 @@ use super::{devices, notes::Notes};
 use crate::{
     Error,
     document::{Element, Shown},
+    write::PORT_ALIAS,
 };
 
 /// Every model, to find one by its name.
@@ -40,7 +41,7 @@ fn port<'a, 't>(root: &'a Element<'t>, interface: &Element<'_>) -> Option<&'a El
 
 /// The slot number that a port shows, by the alias that the writer gives such a port.
 fn slot(port: &Element<'_>) -> Option<u16> {
-    port.child_value("alias", "name")?.strip_prefix("ua-nic")?.parse().ok()
+    port.child_value("alias", "name")?.strip_prefix(PORT_ALIAS)?.parse().ok()
 }
 
 fn card(interface: &Element<'_>, notes: &mut Notes<'_>) -> Result<Nic, Error> {

@@ -11,7 +11,11 @@ use xml::Element;
 /// libvirt's namespace for what it hands to QEMU unread.
 const QEMU: &str = "http://libvirt.org/schemas/domain/qemu/1.0";
 /// Leaves hot-plug behind bridges to the ports themselves.
-const NATIVE_HOTPLUG: &str = "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off";
+pub(crate) const SLOTS_SHOWN: [&str; 2] =
+    ["-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"];
+/// How the alias of a port begins that shows the slot number behind it; libvirt keeps aliases that begin
+/// with `ua-`.
+pub(crate) const PORT_ALIAS: &str = "ua-nic";
 
 /// The bridges that cards sit behind.
 pub(super) fn controllers(layout: &PciLayout) -> impl Iterator<Item = Element<'static>> {
@@ -36,9 +40,9 @@ fn controller(bridge: &PciBridge) -> Element<'static> {
         .holding([address])
 }
 
-/// The name of a port, by which its properties are set; libvirt keeps those that begin with `ua-`.
+/// The name of a port, by which its properties are set.
 fn alias(slot: u16) -> String {
-    format!("ua-nic{slot}")
+    format!("{PORT_ALIAS}{slot}")
 }
 
 pub(super) fn address(address: PciAddress) -> Element<'static> {
@@ -57,8 +61,7 @@ pub(super) fn show_slots<'a>(domain: Element<'a>, layout: &PciLayout) -> Element
     if slots.is_empty() {
         return domain;
     }
-    let arguments = ["-global", NATIVE_HOTPLUG];
-    let arguments = arguments.map(|text| Element::new("qemu:arg").with("value", text));
+    let arguments = SLOTS_SHOWN.map(|text| Element::new("qemu:arg").with("value", text));
     domain.with("xmlns:qemu", QEMU).holding([
         Element::new("qemu:commandline").holding(arguments),
         Element::new("qemu:override").holding(slots.into_iter().map(port)),

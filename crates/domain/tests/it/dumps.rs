@@ -171,6 +171,9 @@ fn reads_a_running_machine_as_what_can_be_defined_anew() {
       <devices>
         <controller type="sata" index="0"/>
         <controller type="usb" index="0" model="qemu-xhci"/>
+        <controller type="pci" index="1" model="pcie-root-port">
+          <address type="pci" domain="0x0000" bus="0x00" slot="0x02" function="0x0" multifunction="on"/>
+        </controller>
         <disk type="file" device="disk">
           <driver name="qemu" type="qcow2" discard="unmap"/>
           <source file="/var/lib/libvirt/images/web01.qcow2"/>
@@ -187,6 +190,7 @@ fn reads_a_running_machine_as_what_can_be_defined_anew() {
           <mac address="52:54:00:12:34:56"/>
           <source network="default"/>
           <model type="virtio"/>
+          <address type="pci" domain="0x0000" bus="0x01" slot="0x00" function="0x0"/>
         </interface>
         <serial type="pty">
           <target type="isa-serial" port="0"/>

@@ -70,7 +70,9 @@ mod tests {
         assert_eq!(failure.message, "-o x.QCOW2 is not the name of a folder");
         assert!(failure.tip.unwrap().starts_with("a single disk is converted with: "));
         let failure = check(Path::new("x.ova")).unwrap_err();
-        assert!(failure.tip.unwrap().ends_with("-o 'x.ova/'"));
+        assert!(failure.tip.unwrap().ends_with("relift export DIR -o OUT.ova"));
+        let failure = check(Path::new("x.zip")).unwrap_err();
+        assert!(failure.tip.unwrap().ends_with("-o 'x.zip/'"));
     }
 
     #[test]
