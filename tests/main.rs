@@ -7,9 +7,11 @@
 
 mod bench;
 mod containers;
+mod descriptors;
 mod disks;
 mod examples;
 mod failures;
+mod hardware;
 mod images;
 mod machines;
 mod names;

@@ -8,8 +8,8 @@ mod hardware;
 mod images;
 
 pub(crate) use hardware::{
-    BusChoice, FirmwareChoice, HardwareArgs, KeepOrNew, MachineChoice, NicChoice, ProfileChoice,
-    VirtTypeChoice,
+    BusChoice, FirmwareChoice, HardwareArgs, KeepOrNew, MachineChoice, NicChoice, PerItem,
+    ProfileChoice, VirtTypeChoice,
 };
 pub(crate) use images::{
     DigestChoice, DiskCheckArgs, DiskCommand, DiskCompareArgs, DiskConvertArgs, DiskInfoArgs,
@@ -181,7 +181,7 @@ EXAMPLES
 /// `inspect`.
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
-    /// An OVA (also packed, or at http(s)://…), an OVF or VMX file, a folder with one OVF, or - for stdin.
+    /// An OVA (also packed, or at http(s)://…), an OVF or VMX file, a folder with one of them, or - for stdin.
     #[arg(value_name = "SRC")]
     pub(crate) source: PathBuf,
     /// Show all properties, the EULA's text and every item.
@@ -200,7 +200,7 @@ pub(crate) struct InspectArgs {
 /// `plan`.
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
-    /// An OVA (also packed, or at http(s)://…), an OVF or VMX file, a folder with one OVF, or - for stdin.
+    /// An OVA (also packed, or at http(s)://…), an OVF or VMX file, a folder with one of them, or - for stdin.
     #[arg(value_name = "SRC")]
     pub(crate) source: PathBuf,
     /// Where the machine shall go: a folder.
@@ -217,7 +217,7 @@ pub(crate) struct PlanArgs {
 /// `convert`.
 #[derive(Debug, Args)]
 pub(crate) struct ConvertArgs {
-    /// An OVA (also packed, or at http(s)://…), an OVF or VMX file, a folder with one OVF, or - for stdin.
+    /// An OVA (also packed, or at http(s)://…), an OVF or VMX file, a folder with one of them, or - for stdin.
     #[arg(value_name = "SRC")]
     pub(crate) source: PathBuf,
     /// The folder that receives the disks, domain.xml and relift.result.json.
@@ -308,7 +308,7 @@ pub(crate) enum ManifestChoice {
 /// `verify`.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// An OVA (also packed, or at http(s)://…), an OVF or VMX file, a folder with one OVF, or - for stdin.
+    /// An OVA (also packed, or at http(s)://…), an OVF or VMX file, a folder with one of them, or - for stdin.
     #[arg(value_name = "SRC")]
     pub(crate) source: PathBuf,
     /// How far to look.

@@ -6,9 +6,12 @@ use code::Code;
 use vm::{Clock, DiskId, GuestFamily, Machine};
 
 use crate::{
-    Choices, Identity, Note, Row,
+    Choices, Identity, Note, Origin, Profile, Row, Watchdog,
     guest::{self, GuestOs, Kind, Statement},
-    hardware::{Scene, board, boot, devices, names, network, processor, remarks, storage},
+    hardware::{
+        Scene, board, boot, devices, memory, names, network, nvram, overrides, processor, remarks,
+        storage,
+    },
     source::{File, ImageFormat, Os, System},
 };
 
@@ -25,6 +28,10 @@ pub struct Converted {
     pub disks: Vec<SourceDisk>,
     /// Which image lies in which drive.
     pub media: Vec<SourceMedium>,
+    /// The drive that the OVF environment goes into, by its place in the machine's list.
+    pub environment: Option<usize>,
+    /// The variables of the old host's firmware, to be kept beside the machine.
+    pub nvram: Option<SourceNvram>,
 }
 
 /// Where a disk comes from.
@@ -55,6 +62,15 @@ pub struct SourceMedium {
     pub file: File,
 }
 
+/// A file of the source that is kept for people and that no device uses.
+#[derive(Debug, Clone)]
+pub struct SourceNvram {
+    /// The file of the source.
+    pub file: File,
+    /// The id of its row.
+    pub row: String,
+}
+
 /// Maps the hardware of one system.
 ///
 /// `name` is the machine's final name. The result says everything that became of the source; what
@@ -67,7 +83,7 @@ pub fn map_hardware(
     identity: &Identity,
 ) -> Converted {
     let guest = identify(&system.os, choices);
-    let (firmware, firmware_row) = board::firmware(system, choices);
+    let (firmware, firmware_row) = board::firmware(system, choices, &guest);
     let keeping = names::Keeping::of(system, choices, &guest);
     let with_board = keeping.board(choices);
     let asked = storage::Asked { system, choices: &with_board, guest: &guest, firmware };
@@ -76,7 +92,8 @@ pub fn map_hardware(
     let scene = Scene { system, choices, guest: &guest, firmware, chipset };
 
     let (cpus, cpu_row) = processor::cpus(&scene);
-    let (memory_bytes, memory_row) = processor::memory(&scene);
+    let (memory, memory_row) = memory::memory(&scene);
+    let (iommu, iommu_row) = board::iommu(&scene);
     let stored = storage::build(&scene, &chosen, identity);
     let cards = network::cards(&scene, &keeping, identity);
     let devices = devices::build(&scene);
@@ -86,34 +103,31 @@ pub fn map_hardware(
     let memory_row = Row { path: compute.memory_path.clone(), ..memory_row };
     let mut rows = vec![guest_row(&guest, choices), cpu_row, memory_row, firmware_row];
     rows.push(board::chipset_row(&scene, &keeping));
+    rows.extend(iommu_row);
+    rows.extend(uuid_row(system, choices));
     rows.extend(stored.rows);
     rows.extend(cards.rows);
-    rows.extend(keeping.row(chipset));
     rows.extend(devices.rows);
+    let (nvram_row, nvram) = nvram::keep(&scene).unzip();
+    rows.extend(nvram_row);
     rows.extend(remarks::rows(&scene));
+    rows.extend(overrides::rows(&scene));
     tell_apart(&mut rows);
 
     let extras = guest.kind.takes_paravirtual_extras();
     let mut machine = Machine {
         name: name.to_owned(),
-        title: system
-            .name
-            .as_deref()
-            .map(one_line)
-            .filter(|title| title != name && !title.is_empty()),
+        title: title(system, name),
         description: system.annotation.as_deref().map(printable),
         uuid: Some(choices.uuid_of(identity.uuid(), system.uuid)),
         guest: guest.guest(),
         accelerator: choices.accelerator,
         cpus,
-        memory_bytes,
+        memory_bytes: memory.bytes,
+        max_memory_bytes: memory.max_bytes,
         chipset,
         firmware,
-        clock: if guest.kind.family() == GuestFamily::Windows {
-            Clock::LocalTime
-        } else {
-            Clock::Utc
-        },
+        clock: clock(guest.kind),
         controllers: stored.places.controllers,
         disks: stored.disks,
         removables: stored.removables,
@@ -123,20 +137,42 @@ pub fn map_hardware(
         usb: Some(devices::usb(&scene)),
         serials: devices.serials,
         tpm: devices.wants_tpm,
+        iommu,
+        pmu: system.compute.pmu,
+        watchdog: choices.watchdog == Watchdog::Add,
         agent_channel: extras,
         rng: extras,
-        balloon: matches!(guest.kind, Kind::Linux | Kind::LinuxVirtio | Kind::BsdVirtio),
+        fw_cfg: Vec::new(),
+        balloon: extras
+            && (choices.profile == Profile::Virtio
+                || matches!(guest.kind, Kind::Linux | Kind::LinuxVirtio | Kind::BsdVirtio)),
     };
-    if let Some(osinfo) = &choices.osinfo {
-        machine.guest.osinfo = Some(osinfo.clone());
-    }
     let ranks = boot::Ranks {
         disks: stored.disk_ranks,
         removables: stored.removable_ranks,
         nics: cards.ranks,
     };
     boot::order(&mut machine, &ranks);
-    Converted { machine, guest, rows, disks: stored.sources, media: stored.media }
+    Converted {
+        machine,
+        guest,
+        rows,
+        disks: stored.sources,
+        media: stored.media,
+        environment: stored.environment,
+        nvram: nvram.flatten(),
+    }
+}
+
+/// What becomes of the machine's identity, which QEMU shows the guest in its SMBIOS tables.
+fn uuid_row(system: &System, choices: &Choices) -> Option<Row> {
+    let uuid = system.uuid?.to_string();
+    Some(match choices.uuid {
+        Origin::Keep => Row::kept("uuid", "UUID", uuid.clone(), uuid).because("kept by you"),
+        Origin::New => Row::kept("uuid", "UUID", uuid, "made anew")
+            .changed()
+            .because("licences may be bound to the old one: --uuid keep"),
+    })
 }
 
 /// Gives a row whose id is taken a number of its own: sections may be there several times.
@@ -147,6 +183,20 @@ fn tell_apart(rows: &mut [Row]) {
         let mut ids = std::iter::once(row.item.clone()).chain(numbered);
         row.item = ids.find(|id| !taken.contains(id)).unwrap_or_default();
         taken.insert(row.item.clone());
+    }
+}
+
+/// The source's own name, where the machine's is another.
+fn title(system: &System, name: &str) -> Option<String> {
+    let title = system.name.as_deref().map(one_line);
+    title.filter(|title| title != name && !title.is_empty())
+}
+
+/// Windows takes the hardware clock for local time, everything else for UTC.
+const fn clock(kind: Kind) -> Clock {
+    match kind.family() {
+        GuestFamily::Windows => Clock::LocalTime,
+        _ => Clock::Utc,
     }
 }
 
@@ -180,6 +230,17 @@ fn identify(os: &Os, choices: &Choices) -> GuestOs {
 fn guest_row(guest: &GuestOs, choices: &Choices) -> Row {
     let to = guest.osinfo.clone().unwrap_or_else(|| "no libosinfo id".to_owned());
     let row = Row::kept("guest", "guest", guest.label.clone(), to);
+    let row = match guest.kind {
+        Kind::MacOs => row.note(
+            Note::new(Code::W0201, "macOS starts only on a machine with Apple's SMC")
+                .hint("this guest is not expected to boot"),
+        ),
+        Kind::Special => row.note(Note::new(
+            Code::W0503,
+            "a special system: nothing is known of the drivers that it has",
+        )),
+        _ => row,
+    };
     if guest.is_recognised() || choices.osinfo.is_some() {
         return row;
     }

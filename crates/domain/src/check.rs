@@ -52,8 +52,15 @@ mod tests {
             uuid: None,
             guest: Guest::default(),
             accelerator: vm::Accelerator::Kvm,
-            cpus: Cpus { count: 2, topology: None, model: None, features: Vec::new() },
+            cpus: Cpus {
+                count: 2,
+                max_count: None,
+                topology: None,
+                model: None,
+                features: Vec::new(),
+            },
             memory_bytes: 1 << 30,
+            max_memory_bytes: None,
             chipset: vm::Chipset::Q35,
             firmware: vm::Firmware::Bios,
             clock: vm::Clock::Utc,
@@ -75,9 +82,13 @@ mod tests {
             usb: Some(Usb::Xhci),
             serials: Vec::new(),
             tpm: false,
+            iommu: false,
+            pmu: false,
+            watchdog: false,
             agent_channel: true,
             rng: true,
             balloon: true,
+            fw_cfg: Vec::new(),
         }
     }
 
@@ -92,6 +103,7 @@ mod tests {
             serial: format!("disk{at}"),
             wwn: Some(0x5000_c500_0000_0001 + u64::from(at)),
             read_only: false,
+            solid_state: false,
             boot_order: (at == 0).then_some(1),
         }
     }

@@ -18,13 +18,17 @@ use xml::Element;
 /// The namespace of the libosinfo element, which virt-manager and its like write and read.
 const LIBOSINFO: &str = "http://libosinfo.org/xmlns/libvirt/domain/1.0";
 
+/// How many times memory can be added while the guest runs.
+const MEMORY_SLOTS: u32 = 16;
+
 /// Writes the libvirt domain XML of a machine.
 ///
 /// The text has no XML declaration, is indented by two spaces and ends with a newline. The addresses of
 /// drives and the PCI addresses of network cards are written out, so that the guest finds them in this
 /// order whatever else is added later; all others are left to libvirt, which hands them out around
 /// these and keeps them. A card with a slot number makes the text one for libvirt 8.2 and later, with
-/// elements of the `qemu:` namespace. The video memory of a virtio-gpu and the capacity of a disk have no
+/// elements of the `qemu:` namespace. The machine's UUID is also what the guest finds in its SMBIOS
+/// tables: QEMU puts it there. The video memory of a virtio-gpu and the capacity of a disk have no
 /// place in it.
 ///
 /// # Errors
@@ -46,7 +50,9 @@ fn domain(machine: &Machine) -> Element<'_> {
     let domain = Element::new("domain")
         .with("type", accelerator)
         .holding(identity(machine))
-        .holding([memory(machine.memory_bytes), cpu::vcpu(&machine.cpus)])
+        .holding(memory(machine))
+        .holding([cpu::vcpu(&machine.cpus)])
+        .holding(platform::sysinfo(machine))
         .holding([platform::os(machine), platform::features(machine)])
         .holding([cpu::cpu(machine), platform::clock(machine)])
         .holding(lifecycle())
@@ -77,8 +83,13 @@ fn metadata(osinfo: &str) -> Element<'_> {
     Element::new("metadata").holding([libosinfo])
 }
 
-fn memory(bytes: u64) -> Element<'static> {
-    Element::text("memory", (bytes / 1024).to_string()).with("unit", "KiB")
+/// The memory at start, and what it may grow to.
+fn memory(machine: &Machine) -> impl Iterator<Item = Element<'_>> {
+    let kib =
+        |name, bytes: u64| Element::text(name, (bytes / 1024).to_string()).with("unit", "KiB");
+    let most = machine.max_memory_bytes;
+    let most = most.map(|bytes| kib("maxMemory", bytes).with_number("slots", MEMORY_SLOTS));
+    most.into_iter().chain([kib("memory", machine.memory_bytes)])
 }
 
 fn lifecycle() -> [Element<'static>; 3] {

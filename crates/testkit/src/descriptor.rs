@@ -121,6 +121,14 @@ impl Descriptor {
         self
     }
 
+    /// Adds an entry of the disk section that no item names yet: an empty disk of this id.
+    #[must_use]
+    pub fn loose_disk(mut self, id: &str, capacity_bytes: u64) -> Self {
+        writeln!(self.disks, r#"<Disk ovf:capacity="{capacity_bytes}" ovf:diskId="{id}"/>"#)
+            .expect("a String takes every write");
+        self
+    }
+
     /// Adds an empty disk, on a controller.
     #[must_use]
     pub fn empty_disk(mut self, capacity_bytes: u64, parent: &str, unit: &str) -> Self {

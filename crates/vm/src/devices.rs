@@ -142,6 +142,8 @@ pub struct Video {
     pub model: VideoModel,
     /// Video memory in bytes; a power of two from 16 MiB, or the host's default.
     pub memory_bytes: Option<u64>,
+    /// How many screens can be connected, 1..=16; only virtio-gpu has more than one.
+    pub heads: u32,
 }
 
 /// Models of graphics cards that relift may choose.

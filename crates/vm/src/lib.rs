@@ -21,7 +21,8 @@ pub use devices::{
     MacAddress, Nic, NicModel, NicTarget, Serial, SerialTarget, Sound, Usb, Video, VideoModel,
 };
 pub use machine::{
-    Accelerator, Chipset, Clock, CpuFeature, Cpus, Firmware, Guest, GuestFamily, Machine, Topology,
+    Accelerator, Chipset, Clock, CpuFeature, Cpus, Firmware, FwCfg, Guest, GuestFamily, Machine,
+    Topology,
 };
 pub use pci::{PciAddress, PciBridge, PciBridgeKind, PciLayout};
 pub use storage::{

@@ -2,6 +2,7 @@
 
 mod again;
 pub(super) mod document;
+pub(super) mod package;
 mod table;
 
 use std::path::Path;

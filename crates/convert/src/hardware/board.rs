@@ -1,7 +1,7 @@
 //! Firmware and board.
 
 use code::Code;
-use vm::{Chipset, ControllerModel, Firmware};
+use vm::{Accelerator, Chipset, ControllerModel, Firmware};
 
 use super::{
     Scene,
@@ -10,18 +10,22 @@ use super::{
 };
 use crate::{
     Choices, Note, Row,
-    source::{Firmware as StatedFirmware, System},
+    guest::{Bits, GuestOs},
+    source::{Firmware as StatedFirmware, Loader, System},
 };
 
-/// The firmware: the user's, else the source's; BIOS where it does not say.
-pub(crate) fn firmware(system: &System, choices: &Choices) -> (Firmware, Row) {
-    let vbs = system.asks_for_vbs;
+/// The firmware: the user's, else the source's, else what its boot disk can be started by; BIOS where
+/// nothing says more.
+pub(crate) fn firmware(system: &System, choices: &Choices, guest: &GuestOs) -> (Firmware, Row) {
+    let vbs = system.wants_vbs(choices);
     let secure = system.secure_boot == Some(true) || vbs;
-    let stated = match system.firmware {
-        Some(StatedFirmware::Efi) if secure => Firmware::UefiSecure,
-        Some(StatedFirmware::Efi) => Firmware::Uefi,
-        Some(StatedFirmware::Bios) | None if vbs => Firmware::UefiSecure,
-        Some(StatedFirmware::Bios) | None => Firmware::Bios,
+    let loader = storage::boot_disk(system, choices).and_then(|disk| disk.loader);
+    let stated = match (system.firmware, loader) {
+        (Some(StatedFirmware::Efi), _) if secure => Firmware::UefiSecure,
+        (Some(StatedFirmware::Efi), _) => Firmware::Uefi,
+        (Some(StatedFirmware::Bios) | None, _) if vbs => Firmware::UefiSecure,
+        (None, Some(Loader::Uefi)) => Firmware::Uefi,
+        (Some(StatedFirmware::Bios) | None, _) => Firmware::Bios,
     };
     let from = match (system.firmware, secure) {
         (Some(StatedFirmware::Efi), true) => "UEFI, Secure Boot",
@@ -40,16 +44,63 @@ pub(crate) fn firmware(system: &System, choices: &Choices) -> (Firmware, Row) {
         let row = row.because("set by you");
         let differs = system.firmware.is_some() && firmware != stated;
         let note = differs.then(|| Note::new(Code::W0108, "set by you; the source says otherwise"));
-        return (firmware, if differs { row.changed().note_if(note) } else { row });
+        let row = if differs { row.changed().note_if(note) } else { row };
+        return (firmware, row.note_if(narrow(firmware, guest)));
     }
-    let row = match (system.firmware, vbs) {
-        (Some(StatedFirmware::Bios) | None, true) => row
-            .changed()
-            .note(Note::new(Code::W0108, "virtualization-based security needs Secure Boot")),
-        (None, false) => row.because("the package does not say; BIOS is what such packages mean"),
+    let row = match (system.firmware, vbs, loader) {
+        (Some(StatedFirmware::Bios) | None, true, _) => row.changed().note(
+            Note::new(Code::W0108, "virtualization-based security needs Secure Boot")
+                .hint("--ignore vbs, if the guest may do without it"),
+        ),
+        (None, false, Some(Loader::Uefi)) => row.changed().note(
+            Note::new(
+                Code::W0108,
+                "guessed: the boot disk has an EFI partition and no BIOS loader",
+            )
+            .hint("if it does not boot: --firmware bios"),
+        ),
+        (None, false, Some(Loader::Bios)) => row.because("the boot disk has a BIOS loader"),
+        (None, false, Some(Loader::None)) => {
+            row.because("the package does not say; BIOS is what such packages mean")
+        }
+        (None, false, None) => row.because(
+            "the package does not say, and no disk was looked at; BIOS is what such packages mean",
+        ),
         _ => row,
     };
-    (firmware, row)
+    (firmware, row.note_if(narrow(firmware, guest)))
+}
+
+/// A note where a 32-bit guest gets firmware that starts 64-bit loaders only.
+fn narrow(firmware: Firmware, guest: &GuestOs) -> Option<Note> {
+    let is_narrow = firmware.is_uefi() && guest.bits == Some(Bits::B32);
+    let text = "a 32-bit guest, and the firmware starts 64-bit loaders only";
+    is_narrow.then(|| Note::new(Code::W0108, text).hint("if it does not boot: --firmware bios"))
+}
+
+/// The IOMMU that the source lets the guest use, where the board and the host can have it.
+pub(crate) fn iommu(scene: &Scene<'_>) -> (bool, Option<Row>) {
+    if !scene.system.iommu {
+        return (false, None);
+    }
+    let row = "iommu";
+    let dropped = |text: &str, hint: &str| {
+        let note = Note::new(Code::W0203, text).hint(hint);
+        (false, Some(Row::dropped(row, "IOMMU", "Intel VT-d", note)))
+    };
+    match (scene.chipset, scene.choices.accelerator) {
+        _ if scene.choices.ignores(row, None) => {
+            let note = Note::new(Code::W0203, "left out on request");
+            (false, Some(Row::dropped(row, "IOMMU", "Intel VT-d", note)))
+        }
+        (Chipset::Pc, _) => dropped("the pc board has none", "--machine q35"),
+        (_, Accelerator::Qemu) => {
+            dropped("the emulator cannot remap interrupts", "--virt-type kvm")
+        }
+        (Chipset::Q35, Accelerator::Kvm) => {
+            (true, Some(Row::kept(row, "IOMMU", "Intel VT-d", "Intel IOMMU")))
+        }
+    }
 }
 
 /// `pc` for IDE and old guests under BIOS, else Q35.

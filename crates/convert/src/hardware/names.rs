@@ -59,12 +59,13 @@ impl Keeping {
         }
         let mut names: Vec<Name> = Vec::new();
         for (at, card) in system.nics.iter().enumerate() {
-            let is_built = !choices.ignores(&format!("nic{at}"), card.origin.id.as_deref());
+            let id = format!("nic{at}");
+            let is_built = !choices.ignores(&id, card.origin.id.as_deref());
             let name = match shown_slot(card) {
                 _ if !is_built => Name::Lost("left out on request".to_owned()),
                 None => Name::Lost("the source names no slot that its name came from".to_owned()),
                 Some(slot) => {
-                    free(slot, &names).unwrap_or_else(|| stay(slot, card, choices, guest))
+                    free(slot, &names).unwrap_or_else(|| stay(slot, (&id, card), choices, guest))
                 }
             };
             names.push(name);
@@ -136,9 +137,9 @@ fn free(slot: u16, names: &[Name]) -> Option<Name> {
 }
 
 /// A name stays unless the user chose a card that has no slot number to show.
-fn stay(slot: u16, card: &Nic, choices: &Choices, guest: &GuestOs) -> Name {
+fn stay(slot: u16, card: (&str, &Nic), choices: &Choices, guest: &GuestOs) -> Name {
     let (model, _) = network::choose_model(choices, guest, card);
-    if choices.nic_model.is_some() && !model.is_express() {
+    if choices.model_of(card.0).is_some() && !model.is_express() {
         return Name::Lost(format!("{} is no PCI Express card", model.as_str()));
     }
     Name::Stays(slot)
@@ -147,7 +148,7 @@ fn stay(slot: u16, card: &Nic, choices: &Choices, guest: &GuestOs) -> Name {
 /// The note of a card whose name changes: the machine's card `at`, where nobody asked to keep it.
 pub(crate) fn changes(
     scene: &Scene<'_>,
-    card: &Nic,
+    (id, card): (&str, &Nic),
     layout: &PciLayout,
     at: usize,
 ) -> Option<Note> {
@@ -158,7 +159,7 @@ pub(crate) fn changes(
     if new.as_deref() == Some(&old) {
         return None;
     }
-    let hint = match stay(0, card, choices, guest) {
+    let hint = match stay(0, (id, card), choices, guest) {
         Name::Stays(_) => FLAG,
         Name::Lost(_) => LINK_FILE,
     };

@@ -34,6 +34,7 @@ pub(crate) struct Cards {
 
 /// A card that is built, where its row is, and what became of its name.
 struct Built<'a> {
+    id: String,
     source: &'a SourceNic,
     row: usize,
     name: Option<&'a Name>,
@@ -57,7 +58,7 @@ pub(crate) fn cards(scene: &Scene<'_>, keeping: &Keeping, identity: &Identity) -
         }
         let name = keeping.name(at);
         let slot = stays(scene, name);
-        let (model, model_note) = choose_model(scene.choices, scene.guest, source);
+        let (model, model_note) = choose_model(scene.choices, scene.guest, (&id, source));
         let (model, model_note) = behind_port(slot, model, model_note);
         let (target, target_note) = choose_target(scene, network);
         let shared = shares(&taken, network, &target);
@@ -74,12 +75,13 @@ pub(crate) fn cards(scene: &Scene<'_>, keeping: &Keeping, identity: &Identity) -
             row = row.changed();
         }
         let link_up = source.connected != Some(false) && !matches!(target, NicTarget::None);
-        built.push(Built { source, row: cards.rows.len(), name });
+        built.push(Built { id, source, row: cards.rows.len(), name });
         cards.rows.push(row);
         cards.ranks.push(boot::rank(source.boot_rank));
         cards.nics.push(Nic { model, target, mac: Some(mac), slot, link_up, boot_order: None });
     }
     tell_names(scene, &built, &mut cards);
+    cards.rows.extend(keeping.row(scene.chipset));
     cards
 }
 
@@ -109,7 +111,10 @@ fn tell_names(scene: &Scene<'_>, built: &[Built<'_>], cards: &mut Cards) {
         match (card.name, nic.slot) {
             (_, Some(slot)) => row.reason = format!("stays ens{slot}"),
             (Some(Name::Lost(why)), None) => row.notes.push(names::lost(why)),
-            (_, None) => row.notes.extend(names::changes(scene, card.source, &layout, at)),
+            (_, None) => {
+                let source = (card.id.as_str(), card.source);
+                row.notes.extend(names::changes(scene, source, &layout, at));
+            }
         }
     }
 }
@@ -118,14 +123,14 @@ fn tell_names(scene: &Scene<'_>, built: &[Built<'_>], cards: &mut Cards) {
 pub(super) fn choose_model(
     choices: &Choices,
     guest: &GuestOs,
-    source: &SourceNic,
+    (id, source): (&str, &SourceNic),
 ) -> (NicModel, Option<Note>) {
     let mapped = source_model(guest, source);
     let changed = |model: NicModel, why: &str| {
         let same = mapped.why.is_none() && mapped.model == model;
         (model, (!same).then(|| Note::new(Code::W0102, why)))
     };
-    match (choices.nic_model, choices.profile) {
+    match (choices.model_of(id), choices.profile) {
         (Some(NicChoice::Model(model)), _) => changed(model, "set by you"),
         (None, Profile::Virtio) => {
             let (model, note) = changed(NicModel::Virtio, "profile virtio");

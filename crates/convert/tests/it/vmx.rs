@@ -86,7 +86,7 @@ fn each_item_of_a_vmx_is_in_one_row() {
         lines(&converted),
         [
             "guest: kept | http://debian.org/debian/10 | ",
-            "vcpu: kept | 1 | ",
+            "vcpu: kept | 1 | W0205",
             "memory: kept | 512 MiB | ",
             "firmware: kept | BIOS (SeaBIOS) | ",
             "machine: kept | q35 | ",
@@ -118,7 +118,7 @@ fn each_item_of_a_vmx_is_in_one_row() {
     );
     assert_eq!(row(&converted, "cdrom0").from, "/vmfs/volumes/iso/a.iso");
     assert_eq!(row(&converted, "pciBridge0").from, "2 PCI bridges");
-    assert_eq!(row(&converted, "settings").from, "vcpu.hotadd and 1 more");
+    assert_eq!(row(&converted, "settings").from, "sched.cpu.min");
 }
 
 #[test]

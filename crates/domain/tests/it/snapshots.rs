@@ -581,3 +581,62 @@ fn writes_ports_that_show_the_slots_of_named_cards() {
     </domain>
     "#);
 }
+
+#[test]
+fn writes_room_to_grow_and_what_is_there_on_request() {
+    assert_snapshot!(written(&machines::with_room()), @r#"
+    <domain type="kvm">
+      <name>room</name>
+      <maxMemory unit="KiB" slots="16">4194304</maxMemory>
+      <memory unit="KiB">524288</memory>
+      <vcpu placement="static" current="2">8</vcpu>
+      <os>
+        <type arch="x86_64" machine="q35">hvm</type>
+      </os>
+      <features>
+        <acpi/>
+        <apic/>
+        <pmu state="on"/>
+        <ioapic driver="qemu"/>
+      </features>
+      <cpu mode="host-model">
+        <topology sockets="2" dies="1" cores="4" threads="1"/>
+        <feature policy="optional" name="vmx"/>
+        <feature policy="optional" name="svm"/>
+        <numa>
+          <cell id="0" cpus="0-7" memory="524288" unit="KiB"/>
+        </numa>
+      </cpu>
+      <clock offset="utc">
+        <timer name="rtc" tickpolicy="catchup"/>
+        <timer name="pit" tickpolicy="delay"/>
+        <timer name="hpet" present="no"/>
+      </clock>
+      <on_poweroff>destroy</on_poweroff>
+      <on_reboot>restart</on_reboot>
+      <on_crash>destroy</on_crash>
+      <devices>
+        <controller type="sata" index="0"/>
+        <controller type="usb" index="0" model="none"/>
+        <disk type="file" device="disk">
+          <driver name="qemu" type="qcow2" discard="unmap"/>
+          <source file="/images/room-disk0.qcow2"/>
+          <target dev="sda" bus="sata" rotation_rate="1"/>
+          <serial>room-0</serial>
+          <address type="drive" controller="0" bus="0" target="0" unit="0"/>
+        </disk>
+        <graphics type="vnc" port="-1" autoport="yes" listen="127.0.0.1">
+          <listen type="address" address="127.0.0.1"/>
+        </graphics>
+        <video>
+          <model type="virtio" heads="2" primary="yes"/>
+        </video>
+        <memballoon model="none"/>
+        <watchdog model="i6300esb" action="none"/>
+        <iommu model="intel">
+          <driver intremap="on" caching_mode="on"/>
+        </iommu>
+      </devices>
+    </domain>
+    "#);
+}

@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     json::{Message, SignerData},
-    verbs::plan::document::{self, RowData, SourceData},
+    verbs::plan::{
+        document::{self, RowData, SourceData},
+        package::{self, StartupData},
+    },
 };
 
 /// The name of the schema.
@@ -18,6 +21,7 @@ pub(super) struct Data {
     schema: &'static str,
     source: SourceData,
     configuration: Option<String>,
+    startup: Vec<StartupData>,
     manifest_matches: bool,
     signature: &'static str,
     signer: Option<SignerData>,
@@ -106,6 +110,7 @@ pub(super) fn of(plan: &Plan, done: &Outcome) -> Data {
         schema: SCHEMA,
         source: document::source(plan, done.source_digest.as_deref()),
         configuration: plan.configuration.clone(),
+        startup: package::startup(plan),
         manifest_matches: done.manifest_matches,
         signature: done.signature.as_str(),
         signer: SignerData::of(&done.signature),

@@ -4,7 +4,7 @@ use convert::{Action, Row};
 use restore::{MachinePlan, Plan};
 use vm::ByteSize;
 
-use super::Shown;
+use super::{Shown, package};
 use crate::show::{Show, clean, table::Table};
 
 /// Where what is behind the heading begins.
@@ -21,6 +21,7 @@ pub(super) fn of(plan: &Plan, shown: &Shown<'_>, convert: &str, show: &Show) -> 
         lines.extend(rows(machine, show.width()));
         lines.push(String::new());
     }
+    lines.extend(package::lines(plan));
     let (warnings, blockers) = (plan.warnings(), plan.blockers().len());
     let count = |count: usize, word: &str| match count {
         1 => format!("1 {word}"),
