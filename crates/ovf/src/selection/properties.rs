@@ -42,6 +42,7 @@ struct Entry<'a> {
     inherited: bool,
     default: Option<&'a str>,
     stated: Option<&'a str>,
+    is_chosen: bool,
 }
 
 /// Why a `${…}` cannot be replaced.
@@ -90,7 +91,9 @@ impl<'a> Properties<'a> {
                     .or(property.default.as_deref())
                     .or(general.map(|value| value.value.as_str()));
                 let inherited = product.inherited_from.is_some();
-                entries.push(Entry { property, inherited, default, stated: default });
+                // There is no pool of addresses here that could fill it in.
+                let stated = default.filter(|value| !property_rules::is_filled_in(value));
+                entries.push(Entry { property, inherited, default, stated, is_chosen: false });
             }
         }
         let mut properties = Self::index(entries);
@@ -99,6 +102,7 @@ impl<'a> Properties<'a> {
                 && let Some(entry) = properties.entries.get_mut(at)
             {
                 entry.stated = Some(value);
+                entry.is_chosen = true;
             }
         }
         properties
@@ -247,6 +251,9 @@ impl<'a> Selector<'a> {
                 value,
                 label: property.label.clone(),
                 user_configurable: property.user_configurable,
+                is_chosen: entry.is_chosen,
+                is_of_a_network: property_rules::is_of_a_network(property)
+                    || entry.default.is_some_and(property_rules::is_filled_in),
                 password: property.password || secret,
                 inherited: entry.inherited,
             });
