@@ -86,6 +86,7 @@ mod tests {
             agent_channel: true,
             rng: true,
             balloon: true,
+            fw_cfg: Vec::new(),
         }
     }
 
