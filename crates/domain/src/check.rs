@@ -5,6 +5,7 @@ mod boot;
 mod controllers;
 mod devices;
 mod drives;
+mod fw_cfg;
 mod text;
 
 use vm::Machine;
@@ -18,6 +19,7 @@ pub(crate) fn check(machine: &Machine) -> Result<(), Error> {
     controllers::check(machine)?;
     drives::check(machine)?;
     devices::check(machine)?;
+    fw_cfg::check(machine)?;
     boot::check(machine)
 }
 
