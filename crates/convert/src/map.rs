@@ -11,7 +11,7 @@ use crate::{
     hardware::{
         Scene, board, boot, devices, memory, network, nvram, overrides, processor, remarks, storage,
     },
-    source::{File, ImageFormat, Os, System},
+    source::{File, ImageFormat, Os, Product, System},
 };
 
 /// A machine, what became of each item, and where its disks come from.
@@ -114,12 +114,8 @@ pub fn map_hardware(
     let extras = guest.kind.takes_paravirtual_extras();
     let mut machine = Machine {
         name: name.to_owned(),
-        title: system
-            .name
-            .as_deref()
-            .map(one_line)
-            .filter(|title| title != name && !title.is_empty()),
-        description: system.annotation.as_deref().map(printable),
+        title: title(system, name),
+        description: description(system),
         uuid: Some(choices.uuid_of(identity.uuid(), system.uuid)),
         guest: guest.guest(),
         accelerator: choices.accelerator,
@@ -128,11 +124,7 @@ pub fn map_hardware(
         max_memory_bytes: memory.max_bytes,
         chipset,
         firmware,
-        clock: if guest.kind.family() == GuestFamily::Windows {
-            Clock::LocalTime
-        } else {
-            Clock::Utc
-        },
+        clock: clock(guest.kind),
         controllers: stored.places.controllers,
         disks: stored.disks,
         removables: stored.removables,
@@ -192,6 +184,23 @@ fn tell_apart(rows: &mut [Row]) {
         row.item = ids.find(|id| !taken.contains(id)).unwrap_or_default();
         taken.insert(row.item.clone());
     }
+}
+
+/// The source's own name, where the machine's had to differ from it.
+fn title(system: &System, name: &str) -> Option<String> {
+    let title = one_line(system.name.as_deref()?);
+    (title != name && !title.is_empty()).then_some(title)
+}
+
+fn clock(kind: Kind) -> Clock {
+    if kind.family() == GuestFamily::Windows { Clock::LocalTime } else { Clock::Utc }
+}
+
+/// What people are told of the machine: the annotation, else which product it is.
+fn description(system: &System) -> Option<String> {
+    let product = || system.remarks.product.as_ref().map(Product::line);
+    let text = printable(&system.annotation.clone().or_else(product)?);
+    (!text.trim().is_empty()).then_some(text)
 }
 
 /// A text without what XML or libvirt has no place for; lines stay.

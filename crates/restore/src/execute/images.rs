@@ -14,7 +14,9 @@ use ovf::{
 };
 use vm::DiskFormat;
 
-use super::{Execution, Output, Step, Written, copy_settings, files, is_disk, undo::Undo};
+use super::{
+    Execution, Output, Step, Written, copy_settings, disk_full, files, is_disk, undo::Undo,
+};
 use crate::{
     Delivery, Error, Facts, ManifestPolicy, PackedImage, Plan, Reading, Source, VerifyOutput,
     plan::{FilePlan, FileRole, MachinePlan, capacity},
@@ -121,8 +123,8 @@ impl<'a, 'u> Images<'a, 'u> {
     pub(super) fn finish(mut self) -> Result<Converted, Error> {
         let jobs: Vec<Job<'_>> = self.jobs(|file| file.image.is_none());
         for job in jobs {
-            if let FileRole::Made(bytes) = &job.file.role {
-                self.made(job, bytes)?;
+            if let FileRole::Made(made) = &job.file.role {
+                self.made(job, made.bytes())?;
             }
             let FileRole::Disk { stated_bytes, .. } = job.file.role else { continue };
             let capacity_bytes = stated_bytes.unwrap_or_default();
@@ -139,9 +141,7 @@ impl<'a, 'u> Images<'a, 'u> {
     /// Writes a file that the planner made.
     fn made(&mut self, job: Job<'_>, bytes: &[u8]) -> Result<(), Error> {
         let (file, partial) = self.partial(job)?;
-        file.write_all_at(bytes, 0).map_err(|source| {
-            Error::io(format!("cannot write {}", job.file.to.display()), source)
-        })?;
+        file.write_all_at(bytes, 0).map_err(|source| disk_full(&job.file.to, source))?;
         let length = bytes.len() as u64;
         self.keep(job, length, copy::Summary { data_bytes: length, file_bytes: length }, partial);
         Ok(())
