@@ -9,6 +9,7 @@ mod bench;
 mod containers;
 mod descriptors;
 mod disks;
+mod environment;
 mod examples;
 mod export;
 mod failures;

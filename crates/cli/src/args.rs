@@ -295,6 +295,9 @@ pub(crate) struct PolicyArgs {
     pub(crate) manifest: ManifestChoice,
     #[command(flatten)]
     pub(crate) signature: SignatureArgs,
+    /// Accept the licences of the package; relift.result.json records it.
+    #[arg(long, help_heading = "Package")]
+    pub(crate) accept_eula: bool,
     /// Any warning blocks (exit 6).
     #[arg(long, help_heading = "Package")]
     pub(crate) strict: bool,

@@ -6,7 +6,7 @@ mod trust;
 
 use std::path::PathBuf;
 
-use convert::{DiskBus, Origin, Profile, Watchdog, copy};
+use convert::{DiskBus, Licences, Origin, Profile, Watchdog, copy};
 use disk::vmdk::StreamOptions;
 use ovf::manifest::Algorithm;
 use restore::ManifestPolicy;
@@ -38,7 +38,10 @@ pub(crate) fn of(
         configuration: hardware.configuration.clone(),
         properties: property::values(&hardware.prop, hardware.prop_file.as_deref())?,
         name: hardware.name.as_deref().map(name).transpose()?,
-        hardware: machine(hardware)?,
+        hardware: convert::Choices {
+            licences: if policy.accept_eula { Licences::Accepted } else { Licences::Unanswered },
+            ..machine(hardware)?
+        },
         output: packed_as(hardware.format, packing, "--format")?,
         manifest: manifest(policy.manifest),
         signature: trust::policy(policy.signature.signature),
@@ -84,6 +87,7 @@ fn machine(args: &HardwareArgs) -> Result<convert::Choices> {
         offer: vm::Offer::default(),
         networks: network::map(&args.net)?,
         ignore: args.ignore.clone(),
+        licences: Licences::Unanswered,
     })
 }
 

@@ -47,6 +47,18 @@ pub struct Choices {
     pub networks: NetworkMap,
     /// Items to leave out: `sound`, `item:7`, `nic1`, `section:NAME`, `element:NAME`.
     pub ignore: Vec<String>,
+    /// What the user said to the licences.
+    pub licences: Licences,
+}
+
+/// What the user said to the licences of a package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Licences {
+    /// Nothing.
+    #[default]
+    Unanswered,
+    /// That they are accepted, all of them.
+    Accepted,
 }
 
 /// How far the hardware may differ from the source's.

@@ -8,12 +8,12 @@ mod storage;
 
 use ovf::{
     Envelope,
-    descriptor::{Item, VirtualSystem, resource},
+    descriptor::{self, Item, VirtualSystem, resource},
     selection::{self, SelectedSystem},
 };
 
 use crate::source::{
-    Bus, Compute, Controller, Drive, File, Format, Listed, Nic, Origin, Remarks, System,
+    Bus, Compute, Controller, Drive, File, Format, Listed, Nic, Origin, Product, Remarks, System,
 };
 
 pub(crate) use devices::pci_id;
@@ -147,9 +147,22 @@ fn remarks(envelope: &Envelope, stated: &VirtualSystem, system: &SelectedSystem)
         properties: system.properties.clone(),
         transports: stated.hardware.transports.clone(),
         wants_environment: system.wants_environment,
+        product: stated.products.first().map(product).filter(|one| *one != Product::default()),
         eulas: stated.eulas.clone(),
         has_saved_state: stated.vbox.as_ref().is_some_and(|machine| machine.has_saved_state),
         sections: stated.sections.clone(),
+    }
+}
+
+fn product(section: &descriptor::Product) -> Product {
+    Product {
+        name: section.product.clone(),
+        vendor: section.vendor.clone(),
+        version: section.version.clone(),
+        full_version: section.full_version.clone(),
+        product_url: section.product_url.clone(),
+        vendor_url: section.vendor_url.clone(),
+        app_url: section.app_url.clone(),
     }
 }
 

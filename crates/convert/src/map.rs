@@ -12,7 +12,7 @@ use crate::{
         Scene, board, boot, devices, memory, names, network, nvram, overrides, processor, remarks,
         storage,
     },
-    source::{File, ImageFormat, Os, System},
+    source::{File, ImageFormat, Os, Product, System},
 };
 
 /// A machine, what became of each item, and where its disks come from.
@@ -152,7 +152,6 @@ pub fn map_hardware(
 /// The machine as far as no item of the source decides it.
 fn frame(scene: &Scene<'_>, name: &str) -> Machine {
     let Scene { system, choices, guest, firmware, chipset } = *scene;
-    let title = system.name.as_deref().map(one_line);
     let extras = guest.kind.takes_paravirtual_extras();
     let has_balloon = choices.profile == Profile::Virtio
         || matches!(guest.kind, Kind::Linux | Kind::LinuxVirtio | Kind::BsdVirtio);
@@ -160,8 +159,8 @@ fn frame(scene: &Scene<'_>, name: &str) -> Machine {
     known.osinfo = choices.osinfo.clone().or(known.osinfo);
     Machine {
         name: name.to_owned(),
-        title: title.filter(|title| title != name && !title.is_empty()),
-        description: system.annotation.as_deref().map(printable),
+        title: title(system, name),
+        description: description(system),
         uuid: None,
         guest: known,
         accelerator: choices.accelerator,
@@ -170,10 +169,7 @@ fn frame(scene: &Scene<'_>, name: &str) -> Machine {
         max_memory_bytes: None,
         chipset,
         firmware,
-        clock: match guest.kind.family() {
-            GuestFamily::Windows => Clock::LocalTime,
-            _ => Clock::Utc,
-        },
+        clock: clock(guest.kind),
         controllers: Vec::new(),
         disks: Vec::new(),
         removables: Vec::new(),
@@ -213,6 +209,23 @@ fn tell_apart(rows: &mut [Row]) {
         row.item = ids.find(|id| !taken.contains(id)).unwrap_or_default();
         taken.insert(row.item.clone());
     }
+}
+
+/// The source's own name, where the machine's had to differ from it.
+fn title(system: &System, name: &str) -> Option<String> {
+    let title = one_line(system.name.as_deref()?);
+    (title != name && !title.is_empty()).then_some(title)
+}
+
+fn clock(kind: Kind) -> Clock {
+    if kind.family() == GuestFamily::Windows { Clock::LocalTime } else { Clock::Utc }
+}
+
+/// What people are told of the machine: the annotation, else which product it is.
+fn description(system: &System) -> Option<String> {
+    let product = || system.remarks.product.as_ref().map(Product::line);
+    let text = printable(&system.annotation.clone().or_else(product)?);
+    (!text.trim().is_empty()).then_some(text)
 }
 
 /// A text without what XML or libvirt has no place for; lines stay.

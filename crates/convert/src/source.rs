@@ -145,6 +145,8 @@ pub struct Remarks {
     pub transports: Vec<String>,
     /// Whether there is something to tell the guest, or it asks to be told.
     pub wants_environment: bool,
+    /// The product that the machine is.
+    pub product: Option<Product>,
     /// The texts of the licences that bind the machine.
     pub eulas: Vec<String>,
     /// The machine was saved, or suspended, while it ran.
@@ -160,6 +162,35 @@ pub struct Nvram {
     pub text: String,
     /// The file, where the source has one of that name.
     pub file: Option<File>,
+}
+
+/// What a machine is as a product, in the words of its vendor.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Product {
+    /// Its name.
+    pub name: Option<String>,
+    /// Who makes it.
+    pub vendor: Option<String>,
+    /// Its version, for people.
+    pub version: Option<String>,
+    /// Its version in full.
+    pub full_version: Option<String>,
+    /// Where it is described.
+    pub product_url: Option<String>,
+    /// Where its vendor is found.
+    pub vendor_url: Option<String>,
+    /// Where the running product is reached; may hold `${…}`.
+    pub app_url: Option<String>,
+}
+
+impl Product {
+    /// The product on one line: `Demo appliance 1.2.3 (Example)`; empty where nothing is said.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let vendor = self.vendor.as_ref().map(|vendor| format!("({vendor})"));
+        let parts = [self.name.clone(), self.version.clone(), vendor];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }
 }
 
 /// One item as the source lists it.

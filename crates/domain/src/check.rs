@@ -5,6 +5,7 @@ mod boot;
 mod controllers;
 mod devices;
 mod drives;
+mod fw_cfg;
 mod slots;
 mod text;
 
@@ -23,6 +24,7 @@ pub(crate) fn check(machine: &Machine) -> Result<(), Error> {
     drives::check(machine)?;
     devices::check(machine)?;
     slots::check(machine)?;
+    fw_cfg::check(machine)?;
     boot::check(machine)
 }
 

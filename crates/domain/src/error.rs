@@ -100,6 +100,7 @@ pub(crate) enum Item {
     Sound,
     Usb,
     Serials,
+    FwCfg(usize),
 }
 
 impl Item {
@@ -136,6 +137,7 @@ impl fmt::Display for Item {
             Self::Sound => f.write_str("sound"),
             Self::Usb => f.write_str("usb"),
             Self::Serials => f.write_str("serials"),
+            Self::FwCfg(at) => write!(f, "fw_cfg {at}"),
         }
     }
 }

@@ -300,4 +300,45 @@ mod tests {
             assert_eq!(image(&spoilt), Err(want), "{spoilt:?}");
         }
     }
+
+    #[test]
+    fn a_reader_of_others_finds_the_file_in_both_trees() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cd.iso");
+        std::fs::write(&path, image(&file(b"<Environment/>\n")).unwrap()).unwrap();
+        let path = path.to_str().unwrap();
+        let run = |words: &[&str]| {
+            let output = testkit::oracle("isoinfo", [&["-i", path][..], words].concat())?;
+            Some(String::from_utf8_lossy(&output.stdout).into_owned())
+        };
+        for words in [&["-J", "-x", "/ovf-env.xml"][..], &["-x", "/OVF_ENV.XML;1"]] {
+            let Some(content) = run(words) else { return };
+            assert_eq!(content, "<Environment/>\n", "{words:?}");
+        }
+        let volume = run(&["-d"]).unwrap_or_default();
+        for line in
+            ["Volume id: OVF ENV\n", "Volume size is: 26\n", "Joliet with UCS level 3 found"]
+        {
+            assert!(volume.contains(line), "{volume}");
+        }
+    }
+
+    #[test]
+    fn both_byte_orders_say_the_same() {
+        let image = image(&file(b"x")).unwrap();
+        for descriptor in [16, 17] {
+            let at = descriptor * SECTOR_BYTES;
+            for field in [80, 132, 156 + 2, 156 + 10] {
+                let big: [u8; 4] = image[at + field + 4..at + field + 8].try_into().unwrap();
+                assert_eq!(u32_at(&image, at + field), u32::from_be_bytes(big), "byte {field}");
+            }
+            let big: [u8; 4] = image[at + 148..at + 152].try_into().unwrap();
+            for table in [u32_at(&image, at + 140), u32::from_be_bytes(big)] {
+                let entry = &image[table as usize * SECTOR_BYTES..][..10];
+                assert_eq!((entry[0], entry[8]), (1, 0));
+            }
+            let entry = u32_at(&image, at + 140) as usize * SECTOR_BYTES;
+            assert_eq!(u32_at(&image, entry + 2), u32_at(&image, at + 158));
+        }
+    }
 }

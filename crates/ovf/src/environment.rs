@@ -1,14 +1,18 @@
 //! The environment document: how a guest learns the values of its properties (DSP0243 1.1.1, 11).
 
 use ::xml::Element;
+use code::Code;
 
-use crate::Error;
+use crate::{Error, quote, xml::is_writable};
 
 /// The namespace of the document.
 const OE: &str = "http://schemas.dmtf.org/ovf/environment/1";
 
 /// The namespace of VMware's section about network cards.
 const VE: &str = "http://www.vmware.com/schema/ovfenv";
+
+/// The most text that the values of one document may have, in bytes (ours; real ones have some KiB).
+const MAX_TEXT_BYTES: usize = 1 << 20;
 
 /// What one machine is told.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -55,8 +59,10 @@ impl Environment {
     /// Writes the document, with an XML declaration and a final newline.
     ///
     /// # Errors
-    /// The XML library failed: memory is the only thing written to.
+    /// `E0306` for a value that XML cannot write, `E0106` for more text than 1 MiB; else the XML
+    /// library failed: memory is the only thing written to.
     pub fn write(&self) -> Result<String, Error> {
+        self.check()?;
         let siblings = self.siblings.iter().map(|sibling| {
             Element::new("Entity")
                 .with("oe:id", sibling.id.as_str())
@@ -71,6 +77,30 @@ impl Environment {
             .holding((!self.cards.is_empty()).then(|| self.card_section()))
             .holding(siblings);
         Ok(format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{}", root.print()?))
+    }
+
+    /// Every key with its value, those of the siblings included.
+    fn values(&self) -> impl Iterator<Item = &(String, String)> {
+        std::iter::once(&self.own).chain(&self.siblings).flat_map(|entity| &entity.properties)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let lengths = self.values().map(|(key, value)| key.len().saturating_add(value.len()));
+        let bytes = lengths.fold(0, usize::saturating_add);
+        if bytes > MAX_TEXT_BYTES {
+            let message =
+                format!("properties of {bytes} bytes, at most {MAX_TEXT_BYTES} are allowed");
+            return Err(Error::limit(Code::E0106, message));
+        }
+        for (key, value) in self.values() {
+            if let Some(found) = key.chars().chain(value.chars()).find(|c| !is_writable(*c)) {
+                let (key, found) = (quote::Quoted(key), u32::from(found));
+                let message =
+                    format!("the property {key} holds U+{found:04X}, which XML cannot write");
+                return Err(Error::malformed(Code::E0306, message));
+            }
+        }
+        Ok(())
     }
 
     fn platform(&self) -> Element<'_> {
@@ -143,5 +173,48 @@ mod tests {
 "#;
         assert_eq!(environment.write().unwrap(), want);
         assert!(!format!("{environment:?}").contains("<a"), "a value is printed");
+    }
+
+    fn of(key: &str, value: &str) -> Environment {
+        let properties = vec![(key.to_owned(), value.to_owned())];
+        Environment { own: Entity { id: String::new(), properties }, ..Environment::default() }
+    }
+
+    #[test]
+    fn keys_and_values_of_any_text_are_read_back_as_they_were() {
+        let odd = "a\"'<>&]]>\n\tü 虚 \r -- ${x}";
+        let document = crate::xml::parse(of(odd, odd).write().unwrap().as_bytes()).unwrap();
+        let is_section = |child: &&crate::xml::Element| child.name == "PropertySection";
+        let section = document.root.children.iter().find(is_section).unwrap();
+        let property = &section.children[0];
+        let read: Vec<_> = property.attributes.iter().map(|one| one.value.as_str()).collect();
+        assert_eq!(read, [odd, odd]);
+    }
+
+    #[test]
+    fn a_machine_without_anything_gets_a_document_too() {
+        let bare = Environment::default().write().unwrap();
+        assert!(bare.contains("<PropertySection/>"), "{bare}");
+        assert!(!bare.contains("EthernetAdapterSection") && !bare.contains("Entity"), "{bare}");
+    }
+
+    #[test]
+    fn refuses_what_xml_cannot_write_and_what_is_too_long() {
+        for (environment, code, want) in [
+            (
+                of("key", "a\u{1}b"),
+                Code::E0306,
+                "the property 'key' holds U+0001, which XML cannot write",
+            ),
+            (
+                of("k", &"x".repeat(MAX_TEXT_BYTES)),
+                Code::E0106,
+                "properties of 1048577 bytes, at most 1048576 are allowed",
+            ),
+        ] {
+            let error = environment.write().unwrap_err();
+            assert_eq!((error.code(), error.message()), (code, want));
+        }
+        of("", &"x".repeat(MAX_TEXT_BYTES)).write().unwrap();
     }
 }

@@ -18,7 +18,7 @@ use quick_xml::{
     name::ResolveResult,
 };
 
-pub(crate) use element::{Attribute, Element, boolean};
+pub(crate) use element::{Attribute, Element, boolean, is_writable};
 pub(crate) use space::Space;
 
 use crate::{Error, Finding, Kind, Place, quote};

@@ -18,7 +18,7 @@ use std::{
 };
 
 use code::{Code, Severity};
-use convert::{Note, Row, copy::TargetOptions};
+use convert::{Licences, Note, Row, copy::TargetOptions};
 use host::FolderFacts;
 use ovf::{EntryName, Finding, descriptor::Configuration};
 use vm::{DiskId, Machine};
@@ -113,10 +113,21 @@ pub struct MachinePlan {
     pub guest: String,
     /// What becomes of each item.
     pub rows: Vec<Row>,
+    /// The licences that bind it.
+    pub licences: Vec<Licence>,
     /// The files that are written.
     pub files: Vec<FilePlan>,
     /// The domain XML; absent where a blocker forbids it.
     pub domain_xml: Option<String>,
+}
+
+/// A licence, as a result records it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Licence {
+    /// SHA-256 of its text in UTF-8, as `inspect --full` prints it but for indentation.
+    pub sha256: String,
+    /// What the user said to it.
+    pub answer: Licences,
 }
 
 /// One image that is written.
@@ -175,11 +186,34 @@ pub enum FileRole {
         output: TargetOptions,
     },
     /// A file that the planner made itself.
-    Made(Arc<[u8]>),
+    Made(Made),
     /// A CD or floppy image, copied as it is.
     Medium,
     /// A file for people that no device uses, copied as it is where it comes with the package.
     Kept,
+}
+
+/// The bytes of a file that the planner made itself; passwords may be among them.
+#[derive(Clone)]
+pub struct Made(Arc<[u8]>);
+
+impl Made {
+    pub(crate) fn new(bytes: &[u8]) -> Self {
+        Self(bytes.into())
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Made {
+    /// Says how many there are, and none of them.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Made({} bytes)", self.0.len())
+    }
 }
 
 impl Plan {
@@ -235,7 +269,7 @@ pub fn plan(
     findings.extend(facts.findings.iter().cloned());
     findings.extend(selection.findings.iter().cloned());
     let mut machines = Vec::new();
-    let inputs = machines::Inputs { facts, images, choices, systems: &chosen };
+    let inputs = machines::Inputs { facts, images, choices, systems: &selection.systems };
     findings.extend(chosen.iter().filter_map(|system| machines::odd_name(system)));
     let names = machines::names(&chosen, facts, choices)?;
     for (system, name) in chosen.iter().zip(&names) {

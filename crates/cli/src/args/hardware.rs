@@ -18,7 +18,8 @@ pub(crate) struct HardwareArgs {
     /// 'DMZ=none', 'DMZ=user'; without a name before = it is for all others.
     #[arg(long, value_name = "SRC=DST|DST")]
     pub(crate) net: Vec<String>,
-    /// Value of a property; KEY=@FILE reads it from a file.
+    /// Value of a property, which the guest finds on a CD with its OVF environment; KEY=@FILE reads
+    /// it from a file.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) prop: Vec<String>,
     /// File with a KEY=VALUE on each line.
@@ -80,7 +81,7 @@ pub(crate) struct HardwareArgs {
     /// Format of the disks.
     #[arg(long, value_enum, default_value_t = super::OutputFormat::Qcow2)]
     pub(crate) format: super::OutputFormat,
-    /// Leave an item out, such as sound, item:7 or section:NAME (repeatable).
+    /// Leave an item out, such as sound, item:7, section:NAME or environment (repeatable).
     #[arg(long, value_name = "ITEM")]
     pub(crate) ignore: Vec<String>,
 }

@@ -1,10 +1,10 @@
 //! What is not an item: vendor settings, properties, licences, sections.
 
 use code::Code;
-use ovf::descriptor::UnknownSection;
+use ovf::{descriptor::UnknownSection, selection::SelectedProperty};
 
 use super::{Scene, storage};
-use crate::{FW_CFG_NAME, Note, Row, wants_guest_info};
+use crate::{FW_CFG_NAME, Licences, Note, Row, wants_guest_info};
 
 /// Rows for everything that is said beside the items.
 pub(crate) fn rows(scene: &Scene<'_>) -> Vec<Row> {
@@ -12,10 +12,7 @@ pub(crate) fn rows(scene: &Scene<'_>) -> Vec<Row> {
     rows.extend(vendor_keys(scene));
     rows.extend(environment(scene));
     rows.extend(properties(scene));
-    if !scene.system.remarks.eulas.is_empty() {
-        let note = Note::new(Code::W0402, "its text: relift inspect --full");
-        rows.push(Row::kept("eula", "EULA", "licence", "not accepted").note(note));
-    }
+    rows.extend(eula(scene));
     if scene.system.remarks.has_saved_state {
         let text = "the machine was saved while it ran; its disks may be as after a power cut";
         rows.push(Row::dropped(
@@ -58,34 +55,60 @@ fn environment(scene: &Scene<'_>) -> Option<Row> {
     if !wants_guest_info(scene.system) {
         return Some(Row::kept(id, label, from, "ovf-env.xml on a CD of its own"));
     }
-    let row =
-        Row::kept(id, label, from, format!("ovf-env.xml on a CD, and as fw_cfg {FW_CFG_NAME}"));
-    let text = "a guest that reads guestinfo through VMware's tools only finds neither";
+    let row = Row::kept(id, label, from, "ovf-env.xml on a CD and in fw_cfg");
+    let text = format!(
+        "in fw_cfg it is {FW_CFG_NAME}; a guest that only asks VMware's guestinfo finds neither"
+    );
     let note = Note::new(Code::W0205, text).hint("cloud-init reads the CD");
     Some(row.changed().note(note))
 }
 
+/// The licences: a conversion puts nothing into service, so it does not wait for an acceptance.
+fn eula(scene: &Scene<'_>) -> Option<Row> {
+    let from = match scene.system.remarks.eulas.len() {
+        0 => return None,
+        1 => "licence".to_owned(),
+        count => format!("{count} licences"),
+    };
+    let row = |to| Row::kept("eula", "EULA", from, to);
+    Some(match scene.choices.licences {
+        Licences::Accepted => row("accepted").because("set by you; recorded in the result"),
+        Licences::Unanswered => {
+            let text = "read it: relift inspect --full; accept it: --accept-eula";
+            row("not accepted").note(Note::new(Code::W0402, text))
+        }
+    })
+}
+
 /// Properties: the guest finds each one in its environment.
 fn properties<'a>(scene: &'a Scene<'_>) -> impl Iterator<Item = Row> + use<'a> {
-    scene.system.remarks.properties.iter().map(|property| {
-        let id = format!("property.{}", property.key);
-        let label = format!("property {}", property.key);
-        let shown = match &property.value {
-            Some(_) if property.password => "***",
-            Some(value) if !value.is_empty() => value,
-            _ => "",
-        };
-        if shown.is_empty() && property.user_configurable {
-            let note = Note::new(Code::W0401, "the guest may wait for it")
-                .hint(format!("--prop {}=…", property.key));
-            return Row::blocked(&id, &label, "no value", note);
-        }
-        if !storage::wants_environment(scene) {
-            let text = "the guest gets no OVF environment; set it inside the guest";
-            return Row::dropped(&id, &label, shown, Note::new(Code::W0203, text));
-        }
-        Row::kept(&id, &label, shown, "in the OVF environment")
-    })
+    scene.system.remarks.properties.iter().map(|one| property(scene, one))
+}
+
+fn property(scene: &Scene<'_>, property: &SelectedProperty) -> Row {
+    let id = format!("property.{}", property.key);
+    let label = format!("property {}", property.key);
+    let value = property.value.as_deref().filter(|value| !value.is_empty());
+    let shown = value.map(|value| if property.password { "***" } else { value });
+    let needs_value = if property.is_of_a_network {
+        Some("needs a value; VMware takes it from a pool of its network")
+    } else {
+        property.user_configurable.then_some("the guest may wait for it")
+    };
+    if let (None, Some(why)) = (shown, needs_value) {
+        let note = Note::new(Code::W0401, why).hint(format!("--prop {}=…", property.key));
+        return Row::blocked(&id, &label, "no value", note);
+    }
+    let shown = shown.unwrap_or("no value");
+    if !storage::wants_environment(scene) {
+        let text = "the guest gets no OVF environment; set it inside the guest";
+        return Row::dropped(&id, &label, shown, Note::new(Code::W0203, text));
+    }
+    let row = Row::kept(&id, &label, shown, "in the OVF environment");
+    if property.is_chosen && !property.user_configurable {
+        return row.because("set by you, though the package does not mean it to be set");
+    }
+    row
 }
 
 /// A section that is not acted upon: a required one of a foreign vendor waits for somebody.

@@ -76,11 +76,18 @@ pub(crate) fn wants_environment(scene: &Scene<'_>) -> bool {
 }
 
 /// A drive of its own for the environment, so that the guest's own drives keep their places.
+///
+/// It is the last one and has no rank: nothing is started from it.
 fn environment(scene: &Scene<'_>, storage: &mut Storage) {
-    let source = Drive::default();
-    let placed = storage.places.cdrom(scene.chipset, &source);
+    let placed = storage.places.cdrom(scene.chipset, &Drive::default());
     storage.environment = Some(storage.removables.len());
-    push_removable(storage, RemovableKind::Cdrom, ENVIRONMENT, (&source, placed));
+    storage.removables.push(Removable {
+        kind: RemovableKind::Cdrom,
+        image: None,
+        bus: placed.bus,
+        address: placed.address,
+        boot_order: None,
+    });
 }
 
 /// The item that the OVF environment is called by.

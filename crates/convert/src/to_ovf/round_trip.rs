@@ -68,8 +68,10 @@ fn comparable(mut machine: Machine) -> Machine {
     machine
 }
 
+/// The source's own identity; without the CD of the environment, which an export does not make again.
 fn keep() -> Choices {
-    Choices { mac: Origin::Keep, uuid: Origin::Keep, ..Choices::default() }
+    let ignore = vec!["environment".to_owned()];
+    Choices { mac: Origin::Keep, uuid: Origin::Keep, ignore, ..Choices::default() }
 }
 
 /// Whether a controller or a card became another one, so that the way back cannot find the first.

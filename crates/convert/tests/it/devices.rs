@@ -160,6 +160,85 @@ fn says_what_no_item_says() {
     assert_eq!(row(&converted, "property.secret").from, "***");
     assert_eq!(line(row(&converted, "eula")), "kept | not accepted | W0402");
     assert!(!converted.rows.iter().any(convert::Row::is_blocker));
+    let choices = Choices { licences: convert::Licences::Accepted, ..Choices::default() };
+    assert_eq!(line(row(&map(&descriptor, &choices), "eula")), "kept | accepted | ");
+}
+
+#[test]
+fn the_environment_has_a_drive_of_its_own_that_nothing_is_started_from() {
+    let plain = Descriptor::new("vm", "debian10_64Guest")
+        .controller("3", "20", "vmware.sata.ahci", "0")
+        .empty_disk(1 << 20, "3", "0")
+        .cdrom("3", "1")
+        .nic("VmxNet3", "VM Network");
+    let with = plain.clone().section(
+        r#"<ProductSection><Info>x</Info><Property ovf:key="k" ovf:type="string" ovf:value="v"/></ProductSection>"#,
+    );
+    let without = map(&plain, &Choices::default());
+    assert_eq!((without.environment, without.machine.removables.len()), (None, 1));
+    let convert::Converted { machine, rows, environment, .. } = map(&with, &Choices::default());
+    assert_eq!((environment, machine.removables.len()), (Some(1), 2));
+    assert_eq!(machine.removables[0], without.machine.removables[0]);
+    assert_eq!(machine.removables[1].boot_order, None);
+    assert_eq!(machine.nics[0].boot_order, without.machine.nics[0].boot_order);
+    let told: Vec<_> = rows.iter().filter(|row| row.item == "environment").collect();
+    assert_eq!(told.len(), 1);
+    assert_eq!(
+        (told[0].from.as_str(), line(told[0]).as_str()),
+        ("properties", "kept | ovf-env.xml on a CD of its own | ")
+    );
+    let choices = Choices { ignore: vec!["environment".to_owned()], ..Choices::default() };
+    let ignored = map(&with, &choices);
+    assert_eq!((ignored.environment, ignored.machine.removables.len()), (None, 1));
+    assert_eq!(line(row(&ignored, "environment")), "dropped |  | W0203");
+    assert_eq!(line(row(&ignored, "property.k")), "dropped |  | W0203");
+}
+
+#[test]
+fn a_property_says_what_its_value_is_and_what_it_lacks() {
+    let property =
+        |key: &str, more: &str| format!(r#"<Property ovf:key="{key}" ovf:type="string" {more}/>"#);
+    let section = [
+        property("plain", r#"ovf:value="v""#),
+        property("empty", ""),
+        property("asked", r#"ovf:userConfigurable="true""#),
+        property("address", r#"vmw:qualifiers="Ip('VM Network')""#),
+        property("pool", r#"ovf:value="${autoIp:VM Network}""#),
+    ]
+    .concat();
+    let descriptor = Descriptor::new("vm", "debian10_64Guest")
+        .section(&format!("<ProductSection><Info>x</Info>{section}</ProductSection>"));
+    let converted = map(&descriptor, &Choices::default());
+    for (item, from, want) in [
+        ("property.plain", "v", "kept | in the OVF environment | "),
+        ("property.empty", "no value", "kept | in the OVF environment | "),
+        ("property.asked", "no value", "blocked |  | W0401"),
+        ("property.address", "no value", "blocked |  | W0401"),
+        ("property.pool", "no value", "blocked |  | W0401"),
+    ] {
+        let row = row(&converted, item);
+        assert_eq!((row.from.as_str(), line(row).as_str()), (from, want), "{item}");
+    }
+    let why = &row(&converted, "property.pool").notes[0].text;
+    assert_eq!(why, "needs a value; VMware takes it from a pool of its network");
+    assert!(!converted.rows.iter().any(convert::Row::is_blocker));
+}
+
+#[test]
+fn the_description_is_the_annotation_else_the_product() {
+    let product = r#"<ProductSection><Info>x</Info><Product>Demo</Product><Vendor>Example</Vendor>
+        <Version>1.2</Version></ProductSection>"#;
+    let annotation =
+        "<AnnotationSection><Info>x</Info><Annotation>Read me</Annotation></AnnotationSection>";
+    for (sections, want) in [
+        (String::new(), None),
+        (product.to_owned(), Some("Demo 1.2 (Example)")),
+        (product.to_owned() + annotation, Some("Read me")),
+    ] {
+        let descriptor = Descriptor::new("vm", "debian10_64Guest").section(&sections);
+        let machine = map(&descriptor, &Choices::default()).machine;
+        assert_eq!(machine.description.as_deref(), want);
+    }
 }
 
 #[test]

@@ -25,6 +25,12 @@ pub struct Product {
     pub version: Option<String>,
     /// `FullVersion`.
     pub full_version: Option<String>,
+    /// `ProductUrl`: where the product is described.
+    pub product_url: Option<String>,
+    /// `VendorUrl`.
+    pub vendor_url: Option<String>,
+    /// `AppUrl`: where the running product is reached; may hold `${…}`.
+    pub app_url: Option<String>,
     /// The properties, in document order.
     pub properties: Vec<Property>,
 }
@@ -101,6 +107,9 @@ impl Product {
             vendor: reader.text(section, "Vendor"),
             version: reader.text(section, "Version"),
             full_version: reader.text(section, "FullVersion"),
+            product_url: reader.text(section, "ProductUrl"),
+            vendor_url: reader.text(section, "VendorUrl"),
+            app_url: reader.text(section, "AppUrl"),
             properties: Vec::new(),
         };
         let mut category = None;

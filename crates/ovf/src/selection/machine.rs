@@ -1,5 +1,6 @@
 //! The values of a selected machine.
 
+use super::property_rules;
 use crate::descriptor::{Compression, GuestOs, ImageFormat, Item, resource};
 
 /// The firmware that a descriptor states.
@@ -187,7 +188,7 @@ pub struct Nic {
 }
 
 /// One property with its resolved value.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct SelectedProperty {
     /// The full key.
     pub key: String,
@@ -201,10 +202,22 @@ pub struct SelectedProperty {
     pub label: Option<String>,
     /// Whether the writer meant the user to set it.
     pub user_configurable: bool,
+    /// Whether the value is the user's.
+    pub is_chosen: bool,
+    /// Whether the old platform would have filled the value in from the pools of its networks.
+    pub is_of_a_network: bool,
     /// Whether the value must never be printed: it is a password, or a `${…}` put one in.
     pub password: bool,
     /// Whether the property was inherited from a collection.
     pub inherited: bool,
+}
+
+impl SelectedProperty {
+    /// Whether it is a truth value.
+    #[must_use]
+    pub fn is_boolean(&self) -> bool {
+        property_rules::is_boolean(&self.kind)
+    }
 }
 
 impl std::fmt::Debug for SelectedProperty {

@@ -42,6 +42,7 @@ struct Entry<'a> {
     inherited: bool,
     default: Option<&'a str>,
     stated: Option<&'a str>,
+    is_chosen: bool,
 }
 
 /// Why a `${…}` cannot be replaced.
@@ -57,7 +58,8 @@ impl Fault {
         match self {
             Self::Unknown(key) => format!("no property has the key {}", quote::Quoted(key)),
             Self::Cycle(key) => {
-                format!("the property {} refers to itself", quote::Quoted(key))
+                let key = quote::Quoted(key);
+                format!("the property {key} refers to itself, or over {MAX_DEPTH} others deep")
             }
             Self::TooMuch => format!(
                 "a property value grows over {MAX_VALUE_BYTES} bytes or {MAX_REPLACEMENTS} references"
@@ -90,7 +92,9 @@ impl<'a> Properties<'a> {
                     .or(property.default.as_deref())
                     .or(general.map(|value| value.value.as_str()));
                 let inherited = product.inherited_from.is_some();
-                entries.push(Entry { property, inherited, default, stated: default });
+                // There is no pool of addresses here that could fill it in.
+                let stated = default.filter(|value| !property_rules::is_filled_in(value));
+                entries.push(Entry { property, inherited, default, stated, is_chosen: false });
             }
         }
         let mut properties = Self::index(entries);
@@ -99,6 +103,7 @@ impl<'a> Properties<'a> {
                 && let Some(entry) = properties.entries.get_mut(at)
             {
                 entry.stated = Some(value);
+                entry.is_chosen = true;
             }
         }
         properties
@@ -247,6 +252,9 @@ impl<'a> Selector<'a> {
                 value,
                 label: property.label.clone(),
                 user_configurable: property.user_configurable,
+                is_chosen: entry.is_chosen,
+                is_of_a_network: property_rules::is_of_a_network(property)
+                    || entry.default.is_some_and(property_rules::is_filled_in),
                 password: property.password || secret,
                 inherited: entry.inherited,
             });
@@ -397,11 +405,45 @@ mod tests {
             Sample { system, ..Sample::new() }.refusal()
         };
         let (code, message) = product(&[("a", "${b}"), ("b", "${a}")]);
-        assert_eq!((code, message.as_str()), (Code::E0306, "the property 'b' refers to itself"));
+        let cycle = "the property 'b' refers to itself, or over 8 others deep";
+        assert_eq!((code, message.as_str()), (Code::E0306, cycle));
         let many = "${b}".repeat(900);
         let too_much = "a property value grows over 65536 bytes or 1000 references";
         assert_eq!(product(&[("a", &many), ("b", &"${c}".repeat(2)), ("c", "")]).1, too_much);
         assert_eq!(product(&[("a", &many), ("b", &"x".repeat(100))]).1, too_much);
+    }
+
+    #[test]
+    fn references_are_followed_eight_deep() {
+        let chain = |length: usize| {
+            let links = (0..length).map(|n| {
+                let next = n + 1;
+                format!(r#"<Property ovf:key="k{n}" ovf:type="string" ovf:value="${{k{next}}}"/>"#)
+            });
+            let last =
+                format!(r#"<Property ovf:key="k{length}" ovf:type="string" ovf:value="v"/>"#);
+            let system =
+                format!("<ProductSection>{}{last}</ProductSection>", links.collect::<String>());
+            Sample { system, ..Sample::new() }
+        };
+        let system = chain(8).select().unwrap().systems.remove(0);
+        assert_eq!(system.properties[0].value.as_deref(), Some("v"));
+        assert_eq!(chain(9).refusal().0, Code::E0306);
+    }
+
+    #[test]
+    fn what_a_pool_of_addresses_would_fill_in_is_no_value() {
+        let property = r#"<Property ovf:key="ip" ovf:type="string" ovf:value="${autoIp:net}"/>"#;
+        let sample = Sample {
+            system: format!("<ProductSection>{property}</ProductSection>"),
+            ..Sample::new()
+        };
+        let of = |selection: Selection| selection.systems[0].properties[0].clone();
+        let default = of(sample.select().unwrap());
+        assert_eq!((default.value, default.is_of_a_network), (None, true));
+        assert_eq!(sample.messages(), [""; 0]);
+        let given = of(select(&sample, "ip", "10.0.0.1").unwrap());
+        assert_eq!((given.value.as_deref(), given.is_chosen), (Some("10.0.0.1"), true));
     }
 
     #[test]

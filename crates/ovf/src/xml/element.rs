@@ -123,6 +123,11 @@ fn filled(text: &str) -> Option<String> {
     (!trimmed.is_empty()).then(|| trimmed.to_owned())
 }
 
+/// Whether XML 1.0 has a way to write the character (section 2.2, `Char`).
+pub(crate) const fn is_writable(c: char) -> bool {
+    !matches!(c, '\0'..='\x08' | '\x0b' | '\x0c' | '\x0e'..='\x1f' | '\u{fffe}' | '\u{ffff}')
+}
+
 /// Reads a boolean: `true`, `1` and `yes`, `false`, `0` and `no`, in any case.
 pub(crate) fn boolean(text: &str) -> Option<bool> {
     match text.trim().to_ascii_lowercase().as_str() {

@@ -122,8 +122,8 @@ impl<'a, 'u> Images<'a, 'u> {
     pub(super) fn finish(mut self) -> Result<Converted, Error> {
         let jobs: Vec<Job<'_>> = self.jobs(|file| file.image.is_none());
         for job in jobs {
-            if let FileRole::Made(bytes) = &job.file.role {
-                self.made(job, bytes)?;
+            if let FileRole::Made(made) = &job.file.role {
+                self.made(job, made.bytes())?;
             }
             let FileRole::Disk { stated_bytes, .. } = job.file.role else { continue };
             let capacity_bytes = stated_bytes.unwrap_or_default();
@@ -140,9 +140,8 @@ impl<'a, 'u> Images<'a, 'u> {
     /// Writes a file that the planner made.
     fn made(&mut self, job: Job<'_>, bytes: &[u8]) -> Result<(), Error> {
         let (file, partial) = self.partial(job)?;
-        file.write_all_at(bytes, 0).map_err(|source| {
-            Error::io(format!("cannot write {}", job.file.to.display()), source)
-        })?;
+        file.write_all_at(bytes, 0)
+            .map_err(|source| Error::writing(&job.file.to.display().to_string(), source))?;
         let length = bytes.len() as u64;
         self.keep(job, length, copy::Summary { data_bytes: length, file_bytes: length }, partial);
         Ok(())

@@ -7,27 +7,29 @@ use code::Code;
 use convert::source::System;
 use vm::{FwCfg, Machine};
 
-use super::{FilePlan, FileRole, machines::Place};
+use super::{
+    FilePlan, FileRole,
+    machines::{Inputs, Place},
+};
 use crate::Error;
 
 /// The name of the document on the CD (DSP0243 1.1.1, 11.1).
 const DOCUMENT: &str = "ovf-env.xml";
 
-/// Makes the files of a machine whose drive for them is known, and attaches them.
+/// Makes the files of a machine, and attaches them: the CD to the drive that was placed for it.
 pub(super) fn files(
+    inputs: &Inputs<'_>,
     system: &System,
-    others: &[&System],
     machine: &mut Machine,
-    drive: Option<usize>,
-    place: &Place<'_>,
+    (drive, place): (usize, &Place<'_>),
 ) -> Result<Vec<FilePlan>, Error> {
-    let Some(drive) = drive.and_then(|at| machine.removables.get_mut(at)) else {
-        return Ok(Vec::new());
-    };
     let path = |ending: &str| place.folder.join(format!("{}-ovf-env.{ending}", place.name.slug));
     let iso = path("iso");
-    drive.image = Some(iso.clone());
-    let document = convert::environment(system, machine, others).write()?;
+    if let Some(drive) = machine.removables.get_mut(drive) {
+        drive.image = Some(iso.clone());
+    }
+    let choices = &inputs.choices.hardware;
+    let document = convert::environment(system, choices, machine, inputs.systems).write()?;
     let cd = iso9660::File {
         volume: "OVF ENV",
         short_name: "OVF_ENV.XML",
@@ -47,5 +49,5 @@ pub(super) fn files(
 }
 
 fn made(to: PathBuf, bytes: &[u8]) -> FilePlan {
-    FilePlan { image: None, href: None, to, role: FileRole::Made(bytes.into()) }
+    FilePlan { image: None, href: None, to, role: FileRole::Made(super::Made::new(bytes)) }
 }

@@ -25,7 +25,7 @@ pub(super) fn sort(
         if is_of_a_system && is_section(&finding, item) {
             continue;
         }
-        if finding.code.severity() == Severity::Warning {
+        if finding.code.severity() == Severity::Warning && !blocks_anyhow(&finding) {
             said.push(finding);
         } else if is_of_a_system && !has_row(machines, &finding) {
             continue;
@@ -35,6 +35,7 @@ pub(super) fn sort(
         } else {
             let note = Note::blocker(finding.code, &finding.message);
             grave.push(match item.split_once('.') {
+                _ if blocks_anyhow(&finding) => note.hint("give it with --prop KEY=VALUE"),
                 Some((kind, name)) => {
                     note.hint(format!("--ignore {kind}:{name}, if the guest works without it"))
                 }
@@ -43,6 +44,11 @@ pub(super) fn sort(
         }
     }
     (said, grave)
+}
+
+/// A capacity that is made of a property without a value: the disk has no size until somebody says.
+fn blocks_anyhow(finding: &Finding) -> bool {
+    finding.code == Code::W0401
 }
 
 /// Whether the finding is one about a section; the code tells it from one about an item whose name,

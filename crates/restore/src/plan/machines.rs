@@ -7,10 +7,10 @@ use convert::{
     Action, Converted, Identity, Note, Row, SourceDisk, SourceMedium, SourceNvram,
     source::{Loader, System},
 };
-use ovf::Finding;
+use ovf::{Finding, manifest::Algorithm};
 use vm::{ByteSize, DiskId, RemovableKind};
 
-use super::{Choices, FilePlan, FileRole, MachinePlan, RESULT_NAME, environment, files};
+use super::{Choices, FilePlan, FileRole, Licence, MachinePlan, RESULT_NAME, environment, files};
 use crate::{Error, Facts, ImageFacts, PackedImage, Selection};
 
 /// Disks are counted in sectors.
@@ -28,8 +28,8 @@ pub(super) struct Inputs<'a> {
     pub(super) facts: &'a Facts,
     pub(super) images: &'a [ImageFacts],
     pub(super) choices: &'a Choices,
-    /// All machines that are planned.
-    pub(super) systems: &'a [&'a System],
+    /// Every machine of the package, planned or not.
+    pub(super) systems: &'a [System],
 }
 
 /// Where a machine goes.
@@ -164,7 +164,9 @@ pub(super) fn plan(
             None => not_there(&mut rows, &kept),
         }
     }
-    planned.extend(environment::files(system, inputs.systems, &mut machine, environment, place)?);
+    if let Some(drive) = environment {
+        planned.extend(environment::files(inputs, system, &mut machine, (drive, place))?);
+    }
     let is_blocked = rows.iter().any(Row::is_blocker);
     let domain_xml = match domain::write(&machine) {
         Ok(xml) => Some(xml),
@@ -181,9 +183,15 @@ pub(super) fn plan(
         machine,
         guest: guest.label,
         rows,
+        licences: system.remarks.eulas.iter().map(|text| licence(text, choices)).collect(),
         files: planned,
         domain_xml,
     })
+}
+
+fn licence(text: &str, choices: &Choices) -> Licence {
+    let sha256 = crate::digest_of(text.as_bytes(), Algorithm::Sha256).to_string();
+    Licence { sha256, answer: choices.hardware.licences }
 }
 
 /// The system with what the first sectors of its disks can be started by, where that was read.

@@ -58,8 +58,8 @@ pub(super) fn of(
         let is_packed = info.is_some_and(|info| info.variant == "streamOptimized");
         let (full, needed, least) = match &file.role {
             FileRole::Medium | FileRole::Kept => (packed, packed, packed),
-            FileRole::Made(bytes) => {
-                let length = bytes.len() as u64;
+            FileRole::Made(made) => {
+                let length = made.bytes().len() as u64;
                 (length, length, length)
             }
             FileRole::Disk { stated_bytes, .. } => {

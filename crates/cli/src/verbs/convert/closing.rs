@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use convert::Action;
-use restore::{MachinePlan, Outcome, Plan};
+use restore::{MachinePlan, Outcome, Plan, plan::FileRole};
 use vm::ByteSize;
 
 use crate::{
@@ -50,6 +50,9 @@ fn block(machine: &MachinePlan, done: &Outcome, shown: &dyn Fn(&Path) -> String)
         let sizes =
             format!("{}, {} used", ByteSize(output.capacity_bytes), ByteSize(output.file_bytes));
         table.row([&format!("Disk {number}"), &shown(&output.path), &sizes]);
+    }
+    for file in machine.files.iter().filter(|file| matches!(file.role, FileRole::Made(_))) {
+        table.row(["Settings", &shown(&file.to), "the guest's OVF environment"]);
     }
     for (number, nic) in machine.machine.nics.iter().enumerate() {
         let mac = nic.mac.map(|mac| mac.to_string()).unwrap_or_default();

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use restore::{Outcome, Output, Plan};
+use convert::Licences;
+use restore::{Outcome, Output, Plan, plan::Licence};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -36,7 +37,15 @@ struct MachineData {
     id: String,
     name: String,
     uuid: Option<String>,
+    licences: Vec<LicenceData>,
     rows: Vec<RowData>,
+}
+
+/// A licence of the package, and whether the user accepted it.
+#[derive(Debug, Serialize)]
+struct LicenceData {
+    sha256: String,
+    accepted: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -84,6 +93,10 @@ pub(super) fn render(plan: &Plan, done: &Outcome) -> Vec<u8> {
     bytes
 }
 
+fn licence(licence: &Licence) -> LicenceData {
+    LicenceData { sha256: licence.sha256.clone(), accepted: licence.answer == Licences::Accepted }
+}
+
 /// The result of a run. Paths are relative to the folder, which can then be moved.
 pub(super) fn of(plan: &Plan, done: &Outcome) -> Data {
     let relative =
@@ -104,6 +117,7 @@ pub(super) fn of(plan: &Plan, done: &Outcome) -> Data {
         id: machine.id.clone(),
         name: machine.machine.name.clone(),
         uuid: machine.machine.uuid.map(|uuid| uuid.to_string()),
+        licences: machine.licences.iter().map(licence).collect(),
         rows: document::rows(&machine.rows),
     });
     Data {

@@ -1,6 +1,6 @@
 //! `relift.inspect/1`: the contract of `inspect --json`.
 
-use convert::source::{Disk, Firmware, ImageFormat, System};
+use convert::source::{Disk, Firmware, ImageFormat, Product, System};
 use ovf::{descriptor::Configuration, selection::SelectedProperty};
 use serde::Serialize;
 
@@ -43,7 +43,20 @@ pub(super) struct SystemData {
     pub(super) nics: Vec<NicData>,
     pub(super) cdroms: usize,
     pub(super) floppies: usize,
+    pub(super) product: Option<ProductData>,
     pub(super) properties: Vec<PropertyData>,
+}
+
+/// What the machine is as a product.
+#[derive(Debug, Serialize)]
+pub(super) struct ProductData {
+    name: Option<String>,
+    vendor: Option<String>,
+    version: Option<String>,
+    full_version: Option<String>,
+    product_url: Option<String>,
+    vendor_url: Option<String>,
+    app_url: Option<String>,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -141,6 +154,7 @@ fn system(look: &Look<'_>, system: &System, osinfo: Option<String>) -> SystemDat
         nics: nics.collect(),
         cdroms: system.cdroms.len(),
         floppies: system.floppies.len(),
+        product: system.remarks.product.as_ref().map(product),
         properties: system.remarks.properties.iter().map(property).collect(),
     }
 }
@@ -158,6 +172,12 @@ fn disk(look: &Look<'_>, disk: &Disk) -> DiskData {
         controller: disk.controller.as_ref().and_then(|controller| controller.subtype.clone()),
         unit: disk.unit,
     }
+}
+
+fn product(product: &Product) -> ProductData {
+    let Product { name, vendor, version, full_version, product_url, vendor_url, app_url } =
+        product.clone();
+    ProductData { name, vendor, version, full_version, product_url, vendor_url, app_url }
 }
 
 fn property(property: &SelectedProperty) -> PropertyData {

@@ -2,7 +2,7 @@
 
 use convert::{
     Action, Converted,
-    source::{Disk, File, Firmware, System},
+    source::{Disk, File, Firmware, Product, System},
 };
 use ovf::{
     Signature,
@@ -62,7 +62,9 @@ fn head(view: &View<'_>) -> String {
     let file = view.source.rsplit('/').next().filter(|name| !name.is_empty());
     let name = file.unwrap_or(view.source);
     let stated = facts.description.envelope().and_then(|ovf| ovf.systems.first());
-    let product = product(stated);
+    let product = view.look.selection.systems.first();
+    let product = product.and_then(|system| system.remarks.product.as_ref());
+    let product = product.map(Product::line).unwrap_or_default();
     let left = if product.is_empty() {
         clean(name)
     } else {
@@ -107,15 +109,6 @@ fn identity(description: &Description, stated: Option<&VirtualSystem>) -> Vec<St
 }
 
 /// `Demo appliance 1.2.3 (Example)`.
-fn product(system: Option<&VirtualSystem>) -> String {
-    let Some(product) = system.and_then(|system| system.products.first()) else {
-        return String::new();
-    };
-    let vendor = product.vendor.as_ref().map(|vendor| format!("({vendor})"));
-    let parts = [product.product.clone(), product.version.clone(), vendor];
-    parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
-}
-
 fn machine(view: &View<'_>, system: &System, converted: &Converted) -> Vec<String> {
     let mut lines = traits(view, system, converted);
     lines.push(String::new());
@@ -228,6 +221,7 @@ fn everything(system: &System) -> Vec<String> {
         lines.push("  Vendor settings without effect on KVM".to_owned());
         lines.extend(system.remarks.vendor_keys.iter().flat_map(|key| indented(key)));
     }
+    lines.extend(system.remarks.product.iter().flat_map(product));
     if let Some(annotation) = &system.annotation {
         lines.push("  Notes".to_owned());
         lines.extend(indented(annotation));
@@ -240,6 +234,24 @@ fn everything(system: &System) -> Vec<String> {
     for eula in &system.remarks.eulas {
         lines.push("  EULA".to_owned());
         lines.extend(indented(eula));
+    }
+    lines
+}
+
+/// What the machine is as a product.
+fn product(product: &Product) -> Vec<String> {
+    let said = [
+        ("name", &product.name),
+        ("vendor", &product.vendor),
+        ("version", &product.version),
+        ("full version", &product.full_version),
+        ("about", &product.product_url),
+        ("vendor's site", &product.vendor_url),
+        ("reached at", &product.app_url),
+    ];
+    let mut lines = vec!["  Product".to_owned()];
+    for (what, text) in said {
+        lines.extend(text.iter().flat_map(|text| indented(&format!("{what}: {text}"))));
     }
     lines
 }
