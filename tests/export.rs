@@ -7,13 +7,17 @@ use testkit::oracle;
 
 use crate::bench::Bench;
 
+/// Converts the demo appliance to `out`.
+fn imported(bench: &Bench, more: &[&str]) {
+    let words = ["convert", "fixtures/demo.ova", "-o", "out", "--net", "user"];
+    let run = bench.run(words.iter().chain(more));
+    assert_eq!(run.code, Some(0), "{run:?}");
+}
+
 /// A folder with the demo appliance in `out`, exported to `back.ova`.
 fn exported(more: &[&str]) -> Bench {
     let bench = Bench::new();
-    let keep = ["--mac", "keep", "--uuid", "keep", "--net", "user"];
-    let words = ["convert", "fixtures/demo.ova", "-o", "out"];
-    let run = bench.run(words.iter().chain(&keep));
-    assert_eq!(run.code, Some(0), "{run:?}");
+    imported(&bench, &[]);
     let words = ["export", "out", "-o", "back.ova"];
     let run = bench.run(words.iter().chain(more));
     assert_eq!(run.code, Some(0), "{run:?}");
@@ -32,7 +36,11 @@ fn domain(bench: &Bench, folder: &str) -> Vec<String> {
 
 #[test]
 fn an_ova_comes_back_as_the_same_machine_with_the_same_disk() {
-    let bench = exported(&[]);
+    let bench = Bench::new();
+    // The drive with the environment is ours; on the way back it is one with an image like any other.
+    imported(&bench, &["--ignore", "environment"]);
+    let run = bench.run(["export", "out", "-o", "back.ova"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
     let run = bench.run(["verify", "--level", "deep", "back.ova"]);
     assert_eq!(run.code, Some(0), "{run:?}");
     let run = bench.run(["convert", "back.ova", "-o", "again", "--net", "user"]);
