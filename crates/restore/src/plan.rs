@@ -14,7 +14,6 @@ mod startup;
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use code::{Code, Severity};
@@ -25,6 +24,7 @@ use vm::{DiskId, Machine};
 
 use crate::{Error, Facts, ImageFacts, ManifestPolicy, PackedImage, Selection, SignaturePolicy};
 
+pub use environment::Made;
 pub(crate) use machines::capacity;
 pub use space::Space;
 pub use startup::Startup;
@@ -191,29 +191,6 @@ pub enum FileRole {
     Medium,
     /// A file for people that no device uses, copied as it is where it comes with the package.
     Kept,
-}
-
-/// The bytes of a file that the planner made itself; passwords may be among them.
-#[derive(Clone)]
-pub struct Made(Arc<[u8]>);
-
-impl Made {
-    pub(crate) fn new(bytes: &[u8]) -> Self {
-        Self(bytes.into())
-    }
-
-    /// The bytes.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Made {
-    /// Says how many there are, and none of them.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Made({} bytes)", self.0.len())
-    }
 }
 
 impl Plan {

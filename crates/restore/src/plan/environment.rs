@@ -1,7 +1,7 @@
 //! The files that tell a guest its properties: a CD image, and a document for the firmware's
 //! configuration where the package asks for VMware's back door.
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf, sync::Arc};
 
 use code::Code;
 use convert::source::System;
@@ -15,6 +15,25 @@ use crate::Error;
 
 /// The name of the document on the CD (DSP0243 1.1.1, 11.1).
 const DOCUMENT: &str = "ovf-env.xml";
+
+/// The bytes of a file that the planner made itself; passwords may be among them.
+#[derive(Clone)]
+pub struct Made(Arc<[u8]>);
+
+impl Made {
+    /// The bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Made {
+    /// Says how many there are, and none of them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Made({} bytes)", self.0.len())
+    }
+}
 
 /// Makes the files of a machine, and attaches them: the CD to the drive that was placed for it.
 pub(super) fn files(
@@ -49,5 +68,17 @@ pub(super) fn files(
 }
 
 fn made(to: PathBuf, bytes: &[u8]) -> FilePlan {
-    FilePlan { image: None, href: None, to, role: FileRole::Made(super::Made::new(bytes)) }
+    FilePlan { image: None, href: None, to, role: FileRole::Made(Made(bytes.into())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn never_shows_what_was_made_in_debug_output() {
+        let file = made(PathBuf::from("/x"), b"hunter2");
+        let shown = format!("{file:?}");
+        assert!(shown.contains("Made(7 bytes)") && !shown.contains("104, 117"), "{shown}");
+    }
 }
