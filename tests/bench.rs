@@ -107,6 +107,9 @@ impl Bench {
             .env_remove("HTTPS_PROXY")
             .env_remove("all_proxy")
             .env_remove("ALL_PROXY")
+            // Results do not depend on what the machine of the tests can run.
+            .env("RELIFT_OFFLINE", "1")
+            .env_remove("RELIFT_CONNECT")
             .env_remove("RELIFT_COLOR")
             .env_remove("CLICOLOR_FORCE");
         command

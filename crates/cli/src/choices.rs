@@ -60,6 +60,7 @@ fn machine(args: &HardwareArgs) -> Result<convert::Choices> {
         disk_buses: for_items(&args.disk_bus, disk_bus),
         nic_model: for_all(&args.nic_model).map(nic_model),
         nic_models: for_items(&args.nic_model, nic_model),
+        keep_nic_names: args.keep_nic_names,
         firmware: args.firmware.map(|firmware| match firmware {
             FirmwareChoice::Bios => Firmware::Bios,
             FirmwareChoice::Uefi => Firmware::Uefi,
@@ -80,9 +81,10 @@ fn machine(args: &HardwareArgs) -> Result<convert::Choices> {
         osinfo: args.os_id.clone(),
         accelerator: match args.virt_type {
             VirtTypeChoice::Qemu => Accelerator::Qemu,
-            // No host is asked yet, and without one it is KVM.
+            // A host that is asked may have none: see `hypervisor::consult`.
             VirtTypeChoice::Auto | VirtTypeChoice::Kvm => Accelerator::Kvm,
         },
+        offer: vm::Offer::default(),
         networks: network::map(&args.net)?,
         ignore: args.ignore.clone(),
         licences: Licences::Unanswered,
@@ -303,14 +305,7 @@ mod tests {
             "--max-memory",
             "4GiB",
             "--watchdog",
-            "--disk-bus",
-            "sata",
-            "--disk-bus",
-            "disk1=virtio-scsi",
-            "--nic-model",
-            "e1000",
-            "--nic-model",
-            "nic1=keep",
+            "--keep-nic-names",
             "--mac",
             "keep",
             "--machine",
@@ -336,12 +331,9 @@ mod tests {
         assert_eq!(chosen.hardware.memory_bytes, Some(1 << 30));
         assert_eq!(chosen.hardware.firmware, Some(Firmware::Uefi));
         assert_eq!(chosen.hardware.profile, Profile::Virtio);
-        assert_eq!(chosen.hardware.disk_bus, Some(DiskBus::Sata));
-        assert_eq!(chosen.hardware.nic_model, Some(convert::NicChoice::Model(NicModel::E1000)));
-        assert_eq!(chosen.hardware.bus_of("disk1"), Some(DiskBus::VirtioScsi));
-        assert_eq!(chosen.hardware.model_of("nic1"), Some(convert::NicChoice::Keep));
         assert_eq!((chosen.hardware.max_vcpus, chosen.hardware.watchdog), (Some(8), Watchdog::Add));
         assert_eq!(chosen.hardware.max_memory_bytes, Some(4 << 30));
+        assert!(chosen.hardware.keep_nic_names);
         assert_eq!((chosen.hardware.mac, chosen.hardware.uuid), (Origin::Keep, Origin::New));
         assert_eq!(chosen.hardware.chipset, Some(Chipset::Q35));
         assert_eq!(chosen.hardware.accelerator, Accelerator::Qemu);
@@ -351,6 +343,17 @@ mod tests {
         assert_eq!((chosen.output, chosen.strict), (copy::TargetOptions::Raw, true));
         assert_eq!(chosen.manifest, ManifestPolicy::Require);
         assert_eq!(chosen.signature, restore::SignaturePolicy::Require);
+    }
+
+    #[test]
+    fn a_choice_for_one_item_stands_beside_the_one_for_all() {
+        let words = ["--disk-bus", "sata", "--disk-bus", "disk1=virtio-scsi"];
+        let cards = ["--nic-model", "e1000", "--nic-model", "nic1=keep"];
+        let chosen = choose(&[words, cards].concat()).unwrap().hardware;
+        assert_eq!(chosen.disk_bus, Some(DiskBus::Sata));
+        assert_eq!(chosen.bus_of("disk1"), Some(DiskBus::VirtioScsi));
+        assert_eq!(chosen.nic_model, Some(convert::NicChoice::Model(NicModel::E1000)));
+        assert_eq!(chosen.model_of("nic1"), Some(convert::NicChoice::Keep));
     }
 
     #[test]

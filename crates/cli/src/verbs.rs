@@ -3,7 +3,9 @@
 mod completions;
 mod convert;
 mod disk;
+mod doctor;
 mod explain;
+mod export;
 mod inspect;
 mod plan;
 mod sample;
@@ -28,6 +30,7 @@ fn dispatch(command: &Command, session: &Session, gauge: &Gauge<'_>) -> Result<R
         Command::Inspect(args) => inspect::run(args, session, gauge),
         Command::Plan(args) => plan::run(args, session),
         Command::Convert(args) => convert::run(args, session, gauge),
+        Command::Export(args) => export::run(args, session, gauge),
         Command::Verify(args) => verify::run(args, session, gauge),
         Command::Disk(DiskCommand::Info(args)) => disk::info::run(args),
         Command::Disk(DiskCommand::Convert(args)) => disk::convert::run(args, session, gauge),
@@ -36,6 +39,7 @@ fn dispatch(command: &Command, session: &Session, gauge: &Gauge<'_>) -> Result<R
         Command::Disk(DiskCommand::Measure(args)) => disk::measure::run(args, gauge),
         Command::Disk(DiskCommand::Map(args)) => disk::map::run(args, gauge),
         Command::Sample(SampleCommand::Create(args)) => sample::run(args, session),
+        Command::Doctor(_) => doctor::run(session),
         Command::Explain(args) => explain::run(args),
         Command::Completions(args) => Ok(completions::run(args)),
     }

@@ -1,6 +1,6 @@
 //! What the user chose about the machine.
 
-use vm::{Accelerator, Chipset, Firmware, NicModel, NicTarget, Uuid};
+use vm::{Accelerator, Chipset, Firmware, NicModel, NicTarget, Offer, Uuid};
 
 /// Choices about the hardware, each absent where the source or the profile decides.
 #[derive(Debug, Clone, Default)]
@@ -15,6 +15,8 @@ pub struct Choices {
     pub nic_model: Option<NicChoice>,
     /// Model of single cards by their ids (`nic0`), each before [`Choices::nic_model`].
     pub nic_models: Vec<(String, NicChoice)>,
+    /// Lay the machine out so that Linux names its cards as before.
+    pub keep_nic_names: bool,
     /// Firmware.
     pub firmware: Option<Firmware>,
     /// Board.
@@ -39,6 +41,8 @@ pub struct Choices {
     pub osinfo: Option<String>,
     /// How instructions are executed.
     pub accelerator: Accelerator,
+    /// What the host can give the machine; without a host, everything.
+    pub offer: Offer,
     /// Where networks go.
     pub networks: NetworkMap,
     /// Items to leave out: `sound`, `item:7`, `nic1`, `section:NAME`, `element:NAME`.

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use code::Code;
-use vm::{Clock, DiskId, GuestFamily, Machine};
+use vm::{Clock, Cpus, DiskId, GuestFamily, Machine};
 
 use crate::{
     Choices, Identity, Note, Origin, Profile, Row, Watchdog,
     guest::{self, GuestOs, Kind, Statement},
     hardware::{
-        Scene, board, boot, devices, memory, network, nvram, overrides, processor, remarks, storage,
+        Scene, board, boot, devices, memory, names, network, nvram, overrides, processor, remarks,
+        storage,
     },
     source::{File, ImageFormat, Os, Product, System},
 };
@@ -83,7 +84,9 @@ pub fn map_hardware(
 ) -> Converted {
     let guest = identify(&system.os, choices);
     let (firmware, firmware_row) = board::firmware(system, choices, &guest);
-    let asked = storage::Asked { system, choices, guest: &guest, firmware };
+    let keeping = names::Keeping::of(system, choices, &guest);
+    let with_board = keeping.board(choices);
+    let asked = storage::Asked { system, choices: &with_board, guest: &guest, firmware };
     let chosen = storage::choose(&asked);
     let chipset = board::chipset(&asked, &chosen);
     let scene = Scene { system, choices, guest: &guest, firmware, chipset };
@@ -91,66 +94,48 @@ pub fn map_hardware(
     let (cpus, cpu_row) = processor::cpus(&scene);
     let (memory, memory_row) = memory::memory(&scene);
     let (iommu, iommu_row) = board::iommu(&scene);
-    let stored = storage::build(&scene, &chosen, identity);
-    let cards = network::cards(&scene, identity);
-    let devices = devices::build(&scene);
+    let mut stored = storage::build(&scene, &chosen, identity);
+    let mut cards = network::cards(&scene, &keeping, identity);
+    let mut devices = devices::build(&scene);
+    let (nvram_row, nvram) = nvram::keep(&scene).unzip();
 
     let compute = &system.compute;
-    let cpu_row = Row { path: compute.vcpus_path.clone(), ..cpu_row };
-    let memory_row = Row { path: compute.memory_path.clone(), ..memory_row };
-    let mut rows = vec![guest_row(&guest, choices), cpu_row, memory_row, firmware_row];
-    rows.push(board::chipset_row(firmware, chipset, choices));
+    let mut rows = vec![guest_row(&guest, choices)];
+    rows.push(Row { path: compute.vcpus_path.clone(), ..cpu_row });
+    rows.push(Row { path: compute.memory_path.clone(), ..memory_row });
+    rows.push(firmware_row);
+    rows.push(board::chipset_row(&scene, &keeping));
     rows.extend(iommu_row);
     rows.extend(uuid_row(system, choices));
-    rows.extend(stored.rows);
-    rows.extend(cards.rows);
-    rows.extend(devices.rows);
-    let (nvram_row, nvram) = nvram::keep(&scene).unzip();
+    rows.append(&mut stored.rows);
+    rows.append(&mut cards.rows);
+    rows.extend(keeping.row(chipset));
+    rows.append(&mut devices.rows);
     rows.extend(nvram_row);
     rows.extend(remarks::rows(&scene));
     rows.extend(overrides::rows(&scene));
     tell_apart(&mut rows);
 
-    let extras = guest.kind.takes_paravirtual_extras();
+    let ranks = boot::Ranks {
+        disks: stored.disk_ranks,
+        removables: stored.removable_ranks,
+        nics: cards.ranks,
+    };
     let mut machine = Machine {
-        name: name.to_owned(),
-        title: title(system, name),
-        description: description(system),
         uuid: Some(choices.uuid_of(identity.uuid(), system.uuid)),
-        guest: guest.guest(),
-        accelerator: choices.accelerator,
         cpus,
         memory_bytes: memory.bytes,
         max_memory_bytes: memory.max_bytes,
-        chipset,
-        firmware,
-        clock: clock(guest.kind),
         controllers: stored.places.controllers,
         disks: stored.disks,
         removables: stored.removables,
         nics: cards.nics,
         video: devices.video,
         sound: devices.sound,
-        usb: Some(devices::usb(&scene)),
         serials: devices.serials,
         tpm: devices.wants_tpm,
         iommu,
-        pmu: system.compute.pmu,
-        watchdog: choices.watchdog == Watchdog::Add,
-        agent_channel: extras,
-        rng: extras,
-        fw_cfg: Vec::new(),
-        balloon: extras
-            && (choices.profile == Profile::Virtio
-                || matches!(guest.kind, Kind::Linux | Kind::LinuxVirtio | Kind::BsdVirtio)),
-    };
-    if let Some(osinfo) = &choices.osinfo {
-        machine.guest.osinfo = Some(osinfo.clone());
-    }
-    let ranks = boot::Ranks {
-        disks: stored.disk_ranks,
-        removables: stored.removable_ranks,
-        nics: cards.ranks,
+        ..frame(&scene, name)
     };
     boot::order(&mut machine, &ranks);
     Converted {
@@ -161,6 +146,50 @@ pub fn map_hardware(
         media: stored.media,
         environment: stored.environment,
         nvram: nvram.flatten(),
+    }
+}
+
+/// The machine as far as no item of the source decides it.
+fn frame(scene: &Scene<'_>, name: &str) -> Machine {
+    let Scene { system, choices, guest, firmware, chipset } = *scene;
+    let title = system.name.as_deref().map(one_line);
+    let extras = guest.kind.takes_paravirtual_extras();
+    let has_balloon = choices.profile == Profile::Virtio
+        || matches!(guest.kind, Kind::Linux | Kind::LinuxVirtio | Kind::BsdVirtio);
+    let mut known = guest.guest();
+    known.osinfo = choices.osinfo.clone().or(known.osinfo);
+    Machine {
+        name: name.to_owned(),
+        title: title.filter(|title| title != name && !title.is_empty()),
+        description: description(system),
+        uuid: None,
+        guest: known,
+        accelerator: choices.accelerator,
+        cpus: Cpus { count: 1, max_count: None, topology: None, model: None, features: Vec::new() },
+        memory_bytes: 0,
+        max_memory_bytes: None,
+        chipset,
+        firmware,
+        clock: match guest.kind.family() {
+            GuestFamily::Windows => Clock::LocalTime,
+            _ => Clock::Utc,
+        },
+        controllers: Vec::new(),
+        disks: Vec::new(),
+        removables: Vec::new(),
+        nics: Vec::new(),
+        video: None,
+        sound: None,
+        usb: Some(devices::usb(scene)),
+        serials: Vec::new(),
+        tpm: false,
+        iommu: false,
+        pmu: system.compute.pmu,
+        watchdog: choices.watchdog == Watchdog::Add,
+        agent_channel: extras,
+        rng: extras,
+        balloon: extras && has_balloon,
+        fw_cfg: Vec::new(),
     }
 }
 
@@ -184,16 +213,6 @@ fn tell_apart(rows: &mut [Row]) {
         row.item = ids.find(|id| !taken.contains(id)).unwrap_or_default();
         taken.insert(row.item.clone());
     }
-}
-
-/// The source's own name, where the machine's had to differ from it.
-fn title(system: &System, name: &str) -> Option<String> {
-    let title = one_line(system.name.as_deref()?);
-    (title != name && !title.is_empty()).then_some(title)
-}
-
-fn clock(kind: Kind) -> Clock {
-    if kind.family() == GuestFamily::Windows { Clock::LocalTime } else { Clock::Utc }
 }
 
 /// What people are told of the machine: the annotation, else which product it is.

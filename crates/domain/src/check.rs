@@ -6,11 +6,15 @@ mod controllers;
 mod devices;
 mod drives;
 mod fw_cfg;
+mod slots;
 mod text;
 
 use vm::Machine;
 
-pub(crate) use self::board::PLAIN_APIC_CPUS;
+pub(crate) use self::{
+    board::{PLAIN_APIC_CPUS, check_name},
+    text::require_image_path,
+};
 use crate::Error;
 
 /// Looks at every item of a machine and stops at the first that cannot work.
@@ -20,6 +24,7 @@ pub(crate) fn check(machine: &Machine) -> Result<(), Error> {
     drives::check(machine)?;
     devices::check(machine)?;
     fw_cfg::check(machine)?;
+    slots::check(machine)?;
     boot::check(machine)
 }
 
@@ -113,6 +118,7 @@ mod tests {
             model: NicModel::Virtio,
             target: NicTarget::Network("default".into()),
             mac: Some(MacAddress([0x52, 0x54, 0, 0, 0, last])),
+            slot: None,
             link_up: true,
             boot_order: None,
         }

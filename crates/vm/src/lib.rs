@@ -12,6 +12,8 @@
 mod bytes;
 mod devices;
 mod machine;
+mod offer;
+mod pci;
 mod storage;
 mod uuid;
 
@@ -23,6 +25,8 @@ pub use machine::{
     Accelerator, Chipset, Clock, CpuFeature, Cpus, Firmware, FwCfg, Guest, GuestFamily, Machine,
     Topology,
 };
+pub use offer::Offer;
+pub use pci::{PciAddress, PciBridge, PciBridgeKind, PciLayout};
 pub use storage::{
     Bus, Controller, ControllerModel, Disk, DiskFormat, DiskId, DriveAddress, Removable,
     RemovableKind,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, builder::BoolishValueParser};
 
 /// Flags that `plan` and `convert` share.
 #[derive(Debug, Args)]
@@ -57,6 +57,9 @@ pub(crate) struct HardwareArgs {
     /// Give the machine a watchdog timer (i6300esb); when it runs out nothing happens.
     #[arg(long)]
     pub(crate) watchdog: bool,
+    /// Linux guests: ens192 stays ens192 (needs q35; the domain gets a qemu: section).
+    #[arg(long)]
+    pub(crate) keep_nic_names: bool,
     /// Ethernet addresses: made anew, or the package's own.
     #[arg(long, value_enum, default_value_t = KeepOrNew::New)]
     pub(crate) mac: KeepOrNew,
@@ -72,7 +75,7 @@ pub(crate) struct HardwareArgs {
     /// libosinfo id of the guest; default: recognised from the package.
     #[arg(long, value_name = "URL")]
     pub(crate) os_id: Option<String>,
-    /// kvm needs the host's processor; qemu emulates it.
+    /// kvm needs the host's processor, qemu emulates it; auto is what the host offers, without one kvm.
     #[arg(long, value_enum, default_value_t = VirtTypeChoice::Auto)]
     pub(crate) virt_type: VirtTypeChoice,
     /// Format of the disks.
@@ -81,6 +84,15 @@ pub(crate) struct HardwareArgs {
     /// Leave an item out, such as sound, item:7, section:NAME or environment (repeatable).
     #[arg(long, value_name = "ITEM")]
     pub(crate) ignore: Vec<String>,
+}
+
+/// Whether a host is asked what it offers.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Machine")]
+pub(crate) struct HostArgs {
+    /// Ask no libvirt host what it offers; choose as for a QEMU with all its devices.
+    #[arg(long, env = "RELIFT_OFFLINE", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    pub(crate) offline: bool,
 }
 
 /// A choice for one item of the machine, or for all of a kind.

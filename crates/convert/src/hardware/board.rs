@@ -3,7 +3,11 @@
 use code::Code;
 use vm::{Accelerator, Chipset, ControllerModel, Firmware};
 
-use super::{Scene, storage};
+use super::{
+    Scene,
+    names::{self, Keeping},
+    offer, storage,
+};
 use crate::{
     Choices, Note, Row,
     guest::{Bits, GuestOs},
@@ -13,6 +17,11 @@ use crate::{
 /// The firmware: the user's, else the source's, else what its boot disk can be started by; BIOS where
 /// nothing says more.
 pub(crate) fn firmware(system: &System, choices: &Choices, guest: &GuestOs) -> (Firmware, Row) {
+    let (firmware, row) = decide(system, choices, guest);
+    (firmware, row.note_if(offer::missing_firmware(&choices.offer, firmware)))
+}
+
+fn decide(system: &System, choices: &Choices, guest: &GuestOs) -> (Firmware, Row) {
     let vbs = system.wants_vbs(choices);
     let secure = system.secure_boot == Some(true) || vbs;
     let loader = storage::boot_disk(system, choices).and_then(|disk| disk.loader);
@@ -109,25 +118,36 @@ pub(crate) fn chipset(asked: &storage::Asked<'_>, chosen: &[Option<storage::Hung
         None => asked.has_ide_cd(),
         Some(_) => hung.any(|hung| hung.hang == ide),
     };
-    match asked.choices.chipset {
-        Some(chipset) => chipset,
+    let wanted = match asked.choices.chipset {
+        Some(chipset) => return chipset,
         None if asked.firmware.is_uefi() => Chipset::Q35,
         None if needs_ide || asked.guest.kind.is_old() => Chipset::Pc,
         None => Chipset::Q35,
-    }
+    };
+    offer::board(&asked.choices.offer, wanted)
 }
 
 /// What becomes of the board.
-pub(crate) fn chipset_row(firmware: Firmware, chipset: Chipset, choices: &Choices) -> Row {
-    let to = match chipset {
+pub(crate) fn chipset_row(scene: &Scene<'_>, keeping: &Keeping) -> Row {
+    let to = match scene.chipset {
         Chipset::Pc => "pc (i440FX)",
         Chipset::Q35 => "q35",
     };
     let row = Row::kept("machine", "machine", "VMware board", to);
-    let row = if choices.chipset.is_some() { row.because("set by you") } else { row };
-    if firmware.is_uefi() && chipset == Chipset::Pc {
-        let note = Note::blocker(Code::E0305, "UEFI needs the q35 board").hint("--machine q35");
-        return row.note(note);
+    let row = match scene.choices.chipset {
+        Some(_) => row.because("set by you"),
+        None if keeping.needs_q35() => row.because(format!("{} needs it", names::FLAG)),
+        None => row,
+    };
+    let blocker = |text: String, hint: &str| Note::blocker(Code::E0305, text).hint(hint);
+    match scene.chipset {
+        Chipset::Pc if scene.firmware.is_uefi() => {
+            row.note(blocker("UEFI needs the q35 board".to_owned(), "--machine q35"))
+        }
+        Chipset::Pc if keeping.needs_q35() => {
+            let text = format!("{} needs the q35 board", names::FLAG);
+            row.note(blocker(text, "--machine q35, or let the names change"))
+        }
+        _ => row,
     }
-    row
 }

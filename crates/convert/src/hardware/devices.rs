@@ -3,7 +3,10 @@
 use code::Code;
 use vm::{ByteSize, Chipset, Serial, SerialTarget, Sound, Usb, Video, VideoModel};
 
-use super::{Scene, left_behind};
+use super::{
+    Scene, left_behind,
+    offer::{self, Instead},
+};
 use crate::{
     Note, Profile, Row, Watchdog,
     guest::{Bits, Kind},
@@ -71,7 +74,11 @@ pub(crate) fn build(scene: &Scene<'_>) -> Devices {
     }
     if scene.system.tpm && !devices.wants_tpm {
         devices.wants_tpm = true;
-        devices.rows.push(Row::kept("tpm", "TPM", "TPM", "TPM 2.0, emulated").note(empty_tpm()));
+        devices.rows.push(
+            Row::kept("tpm", "TPM", "TPM", "TPM 2.0, emulated")
+                .note(empty_tpm())
+                .note_if(offer::missing_tpm(scene)),
+        );
     }
     if devices.video.is_none() {
         devices.video = Some(video(scene, None, None));
@@ -92,7 +99,7 @@ pub(crate) fn build(scene: &Scene<'_>) -> Devices {
 pub(crate) fn usb(scene: &Scene<'_>) -> Usb {
     let has =
         |class| scene.system.devices.iter().any(|device| device.kind == DeviceKind::Usb(class));
-    match (scene.guest.kind, scene.chipset) {
+    let wanted = match (scene.guest.kind, scene.chipset) {
         _ if has(UsbClass::Xhci) => Usb::Xhci,
         (kind, Chipset::Pc) if kind.is_old() => Usb::Uhci,
         _ if has(UsbClass::Ehci) => Usb::Ehci,
@@ -100,7 +107,8 @@ pub(crate) fn usb(scene: &Scene<'_>) -> Usb {
         (kind, _) if kind.is_old() => Usb::Ehci,
         (Kind::WindowsVista7 | Kind::Unknown, _) => Usb::Ehci,
         _ => Usb::Xhci,
-    }
+    };
+    offer::usb(&scene.choices.offer, wanted, scene.chipset)
 }
 
 /// The row of a USB controller: another class than the source's is the nearest model.
@@ -162,7 +170,10 @@ fn one(scene: &Scene<'_>, device: &Device, devices: &mut Devices) -> Row {
         }
         DeviceKind::Tpm => {
             devices.wants_tpm = true;
-            Row::kept(&id, label, &**name, "TPM 2.0, emulated").changed().note(empty_tpm())
+            Row::kept(&id, label, &**name, "TPM 2.0, emulated")
+                .changed()
+                .note(empty_tpm())
+                .note_if(offer::missing_tpm(scene))
         }
         DeviceKind::Implicit => Row::kept(&id, label, &**name, "part of the machine"),
         DeviceKind::Watchdog if scene.choices.watchdog == Watchdog::Add => {
@@ -236,20 +247,31 @@ fn sound(
     if !same && device.origin.required == Some(false) {
         return drop("not required, and QEMU has another model only");
     }
+    let nearest = || "nearest model".to_owned();
+    let (ours, why) = match offer::sound(&scene.choices.offer, ours) {
+        Instead::Same => (ours, (!same).then(nearest)),
+        Instead::Next(next, why) => (next, Some(why)),
+        Instead::Nothing(why) => return drop(&why),
+    };
     devices.sound = Some(ours);
     let row = Row::kept(id, "sound", short, ours.as_str());
-    if same { row } else { row.changed().note(Note::new(Code::W0106, "nearest model")) }
+    match why {
+        Some(why) => row.changed().note(Note::new(Code::W0106, why)),
+        None => row,
+    }
 }
 
 /// More screens than one take virtio-gpu, which the user must ask for.
 fn video(scene: &Scene<'_>, bytes: Option<u64>, displays: Option<u32>) -> Video {
     if scene.choices.profile == Profile::Virtio {
         let heads = displays.unwrap_or(1).clamp(1, MAX_HEADS);
-        return Video { model: VideoModel::Virtio, memory_bytes: None, heads };
+        let card = Video { model: VideoModel::Virtio, memory_bytes: None, heads };
+        return offer::video(&scene.choices.offer, card);
     }
     let wanted = bytes.unwrap_or(MIN_VIDEO_BYTES).clamp(MIN_VIDEO_BYTES, MAX_VIDEO_BYTES);
     let memory_bytes = Some(wanted.next_power_of_two());
-    Video { model: VideoModel::Vga, memory_bytes, heads: 1 }
+    let card = Video { model: VideoModel::Vga, memory_bytes, heads: 1 };
+    offer::video(&scene.choices.offer, card)
 }
 
 fn video_row(id: &str, card: Video, displays: Option<u32>) -> Row {

@@ -1,7 +1,10 @@
 //! Network cards.
 
 use code::Code;
-use ovf::{descriptor::resource, writer::Item};
+use ovf::{
+    descriptor::resource,
+    writer::{Item, Setting},
+};
 use vm::{Nic, NicModel, NicTarget};
 
 use super::{Draft, Reader};
@@ -20,7 +23,9 @@ pub(super) fn cards(draft: &mut Draft<'_>) -> Vec<String> {
 
 fn card(draft: &mut Draft<'_>, at: usize, nic: &Nic, network: Option<&str>) {
     let (subtype, why) = name(nic.model, draft.reader);
+    let slot = nic.slot.map(|slot| Setting::new("slotInfo.pciSlotNumber", slot.to_string()));
     let item = Item {
+        settings: slot.into_iter().collect(),
         address: nic.mac.map(|mac| mac.to_string()),
         connection: network.map(str::to_owned),
         connected: Some(nic.link_up),

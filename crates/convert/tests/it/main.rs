@@ -8,6 +8,7 @@ mod copy_out;
 mod copy_stream_optimized;
 mod devices;
 mod hardware_map;
+mod names;
 mod network;
 mod storage;
 mod vmx;

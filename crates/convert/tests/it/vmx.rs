@@ -213,3 +213,12 @@ fn devices_are_left_out_by_their_names() {
     let models: Vec<_> = map(&vmx, &ide).machine.controllers.iter().map(|one| one.model).collect();
     assert_eq!(models, [ControllerModel::Ide]);
 }
+
+#[test]
+fn a_slot_of_a_vmx_keeps_its_name() {
+    let vmx = Vmx::small("vm").set("ethernet0.pciSlotNumber", "192");
+    let told = map(&vmx, &Choices::default());
+    assert_eq!(row(&told, "nic0").notes[1].text, "ens192 becomes enp1s0");
+    let kept = map(&vmx, &Choices { keep_nic_names: true, ..Choices::default() });
+    assert_eq!((kept.machine.chipset, kept.machine.nics[0].slot), (Chipset::Q35, Some(192)));
+}

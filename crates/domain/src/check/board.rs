@@ -35,14 +35,20 @@ pub(super) fn check(machine: &Machine) -> Result<(), Error> {
     Ok(())
 }
 
-fn check_names(machine: &Machine) -> Result<(), Error> {
-    let name = Text::new(Item::Machine, "name", &machine.name);
-    name.require_line()?;
-    name.require_length(MAX_NAME_BYTES)?;
+/// Refuses a name that libvirt cannot keep.
+pub(crate) fn check_name(name: &str) -> Result<(), Error> {
+    let text = Text::new(Item::Machine, "name", name);
+    text.require_line()?;
+    text.require_length(MAX_NAME_BYTES)?;
     // libvirt names files and folders after the machine.
-    if machine.name.contains('/') || matches!(machine.name.as_str(), "." | "..") {
-        return Err(name.refuse("a file name"));
+    if name.contains('/') || matches!(name, "." | "..") {
+        return Err(text.refuse("a file name"));
     }
+    Ok(())
+}
+
+fn check_names(machine: &Machine) -> Result<(), Error> {
+    check_name(&machine.name)?;
     if let Some(title) = &machine.title {
         Text::new(Item::Machine, "title", title).require_line()?;
     }

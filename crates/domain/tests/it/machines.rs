@@ -17,6 +17,7 @@ pub(crate) fn all() -> Vec<Machine> {
         windows(),
         everything_else(),
         with_room(),
+        named_cards(),
         smallest(),
     ]
 }
@@ -250,6 +251,21 @@ pub(crate) fn with_room() -> Machine {
     }
 }
 
+/// Three cards that keep the names which VMware's slots gave them, and one that has none.
+pub(crate) fn named_cards() -> Machine {
+    let named = |model, slot| Nic { slot: Some(slot), ..nic(model, NicTarget::User) };
+    Machine {
+        name: "named".into(),
+        nics: vec![
+            named(NicModel::Vmxnet3, 192),
+            nic(NicModel::E1000, NicTarget::User),
+            named(NicModel::E1000e, 160),
+            named(NicModel::Virtio, 224),
+        ],
+        ..smallest()
+    }
+}
+
 fn disk(machine: &str, id: u16, bus: Bus, address: Option<DriveAddress>) -> Disk {
     Disk {
         id: DiskId(id),
@@ -267,7 +283,7 @@ fn disk(machine: &str, id: u16, bus: Bus, address: Option<DriveAddress>) -> Disk
 }
 
 fn nic(model: NicModel, target: NicTarget) -> Nic {
-    Nic { model, target, mac: None, link_up: true, boot_order: None }
+    Nic { model, target, mac: None, slot: None, link_up: true, boot_order: None }
 }
 
 fn at(controller: u16, target: u16, unit: u16) -> Option<DriveAddress> {

@@ -14,12 +14,11 @@ use ovf::{
 };
 use vm::DiskFormat;
 
-use super::{
-    Execution, Output, Step, Written, copy_settings, disk_full, files, is_disk, undo::Undo,
-};
+use super::{Execution, Output, Step, Written, copy_settings, files, is_disk};
 use crate::{
     Delivery, Error, Facts, ManifestPolicy, PackedImage, Plan, Reading, Source, VerifyOutput,
     plan::{FilePlan, FileRole, MachinePlan, capacity},
+    undo::Undo,
     verify,
 };
 
@@ -141,7 +140,8 @@ impl<'a, 'u> Images<'a, 'u> {
     /// Writes a file that the planner made.
     fn made(&mut self, job: Job<'_>, bytes: &[u8]) -> Result<(), Error> {
         let (file, partial) = self.partial(job)?;
-        file.write_all_at(bytes, 0).map_err(|source| disk_full(&job.file.to, source))?;
+        file.write_all_at(bytes, 0)
+            .map_err(|source| Error::writing(&job.file.to.display().to_string(), source))?;
         let length = bytes.len() as u64;
         self.keep(job, length, copy::Summary { data_bytes: length, file_bytes: length }, partial);
         Ok(())

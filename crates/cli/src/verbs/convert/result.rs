@@ -118,7 +118,7 @@ pub(super) fn of(plan: &Plan, done: &Outcome) -> Data {
         name: machine.machine.name.clone(),
         uuid: machine.machine.uuid.map(|uuid| uuid.to_string()),
         licences: machine.licences.iter().map(licence).collect(),
-        rows: document::rows(machine),
+        rows: document::rows(&machine.rows),
     });
     Data {
         schema: SCHEMA,

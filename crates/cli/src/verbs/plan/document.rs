@@ -111,9 +111,9 @@ pub(crate) fn source(plan: &Plan, digest: Option<&str>) -> SourceData {
     }
 }
 
-/// What becomes of each item of a machine.
-pub(crate) fn rows(machine: &MachinePlan) -> Vec<RowData> {
-    machine.rows.iter().map(row).collect()
+/// What becomes of each item.
+pub(crate) fn rows(rows: &[Row]) -> Vec<RowData> {
+    rows.iter().map(row).collect()
 }
 
 fn machine(planned: &MachinePlan) -> MachineData {
@@ -154,7 +154,7 @@ fn machine(planned: &MachinePlan) -> MachineData {
         },
         disks: disks.collect(),
         nics: nics.collect(),
-        rows: rows(planned),
+        rows: rows(&planned.rows),
         domain_xml: planned.domain_xml.clone(),
     }
 }

@@ -17,7 +17,10 @@ use super::driven::Driven;
 use crate::{
     Choices, DiskBus, Note, Profile,
     guest::GuestOs,
-    hardware::boot,
+    hardware::{
+        boot,
+        offer::{self, Instead},
+    },
     source::{Bus as SourceBus, Disk, Drive, Format, System},
 };
 
@@ -93,7 +96,8 @@ struct Case<'a> {
 pub(crate) fn choose(asked: &Asked<'_>) -> Vec<Option<Hung>> {
     let Asked { system, choices, guest, .. } = *asked;
     let uefi = asked.firmware.is_uefi();
-    let ide_allowed = !uefi && choices.chipset != Some(Chipset::Q35);
+    let ide_allowed =
+        !uefi && choices.chipset != Some(Chipset::Q35) && offer::has_ide(&choices.offer);
     let disks = system.disks.iter().enumerate().filter(|(at, disk)| asked.keeps(*at, disk));
     let devices = disks.count().saturating_add(usize::from(asked.has_cd()));
     let case = Case {
@@ -159,9 +163,9 @@ impl Case<'_> {
         let source = Driven::of(disk);
         let wanted = self.choices.bus_of(&format!("disk{at}"));
         let mut hung = match (wanted, self.choices.profile) {
-            (Some(bus), _) => self.asked(source, bus),
-            (None, Profile::Virtio) => self.virtio(source),
-            (None, Profile::Compat) => self.compat(source, boots),
+            (Some(bus), _) => self.told(self.asked(source, bus)),
+            (None, Profile::Virtio) => self.offered(self.virtio(source), source, boots),
+            (None, Profile::Compat) => self.offered(self.compat(source, boots), source, boots),
         };
         if boots && self.uefi && !firmware_reads(hung.hang) {
             hung.risk = Some(
@@ -172,10 +176,33 @@ impl Case<'_> {
         hung
     }
 
-    /// The first candidate.
+    /// The same bus, or the next one that the host has.
+    fn offered(&self, hung: Hung, source: Driven, boots: bool) -> Hung {
+        match offer::bus(&self.choices.offer, hung.hang, self.ide_allowed) {
+            Instead::Same => hung,
+            Instead::Next(hang, why) => {
+                let next = Hung::new(hang, "the next bus that the host has");
+                self.unproven(next.because(source.changed(), &why), boots)
+            }
+            Instead::Nothing(why) => warned(hung, why),
+        }
+    }
+
+    /// The bus that the user chose, with a warning where the host has none.
+    fn told(&self, hung: Hung) -> Hung {
+        match offer::bus(&self.choices.offer, hung.hang, self.ide_allowed) {
+            Instead::Same => hung,
+            Instead::Next(_, why) | Instead::Nothing(why) => warned(hung, why),
+        }
+    }
+
+    /// The first candidate that the host has.
     fn compat(&self, source: Driven, boots: bool) -> Hung {
         let last = || Hung::new(Hang::Controller(ControllerModel::Ahci), "every board has AHCI");
-        self.candidates(source, boots).into_iter().next().unwrap_or_else(last)
+        let has = |hung: &Hung| {
+            offer::bus(&self.choices.offer, hung.hang, self.ide_allowed) == Instead::Same
+        };
+        self.candidates(source, boots).into_iter().find(has).unwrap_or_else(last)
     }
 
     /// What the disk may hang on, best first: the four steps. The last is on every host.
@@ -184,7 +211,8 @@ impl Case<'_> {
         let why = self.why_not_the_same(source, boots);
         let same = source.same_as().filter(|_| why.is_none());
         let same = same.map(|hang| Hung::new(hang, "QEMU has the same controller"));
-        let why = why.unwrap_or("the host does not offer the same controller");
+        let name = source.same_as().map_or("such controller", Hang::describe);
+        let why = why.map_or_else(|| offer::lacks(name), str::to_owned);
         let to = |model, reason: &'static str| {
             Hung::new(Hang::Controller(model), reason)
                 .because(source.changed(), &format!("{why}; {reason}"))
@@ -336,6 +364,12 @@ impl Hung {
         self.note = Some(Note::new(code, text));
         self
     }
+}
+
+/// The same bus, with a warning that this host cannot give it.
+fn warned(hung: Hung, why: String) -> Hung {
+    let note = Note::new(Code::W0503, why).hint("choose another --disk-bus");
+    Hung { risk: Some(note), ..hung }
 }
 
 /// Whether stock firmware of both kinds can read a disk there.
