@@ -211,16 +211,6 @@ fn tell_apart(rows: &mut [Row]) {
     }
 }
 
-/// The source's own name, where the machine's had to differ from it.
-fn title(system: &System, name: &str) -> Option<String> {
-    let title = one_line(system.name.as_deref()?);
-    (title != name && !title.is_empty()).then_some(title)
-}
-
-fn clock(kind: Kind) -> Clock {
-    if kind.family() == GuestFamily::Windows { Clock::LocalTime } else { Clock::Utc }
-}
-
 /// What people are told of the machine: the annotation, else which product it is.
 fn description(system: &System) -> Option<String> {
     let product = || system.remarks.product.as_ref().map(Product::line);
