@@ -14,6 +14,9 @@ const FIRST_CARD_UNIT: u32 = 7;
 /// The transport of VMware's own back door.
 const GUEST_INFO: &str = "com.vmware.guestInfo";
 
+/// How the name of the CD image with the document ends.
+pub const ENVIRONMENT_SUFFIX: &str = "-ovf-env.iso";
+
 /// The name under which the guest finds the document in QEMU's firmware configuration.
 pub const FW_CFG_NAME: &str = "opt/com.vmware/guestinfo.ovfEnv";
 

@@ -29,7 +29,7 @@ pub mod source;
 mod to_ovf;
 
 pub use choices::{Choices, DiskBus, Licences, NetworkMap, NicChoice, Origin, Profile, Watchdog};
-pub use environment::{FW_CFG_NAME, environment, wants_guest_info};
+pub use environment::{ENVIRONMENT_SUFFIX, FW_CFG_NAME, environment, wants_guest_info};
 pub use error::{Error, Kind};
 pub use from_ovf::from_ovf;
 pub use from_vmx::from_vmx;

@@ -152,6 +152,7 @@ pub fn map_hardware(
 /// The machine as far as no item of the source decides it.
 fn frame(scene: &Scene<'_>, name: &str) -> Machine {
     let Scene { system, choices, guest, firmware, chipset } = *scene;
+    let title = system.name.as_deref().map(one_line);
     let extras = guest.kind.takes_paravirtual_extras();
     let has_balloon = choices.profile == Profile::Virtio
         || matches!(guest.kind, Kind::Linux | Kind::LinuxVirtio | Kind::BsdVirtio);
@@ -159,7 +160,7 @@ fn frame(scene: &Scene<'_>, name: &str) -> Machine {
     known.osinfo = choices.osinfo.clone().or(known.osinfo);
     Machine {
         name: name.to_owned(),
-        title: title(system, name),
+        title: title.filter(|title| title != name && !title.is_empty()),
         description: description(system),
         uuid: None,
         guest: known,
@@ -169,7 +170,10 @@ fn frame(scene: &Scene<'_>, name: &str) -> Machine {
         max_memory_bytes: None,
         chipset,
         firmware,
-        clock: clock(guest.kind),
+        clock: match guest.kind.family() {
+            GuestFamily::Windows => Clock::LocalTime,
+            _ => Clock::Utc,
+        },
         controllers: Vec::new(),
         disks: Vec::new(),
         removables: Vec::new(),

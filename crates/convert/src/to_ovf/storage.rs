@@ -8,7 +8,7 @@ use ovf::{
 use vm::{Bus, ByteSize, ControllerModel, Disk, DriveAddress, Removable, RemovableKind};
 
 use super::{Draft, Image, Reader};
-use crate::{Note, Row};
+use crate::{ENVIRONMENT_SUFFIX, Note, Row};
 
 /// The SCSI id of the adapter itself.
 const ADAPTER_UNIT: u32 = 7;
@@ -55,9 +55,21 @@ pub(super) fn drives(draft: &mut Draft<'_>) {
         disk(draft, at, parent(home), unit);
     }
     for (place, at) in machine.removables.iter().enumerate() {
+        if is_environment(at) {
+            let note =
+                Note::new(Code::W0203, "the values of this machine, secrets among them, stay here");
+            draft.say(Row::dropped("environment", "OVF environment", "ovf-env.xml", note));
+            continue;
+        }
         let on = home(at.bus, at.address);
         drive(draft, place, at, on.and_then(parent).zip(on.map(|home| unit(home, at.address))));
     }
+}
+
+/// Whether it is the drive that holds the machine's own OVF environment.
+fn is_environment(drive: &Removable) -> bool {
+    let name = drive.image.as_ref().and_then(|image| image.file_name());
+    name.is_some_and(|name| name.to_string_lossy().ends_with(ENVIRONMENT_SUFFIX))
 }
 
 fn home_of_disk(disk: &Disk) -> Home {
@@ -65,7 +77,8 @@ fn home_of_disk(disk: &Disk) -> Home {
 }
 
 fn drives_with_home(machine: &vm::Machine) -> impl Iterator<Item = Home> + '_ {
-    machine.removables.iter().filter_map(|drive| home(drive.bus, drive.address))
+    let drives = machine.removables.iter().filter(|drive| !is_environment(drive));
+    drives.filter_map(|drive| home(drive.bus, drive.address))
 }
 
 /// What a drive hangs on; a floppy hangs on nothing that OVF would name.
