@@ -11,7 +11,10 @@ mod round_trip;
 mod storage;
 
 use code::Code;
-use ovf::writer::{Item, Setting, System};
+use ovf::{
+    descriptor::resource,
+    writer::{Item, Setting, System},
+};
 use vm::{CpuFeature, DiskId, Firmware, Machine, Topology};
 
 use crate::{Note, Row};
@@ -201,6 +204,11 @@ fn boot_order(draft: &Draft<'_>) -> Vec<u32> {
     let mut ranked = draft.ranked.clone();
     ranked.sort_unstable();
     let order: Vec<u32> = ranked.into_iter().map(|(_, id)| id).collect();
-    // Items are written disks first, then drives, then cards.
-    if order.is_sorted() { Vec::new() } else { order }
+    // Items are written disks first, then drives, then cards, and readers try them like that. An
+    // order that leaves out an earlier one has to be said.
+    let is_bootable =
+        |kind| [resource::DISK_DRIVE, resource::CD_DRIVE, resource::ETHERNET].contains(&kind);
+    let usual = draft.items.iter().filter(|item| is_bootable(item.resource_type));
+    let is_usual = order.iter().eq(usual.take(order.len()).map(|item| &item.id));
+    if is_usual { Vec::new() } else { order }
 }

@@ -43,6 +43,11 @@ pub(super) fn devices(draft: &mut Draft<'_>) {
         let note = Note::new(Code::W0203, "a device of KVM; relift adds it when it imports");
         draft.say(Row::dropped(id, what, what, note));
     }
+    for (at, entry) in draft.machine.fw_cfg.iter().enumerate() {
+        let text = "OVF has no files for the firmware configuration; the guest does not find it";
+        let note = Note::new(Code::W0205, text);
+        draft.say(Row::dropped(&format!("fwcfg{at}"), "firmware file", &entry.name, note));
+    }
 }
 
 fn video(draft: &mut Draft<'_>) {

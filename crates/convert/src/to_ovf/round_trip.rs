@@ -7,10 +7,10 @@ use ovf::{
     Envelope,
     writer::{Disk, Document, File},
 };
-use vm::{GuestFamily, Machine};
+use vm::{Bus, DriveAddress, FwCfg, GuestFamily, Machine};
 
 use super::{Exported, Image, Reader, to_ovf};
-use crate::{Choices, Identity, Origin, Profile, from_ovf, map_hardware};
+use crate::{Action, Choices, Identity, Origin, Profile, from_ovf, map_hardware};
 
 /// The machines of a descriptor, with the identity that it states.
 fn import(bytes: &[u8], choices: &Choices) -> Vec<Machine> {
@@ -135,4 +135,58 @@ fn what_the_reader_has_not_becomes_the_nearest_and_says_so() {
     assert_eq!(disk(Reader::Vmware), ("VirtualSCSI".to_owned(), Some(Code::W0101)));
     assert_eq!(disk(Reader::VirtualBox).0, "VirtioSCSI");
     assert_eq!(disk(Reader::Generic).0, "virtio-scsi");
+}
+
+/// The demo of three SCSI disks: what the tests below bend.
+fn three_disks() -> Machine {
+    let bytes = fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/ovf/many-disks.ovf"));
+    import(&bytes.unwrap(), &Choices { profile: Profile::Virtio, ..keep() }).remove(0)
+}
+
+#[test]
+fn drives_that_want_one_number_get_two() {
+    let mut machine = three_disks();
+    for (disk, (target, unit)) in machine.disks.iter_mut().zip([(0, 1), (1, 0), (0, 7)]) {
+        let address = DriveAddress { controller: 0, bus: 0, target, unit };
+        (disk.bus, disk.address) = (Bus::Scsi, Some(address));
+    }
+    machine.disks.truncate(3);
+    machine.removables.clear();
+    let Exported { system, rows, .. } = to_ovf(&machine, Reader::Vmware);
+    let units: Vec<u32> = system.items.iter().filter_map(|item| item.address_on_parent).collect();
+    assert_eq!(units, [1, 0, 2]);
+    let notes: Vec<(&str, &str)> = rows
+        .iter()
+        .flat_map(|row| row.notes.iter().map(|note| (row.item.as_str(), note)))
+        .filter(|(_, note)| note.code == Code::W0111)
+        .map(|(item, note)| (item, note.text.as_str()))
+        .collect();
+    let want = [
+        ("disk1", "target 1, unit 0 of the machine is unit 0 of the OVF"),
+        ("disk2", "target 0, unit 7 of the machine is unit 2 of the OVF"),
+    ];
+    assert_eq!(notes, want);
+}
+
+#[test]
+fn a_boot_order_that_leaves_out_the_first_disk_is_said() {
+    let mut machine = three_disks();
+    for (number, disk) in machine.disks.iter_mut().enumerate() {
+        disk.boot_order = (number == 1).then_some(1);
+    }
+    machine.removables.clear();
+    machine.nics.clear();
+    let system = to_ovf(&machine, Reader::Vmware).system;
+    let second = system.items.iter().filter(|item| item.host_resource.is_some()).nth(1).unwrap();
+    assert_eq!(system.boot_order, [second.id]);
+}
+
+#[test]
+fn what_the_firmware_hands_to_the_guest_is_not_lost_in_silence() {
+    let mut machine = three_disks();
+    machine.fw_cfg = vec![FwCfg { name: "opt/org.example/a".into(), file: "/a".into() }];
+    let rows = to_ovf(&machine, Reader::Generic).rows;
+    let row = rows.iter().find(|row| row.item == "fwcfg0").unwrap();
+    assert_eq!((row.action, row.from.as_str()), (Action::Dropped, "opt/org.example/a"));
+    assert_eq!(row.notes[0].code, Code::W0205);
 }

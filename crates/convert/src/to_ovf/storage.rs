@@ -1,5 +1,7 @@
 //! Controllers, disks and drives.
 
+use std::collections::HashSet;
+
 use code::Code;
 use ovf::{
     descriptor::resource,
@@ -14,7 +16,7 @@ use crate::{ENVIRONMENT_SUFFIX, Note, Row};
 const ADAPTER_UNIT: u32 = 7;
 
 /// What a drive of the machine hangs on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Home {
     /// A channel of IDE.
     Channel(u16),
@@ -24,6 +26,20 @@ enum Home {
     VirtioBlk,
     /// The NVMe controller.
     Nvme,
+}
+
+impl Home {
+    /// Whether it is a SCSI controller in the OVF.
+    const fn is_scsi(self) -> bool {
+        matches!(self, Self::Controller(Bus::Scsi, _) | Self::VirtioBlk)
+    }
+}
+
+/// Where a drive hangs, and its number there if it has one.
+#[derive(Debug, Clone, Copy)]
+struct Wish {
+    home: Home,
+    unit: Option<u32>,
 }
 
 /// What a controller is called in the OVF.
@@ -45,24 +61,19 @@ pub(super) fn drives(draft: &mut Draft<'_>) {
         }
     }
     let parent = |home: Home| homes.iter().find(|(known, _)| *known == home).map(|(_, id)| *id);
-    let mut virtio_units = (0..).filter(|unit| *unit != ADAPTER_UNIT);
+    let mut units = units(&wishes(machine)).into_iter();
     for at in &machine.disks {
-        let home = home_of_disk(at);
-        let unit = match home {
-            Home::VirtioBlk => virtio_units.next(),
-            _ => at.address.map(|address| unit(home, address)),
-        };
-        disk(draft, at, parent(home), unit);
+        disk(draft, at, parent(home_of_disk(at)), units.next().flatten());
     }
     for (place, at) in machine.removables.iter().enumerate() {
+        let unit = units.next().flatten();
         if is_environment(at) {
             let note =
                 Note::new(Code::W0203, "the values of this machine, secrets among them, stay here");
             draft.say(Row::dropped("environment", "OVF environment", "ovf-env.xml", note));
             continue;
         }
-        let on = home(at.bus, at.address);
-        drive(draft, place, at, on.and_then(parent).zip(on.map(|home| unit(home, at.address))));
+        drive(draft, place, at, home(at.bus, at.address).and_then(parent).zip(unit));
     }
 }
 
@@ -70,6 +81,40 @@ pub(super) fn drives(draft: &mut Draft<'_>) {
 fn is_environment(drive: &Removable) -> bool {
     let name = drive.image.as_ref().and_then(|image| image.file_name());
     name.is_some_and(|name| name.to_string_lossy().ends_with(ENVIRONMENT_SUFFIX))
+}
+
+/// Where each drive is in the machine: the disks, then the drives with a medium.
+fn wishes(machine: &vm::Machine) -> Vec<Option<Wish>> {
+    let disks = machine.disks.iter().map(|disk| {
+        let home = home_of_disk(disk);
+        Some(Wish { home, unit: disk.address.map(|address| unit(home, address)) })
+    });
+    let removables = machine.removables.iter().map(|drive| {
+        let home = home(drive.bus, drive.address).filter(|_| !is_environment(drive))?;
+        Some(Wish { home, unit: Some(unit(home, drive.address)) })
+    });
+    disks.chain(removables).collect()
+}
+
+/// Gives each drive a number of its own on its controller: its own one where it can keep it.
+///
+/// The guest's targets and LUNs are one number here, so two drives can want the same; and 7 is the
+/// SCSI adapter's, which virtio-scsi does not keep free.
+fn units(wishes: &[Option<Wish>]) -> Vec<Option<u32>> {
+    let is_adapter = |home: Home, unit: u32| home.is_scsi() && unit == ADAPTER_UNIT;
+    let mut taken: HashSet<(Home, u32)> = HashSet::new();
+    let mut kept: Vec<Option<u32>> = Vec::new();
+    for wish in wishes {
+        let free = wish.and_then(|Wish { home, unit }| {
+            unit.filter(|unit| !is_adapter(home, *unit) && taken.insert((home, *unit)))
+        });
+        kept.push(free);
+    }
+    for (unit, wish) in kept.iter_mut().zip(wishes) {
+        let (None, Some(Wish { home, .. })) = (&unit, wish) else { continue };
+        *unit = (0..).find(|free| !is_adapter(*home, *free) && taken.insert((*home, *free)));
+    }
+    kept
 }
 
 fn home_of_disk(disk: &Disk) -> Home {
@@ -206,7 +251,8 @@ fn disk(draft: &mut Draft<'_>, disk: &Disk, parent: Option<u32>, unit: Option<u3
     let label = format!("disk {number}");
     let row = Row::kept(&format!("disk{number}"), &label, from, "streamOptimized VMDK");
     let note = Note::new(Code::W0205, "an OVF does not say that nothing turns in it");
-    draft.say(if disk.solid_state { row.changed().note(note) } else { row });
+    let row = if disk.solid_state { row.changed().note(note) } else { row };
+    draft.say(row.note_if(moved(disk.bus, disk.address, unit)));
 }
 
 fn drive(draft: &mut Draft<'_>, place: usize, drive: &Removable, on: Option<(u32, u32)>) {
@@ -230,7 +276,17 @@ fn drive(draft: &mut Draft<'_>, place: usize, drive: &Removable, on: Option<(u32
     draft.images.extend(file.map(|id| Image::Medium { removable: place, id }));
     draft.add(item, drive.boot_order);
     let label = format!("{word} drive {place}");
-    draft.say(Row::kept(&format!("drive{place}"), &label, word, to));
+    let moved = moved(drive.bus, Some(drive.address), on.map(|(_, unit)| unit));
+    draft.say(Row::kept(&format!("drive{place}"), &label, word, to).note_if(moved));
+}
+
+/// Says that a drive could not keep its number.
+fn moved(bus: Bus, address: Option<DriveAddress>, now: Option<u32>) -> Option<Note> {
+    let (address, now) = address.zip(now)?;
+    let was = unit(home(bus, address)?, address);
+    let DriveAddress { target, unit, .. } = address;
+    let text = || format!("target {target}, unit {unit} of the machine is unit {now} of the OVF");
+    (was != now).then(|| Note::new(Code::W0111, text()))
 }
 
 fn count(number: usize) -> u32 {
