@@ -143,3 +143,19 @@ fn doctor_without_a_host_exits_as_a_missing_dependency() {
     assert_eq!(doctor.code, Some(9), "{doctor:?}");
     insta::assert_snapshot!(format!("{}--- stderr\n{}", doctor.stdout, doctor.stderr));
 }
+
+#[test]
+fn a_host_that_stops_answering_is_asked_no_further_and_not_taken_for_one_without_pools() {
+    let bench = hosted();
+    let uuid = "echo 5b1c0000-0000-4000-8000-00000000000";
+    let stuck = VIRSH
+        .replace(&format!("{uuid}1"), &format!("{uuid}1; {uuid}2; {uuid}3"))
+        .replace("'pool-dumpxml '*) cat", "'pool-dumpxml '*) echo once >> asked; cat")
+        .replace("<pool type='dir'>", "<pool type='dir'><unfinished>");
+    bench.write("virsh", stuck.as_bytes());
+    let doctor = run(&bench, "doctor");
+    let want =
+        "qemu:///system cannot list its storage pools: its answer is not what libvirt writes";
+    assert!(doctor.stdout.contains(want), "{}", doctor.stdout);
+    assert_eq!(fs::read_to_string(bench.path("asked")).unwrap(), "once\n");
+}

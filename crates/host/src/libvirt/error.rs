@@ -93,6 +93,9 @@ impl LibvirtKind {
     }
 }
 
+/// The most characters of virsh's words that are told (ours): a cause is read by a person.
+const MAX_TOLD_CHARS: usize = 2000;
+
 /// What virsh wrote on standard error, as a cause.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -122,6 +125,7 @@ impl LibvirtError {
         let kind = LibvirtKind::of_words(words);
         let lines = words.lines().map(|line| line.trim_start_matches("error: ").trim());
         let words = lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(": ");
+        let words: String = words.chars().take(MAX_TOLD_CHARS).collect();
         let message = match kind {
             LibvirtKind::Unreachable => format!("no libvirt answers at {uri}"),
             _ => format!("{uri} cannot {what}"),
@@ -214,6 +218,13 @@ mod tests {
             let error = LibvirtError::said("define vm", "qemu:///system", words);
             assert_eq!(error.code(), code, "{words}");
         }
+    }
+
+    #[test]
+    fn of_a_flood_of_words_only_the_first_are_told() {
+        let words = format!("error: {}", "ä".repeat(1 << 20));
+        let error = LibvirtError::said("connect", "qemu:///system", &words);
+        assert_eq!(error.source().unwrap().to_string(), "ä".repeat(MAX_TOLD_CHARS));
     }
 
     #[test]

@@ -35,8 +35,7 @@ impl Libvirt {
         for uuid in all {
             let values = [("--domain", &*uuid.to_string())];
             let order = Order { what, verb: &["dumpxml"], values: &values };
-            // One that went away since is no failure.
-            let Ok(root) = self.document(&order, "domain") else { continue };
+            let Some(root) = self.one_of_many(&order, "domain")? else { continue };
             machines.extend(read(&root, uuid, active.contains(&uuid)));
         }
         machines.sort_by(|a, b| a.name.cmp(&b.name));

@@ -31,8 +31,7 @@ impl Libvirt {
         for uuid in all {
             let values = [("--network", &*uuid.to_string())];
             let order = Order { what, verb: &["net-dumpxml"], values: &values };
-            // One that went away since is no failure.
-            let Ok(root) = self.document(&order, "network") else { continue };
+            let Some(root) = self.one_of_many(&order, "network")? else { continue };
             networks.extend(read(&root, active.contains(&uuid)));
         }
         networks.sort_by(|a, b| a.name.cmp(&b.name));

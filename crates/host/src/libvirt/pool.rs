@@ -39,8 +39,7 @@ impl Libvirt {
         for uuid in all {
             let values = [("--pool", &*uuid.to_string())];
             let order = Order { what, verb: &["pool-dumpxml"], values: &values };
-            // One that went away since is no failure.
-            let Ok(root) = self.document(&order, "pool") else { continue };
+            let Some(root) = self.one_of_many(&order, "pool")? else { continue };
             let Some(mut pool) = read(&root) else { continue };
             pool.is_active = active.contains(&uuid);
             if self.is_local() {

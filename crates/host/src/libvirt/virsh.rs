@@ -5,7 +5,7 @@ use std::{ffi::OsStr, ops::RangeInclusive, time::Duration};
 use vm::Uuid;
 
 use super::{
-    LibvirtError,
+    LibvirtError, LibvirtKind,
     xml::{self, Element},
 };
 use crate::program::{Call, Said, call};
@@ -88,6 +88,23 @@ impl Libvirt {
         let said = self.call(order, b"", ANSWER_LIMIT)?;
         xml::parse(&said.out, root)
             .map_err(|error| LibvirtError::garbled(order.what, &self.uri, error))
+    }
+
+    /// Asks for the document of one thing of a list; `None` where the host has it no longer, or does
+    /// not show it.
+    ///
+    /// # Errors
+    /// Whoever does not answer is not asked for the rest: each question may take its time.
+    pub(super) fn one_of_many(
+        &self,
+        order: &Order<'_>,
+        root: &'static str,
+    ) -> Result<Option<Element>, LibvirtError> {
+        match self.document(order, root) {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if error.kind() == LibvirtKind::Unreachable => Err(error),
+            Err(_) => Ok(None),
+        }
     }
 
     /// Asks for a list of UUIDs, one a line.
