@@ -16,7 +16,7 @@ use crate::source::{
     Bus, Compute, Controller, Drive, File, Format, Listed, Nic, Origin, Product, Remarks, System,
 };
 
-pub(crate) use devices::pci_id;
+pub(crate) use devices::{pci_device, pci_vendor};
 
 /// Describes one system of an envelope.
 #[must_use]
@@ -28,6 +28,7 @@ pub fn from_ovf(envelope: &Envelope, system: &SelectedSystem) -> System {
     };
     System {
         format: Format::Ovf,
+        product: product(stated),
         id: system.id.clone(),
         handle: system.handle.clone(),
         collections: stated.collections.clone(),
@@ -52,6 +53,18 @@ pub fn from_ovf(envelope: &Envelope, system: &SelectedSystem) -> System {
             .collect(),
         remarks: remarks(envelope, stated, system),
         listing: system.items.iter().map(listed).collect(),
+    }
+}
+
+/// Which product wrote the hardware: a `VirtualSystemType` such as `vmx-14` or `virtualbox-2.2`.
+fn product(stated: &VirtualSystem) -> Product {
+    let types: Vec<String> =
+        stated.hardware.system_types.iter().map(|word| word.to_ascii_lowercase()).collect();
+    let has = |head: &str| types.iter().any(|word| word.starts_with(head));
+    match () {
+        () if stated.vbox.is_some() || has("virtualbox") => Product::VirtualBox,
+        () if has("vmx-") => Product::Vmware,
+        () => Product::Other,
     }
 }
 

@@ -10,7 +10,7 @@ use code::Code;
 use ovf::Finding;
 use vmx::{FileName, Vmx};
 
-use crate::source::{Compute, File, Firmware, Format, Listed, Nvram, Os, Remarks, System};
+use crate::source::{Compute, File, Firmware, Format, Listed, Nvram, Os, Product, Remarks, System};
 
 /// What VMware gives a machine whose VMX names no memory.
 const DEFAULT_MEMORY_MIB: u64 = 32;
@@ -22,6 +22,7 @@ pub fn from_vmx(vmx: &Vmx) -> (System, Vec<Finding>) {
     let stored = storage::read(vmx);
     let system = System {
         format: Format::Vmx,
+        product: Product::Vmware,
         id: None,
         handle: "vm1".to_owned(),
         collections: Vec::new(),

@@ -28,6 +28,8 @@ pub use storage::{Controller, Disk, DiskNote, Drive, File, Loader};
 pub struct System {
     /// What described it.
     pub format: Format,
+    /// What it ran on.
+    pub product: Product,
     /// Its id in a package of several.
     pub id: Option<String>,
     /// What it is chosen by; unique in its source.
@@ -70,6 +72,18 @@ pub struct System {
     pub remarks: Remarks,
     /// Every item as the source lists it.
     pub listing: Vec<Listed>,
+}
+
+/// Products that a machine ran on, as far as people call its parts after them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Product {
+    /// Any of VMware's.
+    Vmware,
+    /// VirtualBox.
+    VirtualBox,
+    /// Another one, or none that is named.
+    #[default]
+    Other,
 }
 
 /// Formats that describe a machine.

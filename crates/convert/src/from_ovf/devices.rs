@@ -141,18 +141,28 @@ fn kib_setting(item: &Item, key: &str) -> Option<u64> {
 
 /// What the passed-through device is, as far as the descriptor says it.
 fn passthrough(item: &Item) -> DeviceKind {
-    let id = |key: &str| item.setting(key).and_then(pci_id);
-    DeviceKind::Passthrough(id("backing.vendorId").zip(id("backing.deviceId")))
+    let vendor = item.setting("backing.vendorId").and_then(pci_vendor);
+    DeviceKind::Passthrough(vendor.zip(item.setting("backing.deviceId").and_then(pci_device)))
 }
 
-/// A PCI id: hexadecimal with or without `0x`, or a decimal number that was taken for a signed one.
-pub(crate) fn pci_id(text: &str) -> Option<u16> {
+/// A PCI vendor: VMware writes a decimal number, taken for a signed one of 16 bits (`-32634` is Intel,
+/// `5348` Broadcom), or a hexadecimal one with `0x`.
+pub(crate) fn pci_vendor(text: &str) -> Option<u16> {
     let text = text.trim();
     if let Some(negative) = text.strip_prefix('-') {
-        let value: u16 = negative.parse().ok()?;
-        return Some(value.wrapping_neg());
+        return negative.parse().ok().map(u16::wrapping_neg);
     }
-    u16::from_str_radix(text.trim_start_matches("0x"), 16).ok()
+    text.parse().ok().or_else(|| pci_device(text))
+}
+
+/// A PCI device: hexadecimal, with or without `0x`, or negative and decimal as a vendor.
+pub(crate) fn pci_device(text: &str) -> Option<u16> {
+    let text = text.trim();
+    if text.starts_with('-') {
+        return pci_vendor(text);
+    }
+    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
+    u16::from_str_radix(digits, 16).ok()
 }
 
 #[cfg(test)]
@@ -186,13 +196,17 @@ mod tests {
 
     #[test]
     fn reads_the_ids_of_passed_through_devices() {
-        for (text, want) in [
-            ("-32634", Some(0x8086)),
-            ("10d3", Some(0x10d3)),
-            ("0x10D3", Some(0x10d3)),
-            ("x", None),
+        for (text, vendor, device) in [
+            ("-32634", Some(0x8086), Some(0x8086)),
+            ("5348", Some(0x14e4), Some(0x5348)),
+            ("10d3", Some(0x10d3), Some(0x10d3)),
+            ("0x10D3", Some(0x10d3), Some(0x10d3)),
+            ("0X10de", Some(0x10de), Some(0x10de)),
+            ("65536", None, None),
+            ("-", None, None),
+            ("x", None, None),
         ] {
-            assert_eq!(pci_id(text), want, "{text}");
+            assert_eq!((pci_vendor(text), pci_device(text)), (vendor, device), "{text}");
         }
     }
 }

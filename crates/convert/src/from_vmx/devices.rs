@@ -4,7 +4,7 @@ use vmx::{Device as Keys, Vmx};
 
 use super::storage::{self, Medium};
 use crate::{
-    from_ovf::pci_id,
+    from_ovf::{pci_device, pci_vendor},
     source::{Device, DeviceKind, HostFeature, Origin, SoundCard, UsbClass},
 };
 
@@ -105,8 +105,8 @@ fn usb_part<'a>(keys: &Keys<'a>) -> (DeviceKind, &'a str) {
 }
 
 fn passthrough(keys: &Keys<'_>) -> DeviceKind {
-    let id = |key: &str| keys.text(key).and_then(pci_id);
-    DeviceKind::Passthrough(id("vendorId").zip(id("deviceId")))
+    let vendor = keys.text("vendorId").and_then(pci_vendor);
+    DeviceKind::Passthrough(vendor.zip(keys.text("deviceId").and_then(pci_device)))
 }
 
 /// Features of the old host that keys of the machine speak of.

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     Choices, Note, Row,
     guest::{Bits, GuestOs},
-    source::{Firmware as StatedFirmware, Loader, System},
+    source::{Firmware as StatedFirmware, Loader, Product, System},
 };
 
 /// The firmware: the user's, else the source's, else what its boot disk can be started by; BIOS where
@@ -133,7 +133,12 @@ pub(crate) fn chipset_row(scene: &Scene<'_>, keeping: &Keeping) -> Row {
         Chipset::Pc => "pc (i440FX)",
         Chipset::Q35 => "q35",
     };
-    let row = Row::kept("machine", "machine", "VMware board", to);
+    let from = match scene.system.product {
+        Product::Vmware => "VMware board",
+        Product::VirtualBox => "VirtualBox board",
+        Product::Other => "not stated",
+    };
+    let row = Row::kept("machine", "machine", from, to);
     let row = match scene.choices.chipset {
         Some(_) => row.because("set by you"),
         None if keeping.needs_q35() => row.because(format!("{} needs it", names::FLAG)),

@@ -23,15 +23,18 @@ pub(crate) fn rank(stated: Option<u32>) -> u32 {
     stated.unwrap_or(UNRANKED)
 }
 
-/// Numbers the boot order: what the source ranks first, then disks, CDs and cards.
+/// Numbers the boot order: what the source ranks first, then disks, CDs, floppies and cards.
+///
+/// libvirt has the firmware try nothing else than what has a number.
 pub(crate) fn order(machine: &mut Machine, ranks: &Ranks) {
     let disks = machine.disks.iter_mut().map(|disk| &mut disk.boot_order).zip(&ranks.disks);
     let drives = machine.removables.iter_mut().zip(&ranks.removables);
-    let cds = drives
-        .filter(|(drive, _)| drive.kind == RemovableKind::Cdrom)
-        .map(|(drive, rank)| (&mut drive.boot_order, rank));
+    let (cds, floppies): (Vec<_>, Vec<_>) =
+        drives.partition(|(drive, _)| drive.kind == RemovableKind::Cdrom);
+    let drives = cds.into_iter().chain(floppies);
+    let drives = drives.map(|(drive, rank)| (&mut drive.boot_order, rank));
     let nics = machine.nics.iter_mut().map(|nic| &mut nic.boot_order).zip(&ranks.nics);
-    let mut ranked: Vec<(&mut Option<u16>, &u32)> = disks.chain(cds).chain(nics).collect();
+    let mut ranked: Vec<(&mut Option<u16>, &u32)> = disks.chain(drives).chain(nics).collect();
     ranked.sort_by_key(|(_, rank)| **rank);
     for (number, (order, _)) in (1..=MAX_ORDER).zip(ranked) {
         *order = Some(number);

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     Note, Profile, Row, Watchdog,
     guest::{Bits, Kind},
-    source::{Device, DeviceKind, SoundCard, UsbClass},
+    source::{Device, DeviceKind, Product, SoundCard, UsbClass},
 };
 
 /// The least video memory that is given: 16 MiB, QEMU's own default.
@@ -152,7 +152,7 @@ fn one(scene: &Scene<'_>, device: &Device, devices: &mut Devices) -> Row {
         DeviceKind::Video { memory_bytes, displays } => {
             let card = video(scene, *memory_bytes, *displays);
             devices.video = Some(card);
-            video_row(&id, card, *displays)
+            video_row(&id, video_name(scene, device), card, *displays)
         }
         DeviceKind::Usb(class) => {
             devices.has_usb = true;
@@ -274,8 +274,16 @@ fn video(scene: &Scene<'_>, bytes: Option<u64>, displays: Option<u32>) -> Video 
     offer::video(&scene.choices.offer, card)
 }
 
-fn video_row(id: &str, card: Video, displays: Option<u32>) -> Row {
-    let row = Row::kept(id, "video", "VMware SVGA", describe_video(card)).changed();
+/// What people call the source's graphics card.
+fn video_name<'a>(scene: &Scene<'_>, device: &'a Device) -> &'a str {
+    match scene.system.product {
+        Product::Vmware => "VMware SVGA",
+        Product::VirtualBox | Product::Other => &device.name,
+    }
+}
+
+fn video_row(id: &str, from: &str, card: Video, displays: Option<u32>) -> Row {
+    let row = Row::kept(id, "video", from, describe_video(card)).changed();
     let row = row.note(Note::new(Code::W0106, "the nearest card that QEMU and every guest have"));
     match displays {
         Some(count) if count > card.heads => {

@@ -25,6 +25,26 @@ const LINK_FILE: &str = "a .link file by MAC address in the guest";
 /// The greatest number that VMware gives a slot: 5 bits of device, 5 of bridge, 3 of function.
 const MAX_PCI_SLOT: u32 = (1 << 13) - 1;
 
+/// How the libosinfo ids of releases begin that are older than names by slot: cards are `eth0`,
+/// `eth1` and so on, by MAC address, whatever slot they are in.
+const COUNTS_CARDS: [&str; 15] = [
+    "http://redhat.com/rhel/5",
+    "http://redhat.com/rhel/6",
+    "http://centos.org/centos/5",
+    "http://centos.org/centos/6",
+    "http://oracle.com/ol/5",
+    "http://oracle.com/ol/6",
+    "http://debian.org/debian/4",
+    "http://debian.org/debian/5",
+    "http://debian.org/debian/6",
+    "http://debian.org/debian/7",
+    "http://debian.org/debian/8",
+    "http://ubuntu.com/ubuntu/10.",
+    "http://ubuntu.com/ubuntu/12.",
+    "http://ubuntu.com/ubuntu/14.",
+    "http://suse.com/sles/11",
+];
+
 /// Bits of device and bridge.
 const DEVICE_BITS: u32 = 10;
 
@@ -54,7 +74,7 @@ impl Keeping {
         if !choices.keep_nic_names {
             return Self::NotAsked;
         }
-        if !names_by_slot(guest.kind) {
+        if !names_by_slot(guest) {
             return Self::NotByGuest;
         }
         let mut names: Vec<Name> = Vec::new();
@@ -101,7 +121,7 @@ impl Keeping {
         match self {
             Self::NotAsked => None,
             Self::NotByGuest => {
-                let why = "only Linux names its cards by their slots";
+                let why = "this guest does not name its cards by their slots";
                 Some(row("", "not kept").because(format!("{FLAG} has no effect: {why}")))
             }
             Self::Cards(_) if !self.needs_q35() => {
@@ -145,22 +165,21 @@ fn stay(slot: u16, (id, card): (&str, &Nic), choices: &Choices, guest: &GuestOs)
     Name::Stays(slot)
 }
 
-/// The note of a card whose name changes: the machine's card `at`, where nobody asked to keep it.
+/// The note of a card whose name changes where nobody asked to keep it: the item `id`, and the
+/// place that the machine gives it.
 pub(crate) fn changes(
     scene: &Scene<'_>,
-    card: &Nic,
+    (id, card): (&str, &Nic),
     layout: &PciLayout,
-    at: usize,
+    address: Option<PciAddress>,
 ) -> Option<Note> {
     let Scene { choices, guest, chipset, .. } = *scene;
-    let old = format!("ens{}", shown_slot(card).filter(|_| names_by_slot(guest.kind))?);
-    let address = layout.cards.get(at).copied().flatten();
+    let old = format!("ens{}", shown_slot(card).filter(|_| names_by_slot(guest))?);
     let new = address.map(|address| on_kvm(layout, chipset, address));
     if new.as_deref() == Some(&old) {
         return None;
     }
-    let id = format!("nic{at}");
-    let hint = match stay(0, (&id, card), choices, guest) {
+    let hint = match stay(0, (id, card), choices, guest) {
         Name::Stays(_) => FLAG,
         Name::Lost(_) => LINK_FILE,
     };
@@ -199,8 +218,10 @@ fn shown_slot(card: &Nic) -> Option<u16> {
 }
 
 /// Whether the guest may be a Linux that names cards by their slots.
-const fn names_by_slot(kind: Kind) -> bool {
-    matches!(kind, Kind::Linux | Kind::LinuxVirtio | Kind::Unknown)
+fn names_by_slot(guest: &GuestOs) -> bool {
+    let release = guest.osinfo.as_deref().unwrap_or_default();
+    matches!(guest.kind, Kind::Linux | Kind::LinuxVirtio | Kind::Unknown)
+        && !COUNTS_CARDS.iter().any(|head| release.starts_with(head))
 }
 
 #[cfg(test)]

@@ -35,6 +35,7 @@ pub(crate) struct Cards {
 
 /// A card that is built, where its row is, and what became of its name.
 struct Built<'a> {
+    id: String,
     source: &'a SourceNic,
     row: usize,
     name: Option<&'a Name>,
@@ -65,7 +66,9 @@ pub(crate) fn cards(scene: &Scene<'_>, keeping: &Keeping, identity: &Identity) -
         let shared = shares(&taken, network, &target);
         taken.push((network.to_owned(), target.clone()));
         let (mac, mac_note) = choose_mac(scene, source, &cards.nics, identity.mac(at));
-        let to = format!("{} → {}", model.as_str(), describe(&target));
+        let link_up = source.connected != Some(false) && target != NicTarget::None;
+        let cable = if link_up || target == NicTarget::None { "" } else { ", unplugged" };
+        let to = format!("{} → {}{cable}", model.as_str(), describe(&target));
         let mut row = Row::kept(&id, label.trim_end(), from, to)
             .note_if(model_note)
             .note_if(target_note)
@@ -75,8 +78,7 @@ pub(crate) fn cards(scene: &Scene<'_>, keeping: &Keeping, identity: &Identity) -
         if row.notes.iter().any(|note| note.code == Code::W0102) && row.action == Action::Kept {
             row = row.changed();
         }
-        let link_up = source.connected != Some(false) && !matches!(target, NicTarget::None);
-        built.push(Built { source, row: cards.rows.len(), name });
+        built.push(Built { id, source, row: cards.rows.len(), name });
         cards.rows.push(row);
         cards.ranks.push(boot::rank(source.boot_rank));
         cards.nics.push(Nic { model, target, mac: Some(mac), slot, link_up, boot_order: None });
@@ -106,12 +108,14 @@ fn behind_port(slot: Option<u16>, model: NicModel, note: Option<Note>) -> (NicMo
 /// Says in the row of each card what becomes of its name, once all cards have their places.
 fn tell_names(scene: &Scene<'_>, built: &[Built<'_>], cards: &mut Cards) {
     let layout = PciLayout::of(scene.chipset, &cards.nics);
-    for (at, (card, nic)) in built.iter().zip(&cards.nics).enumerate() {
+    for ((card, nic), address) in built.iter().zip(&cards.nics).zip(&layout.cards) {
         let Some(row) = cards.rows.get_mut(card.row) else { continue };
         match (card.name, nic.slot) {
             (_, Some(slot)) => row.reason = format!("stays ens{slot}"),
             (Some(Name::Lost(why)), None) => row.notes.push(names::lost(why)),
-            (_, None) => row.notes.extend(names::changes(scene, card.source, &layout, at)),
+            (_, None) => {
+                row.notes.extend(names::changes(scene, (&card.id, card.source), &layout, *address))
+            }
         }
     }
 }

@@ -92,3 +92,14 @@ fn more_devices_than_numbers_end_without_a_panic() {
     let (disks, _, cards) = orders(&converted);
     assert_eq!((disks, cards[508], cards[509]), (vec![1, 2], 512, 0));
 }
+
+#[test]
+fn a_floppy_with_an_image_is_tried_after_the_other_drives() {
+    let floppy = machine().file("dos.flp").item(&[
+        ("HostResource", "ovf:/file/dos.flp"),
+        ("InstanceID", "8"),
+        ("ResourceType", "14"),
+    ]);
+    let want = (vec![1, 2], vec![3, 4], vec![5]);
+    assert_eq!(orders(&map(&floppy, &Choices::default())), want);
+}

@@ -7,7 +7,7 @@ use convert::{Choices, Profile, Watchdog};
 use testkit::{Descriptor, MIB};
 use vm::{CpuFeature, Machine, Usb};
 
-use crate::{line, map, row};
+use crate::{line, map, map_xml, row};
 
 /// One row of the table.
 struct Case {
@@ -323,7 +323,7 @@ fn virtualbox_says_which_sound_card_it_is() {
         let vbox = format!(
             r#"<vbox:Machine xmlns:vbox="http://www.virtualbox.org/ovf/machine"><Hardware><AudioAdapter controller="{controller}" enabled="true"/></Hardware></vbox:Machine></VirtualSystem>"#
         );
-        crate::map_xml(&xml.replace("</VirtualSystem>", &vbox), &Choices::default())
+        map_xml(&xml.replace("</VirtualSystem>", &vbox), &Choices::default())
     };
     for (controller, want) in [("HDA", "kept | ich9 | "), ("AC97", "kept | ac97 | ")] {
         assert_eq!(line(row(&card(controller), "sound")), want, "{controller}");
@@ -398,7 +398,7 @@ fn settings_that_say_nothing_are_not_listed() {
         let stated = "<rasd:VirtualQuantity>512<";
         let xml = linux("").xml();
         let xml = xml.replace(stated, &format!("<rasd:{field}>512</rasd:{field}>{stated}"));
-        let converted = crate::map_xml(&xml, &Choices::default());
+        let converted = map_xml(&xml, &Choices::default());
         let settings = converted.rows.iter().find(|row| row.item == "settings");
         assert_eq!(settings.map(|row| row.from.as_str()), want, "{field}");
     }
@@ -476,7 +476,7 @@ fn the_words_of_ovirt_for_a_disk_are_understood() {
                 r#"ovf:diskId="d" xmlns:o="http://www.ovirt.org/ovf" ovf:disk-interface="{word}""#
             ),
         );
-        let converted = crate::map_xml(&xml, &Choices::default());
+        let converted = map_xml(&xml, &Choices::default());
         assert_eq!(line(row(&converted, "disk0")), want, "{word}");
     }
 }
@@ -545,5 +545,18 @@ fn usb_follows_the_age_of_the_guest() {
     ] {
         let machine = map(&Descriptor::new("vm", guest), &Choices::default()).machine;
         assert_eq!(machine.usb, Some(want), "{guest}");
+    }
+}
+
+#[test]
+fn the_board_is_called_after_the_product_that_wrote_the_descriptor() {
+    let vm = Descriptor::new("vm", "debian12_64Guest").xml();
+    for (written, want) in [
+        ("vmx-14", "VMware board"),
+        ("virtualbox-2.2", "VirtualBox board"),
+        ("ENGINE 4.4", "not stated"),
+    ] {
+        let converted = map_xml(&vm.replace("vmx-14", written), &Choices::default());
+        assert_eq!(row(&converted, "machine").from, want);
     }
 }

@@ -200,8 +200,30 @@ fn has_no_effect_on_other_guests() {
         assert_eq!(converted.machine.nics[0].model, NicModel::E1000, "{os}");
         assert_eq!(
             told(&converted),
-            ["", "--keep-nic-names has no effect: only Linux names its cards by their slots"],
+            [
+                "",
+                "--keep-nic-names has no effect: this guest does not name its cards by their slots"
+            ],
             "{os}"
         );
     }
+}
+
+#[test]
+fn a_release_that_counts_its_cards_is_told_of_no_name() {
+    for os in ["rhel6_64Guest", "centos6_64Guest", "debian8_64Guest"] {
+        let vm = with_cards(os, &[("VmxNet3", "192")]);
+        assert_eq!(told(&map(&vm, &user())), [""], "{os}");
+        assert_eq!(slots(&map(&vm, &keeping())), [None], "{os}");
+    }
+}
+
+#[test]
+fn a_card_that_is_left_out_lends_its_choices_to_no_other() {
+    let model = ("nic1".to_owned(), NicChoice::Model(NicModel::E1000));
+    let choices = Choices { ignore: vec!["nic0".to_owned()], nic_models: vec![model], ..user() };
+    let converted = map(&three_cards(), &choices);
+    let hint = |item: &str| row(&converted, item).notes.last().unwrap().hint.clone().unwrap();
+    assert_eq!(hint("nic1"), "a .link file by MAC address in the guest");
+    assert_eq!(hint("nic2"), "--keep-nic-names");
 }

@@ -130,3 +130,21 @@ fn makes_an_address_where_that_of_the_package_cannot_be() {
     assert_eq!(row(&twice, "nic1").notes[0].text, "another card has the source's address");
     assert_ne!(twice.machine.nics[0].mac, twice.machine.nics[1].mac);
 }
+
+#[test]
+fn a_card_whose_cable_is_out_says_so() {
+    let card = |starts: &str| {
+        let fields = [
+            ("AutomaticAllocation", starts),
+            ("Connection", "A"),
+            ("InstanceID", "9"),
+            ("ResourceSubType", "VmxNet3"),
+            ("ResourceType", "10"),
+        ];
+        let vm = Descriptor::new("vm", "debian12_64Guest").item(&fields);
+        let converted = map(&vm, &mapped(NicTarget::User));
+        (converted.machine.nics[0].link_up, row(&converted, "nic0").to.clone())
+    };
+    assert_eq!(card("true"), (true, "vmxnet3 → user network".to_owned()));
+    assert_eq!(card("false"), (false, "vmxnet3 → user network, unplugged".to_owned()));
+}

@@ -81,13 +81,21 @@ fn why(row: &Row) -> Vec<String> {
     lines
 }
 
-/// What the user types next: the conversion, and an explanation of the first code.
+/// What the user types next: the conversion, and an explanation of the first code; that of a blocker
+/// where there is one.
 fn next(plan: &Plan, convert: &str) -> Vec<String> {
     let mut commands = Vec::new();
-    if plan.blockers().is_empty() {
+    let blockers = plan.blockers();
+    if blockers.is_empty() {
         commands.push(clean(convert));
     }
-    commands.extend(plan.notes().next().map(|note| format!("relift explain {}", note.code)));
+    commands.extend(
+        blockers
+            .into_iter()
+            .chain(plan.notes())
+            .next()
+            .map(|note| format!("relift explain {}", note.code)),
+    );
     let heads = ["Next:  "].into_iter().chain(std::iter::repeat("       "));
     heads.zip(commands).map(|(head, command)| format!("{head}{command}")).collect()
 }
