@@ -13,7 +13,8 @@ use ovf::{
 };
 
 use crate::source::{
-    Bus, Compute, Controller, Drive, File, Format, Listed, Nic, Origin, Product, Remarks, System,
+    Bus, Compute, Controller, Drive, File, Format, Listed, Nic, Origin, Platform, Product, Remarks,
+    System,
 };
 
 pub(crate) use devices::{pci_device, pci_vendor};
@@ -28,7 +29,7 @@ pub fn from_ovf(envelope: &Envelope, system: &SelectedSystem) -> System {
     };
     System {
         format: Format::Ovf,
-        product: product(stated),
+        platform: platform(stated),
         id: system.id.clone(),
         handle: system.handle.clone(),
         collections: stated.collections.clone(),
@@ -57,14 +58,14 @@ pub fn from_ovf(envelope: &Envelope, system: &SelectedSystem) -> System {
 }
 
 /// Which product wrote the hardware: a `VirtualSystemType` such as `vmx-14` or `virtualbox-2.2`.
-fn product(stated: &VirtualSystem) -> Product {
+fn platform(stated: &VirtualSystem) -> Platform {
     let types: Vec<String> =
         stated.hardware.system_types.iter().map(|word| word.to_ascii_lowercase()).collect();
     let has = |head: &str| types.iter().any(|word| word.starts_with(head));
     match () {
-        () if stated.vbox.is_some() || has("virtualbox") => Product::VirtualBox,
-        () if has("vmx-") => Product::Vmware,
-        () => Product::Other,
+        () if stated.vbox.is_some() || has("virtualbox") => Platform::VirtualBox,
+        () if has("vmx-") => Platform::Vmware,
+        () => Platform::Other,
     }
 }
 

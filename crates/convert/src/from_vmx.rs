@@ -10,7 +10,9 @@ use code::Code;
 use ovf::Finding;
 use vmx::{FileName, Vmx};
 
-use crate::source::{Compute, File, Firmware, Format, Listed, Nvram, Os, Product, Remarks, System};
+use crate::source::{
+    Compute, File, Firmware, Format, Listed, Nvram, Os, Platform, Remarks, System,
+};
 
 /// What VMware gives a machine whose VMX names no memory.
 const DEFAULT_MEMORY_MIB: u64 = 32;
@@ -22,7 +24,7 @@ pub fn from_vmx(vmx: &Vmx) -> (System, Vec<Finding>) {
     let stored = storage::read(vmx);
     let system = System {
         format: Format::Vmx,
-        product: Product::Vmware,
+        platform: Platform::Vmware,
         id: None,
         handle: "vm1".to_owned(),
         collections: Vec::new(),

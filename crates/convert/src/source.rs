@@ -29,7 +29,7 @@ pub struct System {
     /// What described it.
     pub format: Format,
     /// What it ran on.
-    pub product: Product,
+    pub platform: Platform,
     /// Its id in a package of several.
     pub id: Option<String>,
     /// What it is chosen by; unique in its source.
@@ -76,7 +76,7 @@ pub struct System {
 
 /// Products that a machine ran on, as far as people call its parts after them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Product {
+pub enum Platform {
     /// Any of VMware's.
     Vmware,
     /// VirtualBox.

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     Choices, Note, Row,
     guest::{Bits, GuestOs},
-    source::{Firmware as StatedFirmware, Loader, Product, System},
+    source::{Firmware as StatedFirmware, Loader, Platform, System},
 };
 
 /// The firmware: the user's, else the source's, else what its boot disk can be started by; BIOS where
@@ -133,10 +133,10 @@ pub(crate) fn chipset_row(scene: &Scene<'_>, keeping: &Keeping) -> Row {
         Chipset::Pc => "pc (i440FX)",
         Chipset::Q35 => "q35",
     };
-    let from = match scene.system.product {
-        Product::Vmware => "VMware board",
-        Product::VirtualBox => "VirtualBox board",
-        Product::Other => "not stated",
+    let from = match scene.system.platform {
+        Platform::Vmware => "VMware board",
+        Platform::VirtualBox => "VirtualBox board",
+        Platform::Other => "not stated",
     };
     let row = Row::kept("machine", "machine", from, to);
     let row = match scene.choices.chipset {

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     Note, Profile, Row, Watchdog,
     guest::{Bits, Kind},
-    source::{Device, DeviceKind, Product, SoundCard, UsbClass},
+    source::{Device, DeviceKind, Platform, SoundCard, UsbClass},
 };
 
 /// The least video memory that is given: 16 MiB, QEMU's own default.
@@ -276,9 +276,9 @@ fn video(scene: &Scene<'_>, bytes: Option<u64>, displays: Option<u32>) -> Video 
 
 /// What people call the source's graphics card.
 fn video_name<'a>(scene: &Scene<'_>, device: &'a Device) -> &'a str {
-    match scene.system.product {
-        Product::Vmware => "VMware SVGA",
-        Product::VirtualBox | Product::Other => &device.name,
+    match scene.system.platform {
+        Platform::Vmware => "VMware SVGA",
+        Platform::VirtualBox | Platform::Other => &device.name,
     }
 }
 
