@@ -18,6 +18,7 @@ use quick_xml::{
     name::ResolveResult,
 };
 
+pub(crate) use decode::is_xml_char;
 pub(crate) use element::{Attribute, Element, boolean};
 pub(crate) use space::Space;
 
@@ -235,7 +236,7 @@ impl<'t> Builder<'t> {
             None => reference.resolve_char_ref().map_err(|e| self.xml_error(&e))?,
         };
         match resolved {
-            Some(c) if decode::is_xml_char(c) => self.text(c.encode_utf8(&mut [0; 4]), start),
+            Some(c) if is_xml_char(c) => self.text(c.encode_utf8(&mut [0; 4]), start),
             Some(c) => {
                 let message = format!("the character U+{:04X} is not allowed in XML", u32::from(c));
                 Err(self.malformed(&message, start))
@@ -311,7 +312,7 @@ impl<'t> Builder<'t> {
                 );
                 self.forbidden(&message, start).caused_by(e)
             })?;
-            if let Some(bad) = value.chars().find(|c| !decode::is_xml_char(*c)) {
+            if let Some(bad) = value.chars().find(|c| !is_xml_char(*c)) {
                 let message =
                     format!("the character U+{:04X} is not allowed in XML", u32::from(bad));
                 return Err(self.malformed(&message, start));

@@ -15,6 +15,11 @@ pub(super) fn check(property: &Property, value: &str) -> Result<(), Error> {
     // A password must not show up in a message.
     let shown =
         if property.password { "the value".to_owned() } else { quote::Quoted(value).to_string() };
+    // The guest reads the value in an XML document.
+    if let Some(bad) = value.chars().find(|c| !xml::is_xml_char(*c)) {
+        let message = format!("the value holds U+{:04X}, which XML cannot carry", u32::from(bad));
+        return Err(refuse(property, &message));
+    }
     let kind = property.kind.as_deref().unwrap_or("string").trim().to_ascii_lowercase();
     if !fits(&kind, value) {
         let message = format!("{shown} is no {}", quote::Plain(&kind));
@@ -135,6 +140,7 @@ mod tests {
                 "abc",
                 "'abc' is not allowed: 3 characters, at most 2 are allowed",
             ),
+            ("string", "", "a\u{1}b", "the value holds U+0001, which XML cannot carry"),
             ("int", "MinValue(5)", "4", "'4' is not allowed: the least value is 5"),
             ("int", "MaxValue(5)", "6", "'6' is not allowed: the greatest value is 5"),
             ("string", "ValueMap{\"a\",'b'}", "c", "'c' is not allowed: one of a, b"),
