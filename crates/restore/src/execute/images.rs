@@ -140,9 +140,8 @@ impl<'a, 'u> Images<'a, 'u> {
     /// Writes a file that the planner made.
     fn made(&mut self, job: Job<'_>, bytes: &[u8]) -> Result<(), Error> {
         let (file, partial) = self.partial(job)?;
-        file.write_all_at(bytes, 0).map_err(|source| {
-            Error::io(format!("cannot write {}", job.file.to.display()), source)
-        })?;
+        file.write_all_at(bytes, 0)
+            .map_err(|source| Error::writing(&job.file.to.display().to_string(), source))?;
         let length = bytes.len() as u64;
         self.keep(job, length, copy::Summary { data_bytes: length, file_bytes: length }, partial);
         Ok(())
