@@ -143,3 +143,24 @@ fn the_values_of_properties_stay_with_the_machine() {
     let row = rows.iter().find(|row| row["item"] == "environment").unwrap();
     assert_eq!((&row["action"], &row["code"]), (&"dropped".into(), &"W0203".into()));
 }
+
+#[test]
+fn two_images_of_one_name_are_refused_and_not_mixed_up() {
+    let bench = exported(&[]);
+    let path = |folder: &str| format!("{folder}/demo-disk0.qcow2");
+    let text = String::from_utf8(bench.read("out/domain.xml")).unwrap();
+    let disk = |folder: &str, name: &str| {
+        format!(
+            "<disk type='file'><driver type='qcow2'/><source file='{}'/>\
+             <target dev='{name}' bus='virtio'/></disk>",
+            path(folder)
+        )
+    };
+    let more = format!("<devices>{}{}", disk("/x", "vda"), disk("/y", "vdb"));
+    bench.write("out/domain.xml", text.replacen("<devices>", &more, 1).as_bytes());
+    let run = bench.run(["export", "out", "-o", "x.ova"]);
+    assert_eq!(run.code, Some(4), "{run:?}");
+    let want = "error[E0303]: the domain names '/x/demo-disk0.qcow2' and '/y/demo-disk0.qcow2', \
+                and a folder has one file of that name\n";
+    assert!(run.stderr.starts_with(want), "{run:?}");
+}

@@ -1,6 +1,8 @@
 //! The images of a machine, opened where they lie: in the folder of its domain, and nowhere else.
 
 use std::{
+    collections::BTreeMap,
+    ffi::OsStr,
     fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
@@ -56,8 +58,30 @@ pub(super) fn open(
 
 /// Finds out how large the disks are: their domain does not say it.
 pub(super) fn measure(folder: &Path, machine: &mut Machine) -> Result<(), Error> {
+    refuse_namesakes(machine)?;
     for disk in &mut machine.disks {
         disk.capacity_bytes = image(folder, disk)?.capacity_bytes();
+    }
+    Ok(())
+}
+
+/// Two images of one name in two folders are one file in the folder of the domain: one of the drives
+/// would get the other's bytes.
+fn refuse_namesakes(machine: &Machine) -> Result<(), Error> {
+    let media = machine.removables.iter().filter_map(|drive| drive.image.as_deref());
+    let mut known: BTreeMap<&OsStr, &Path> = BTreeMap::new();
+    for image in machine.disks.iter().map(|disk| disk.image.as_path()).chain(media) {
+        let Some(name) = image.file_name() else { continue };
+        let first = known.entry(name).or_insert(image);
+        if *first != image {
+            let text = format!(
+                "the domain names '{}' and '{}', and a folder has one file of that name",
+                first.display(),
+                image.display()
+            );
+            return Err(Error::new(Code::E0303, text)
+                .fix("give the images different names, in domain.xml as well"));
+        }
     }
     Ok(())
 }
