@@ -53,5 +53,5 @@ pub use error::{Error, Kind, Place};
 pub use finding::Finding;
 pub use href::{Resolved, check_href, resolve_href, resolve_parts, spellings};
 pub use manifest::Manifest;
-pub use selection::{Choices, Selection};
+pub use selection::{Choices, Given, Selection};
 pub use signature::Signature;

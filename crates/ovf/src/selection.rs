@@ -50,6 +50,18 @@ pub struct Choices<'a> {
     pub configuration: Option<&'a str>,
     /// Values of properties by full key, or by the bare key where that is unique.
     pub properties: &'a [(String, String)],
+    /// What the user gives in place of quantities of the descriptor.
+    pub given: Given,
+}
+
+/// Quantities that the user gives: a number in their place that no machine can have is then a
+/// finding, and keeps none from being built.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Given {
+    /// The number of processors.
+    pub vcpus: Option<u32>,
+    /// The memory in bytes.
+    pub memory_bytes: Option<u64>,
 }
 
 impl fmt::Debug for Choices<'_> {
@@ -59,6 +71,7 @@ impl fmt::Debug for Choices<'_> {
         f.debug_struct("Choices")
             .field("configuration", &self.configuration)
             .field("properties", &keys)
+            .field("given", &self.given)
             .finish()
     }
 }
@@ -357,6 +370,29 @@ mod tests {
             let sample = Sample { items: item(resource_type, "1", &more), ..Sample::new() };
             assert_eq!(sample.refusal(), (Code::E0304, want.to_owned()));
         }
+    }
+
+    #[test]
+    fn a_number_that_no_machine_can_have_is_tolerated_where_the_user_gives_another() {
+        let items = item(3, "1", &quantity("many")) + &item(4, "2", &quantity("0"));
+        let envelope = Sample { items, ..Sample::new() }.parse();
+        let selected = |given| {
+            let choices = Choices { given, ..Choices::default() };
+            let selection = envelope.select(&choices).map_err(|e| e.message().to_owned())?;
+            Ok(selection.findings.into_iter().map(|finding| finding.message).collect::<Vec<_>>())
+        };
+        let (vcpus, memory_bytes) = (Some(2), Some(1 << 30));
+        let processors = "'many' processors are not in 1..=4096".to_owned();
+        let memory = "memory of 0 bytes is not in 1 MiB..=64 TiB".to_owned();
+        assert_eq!(selected(Given::default()), Err(processors.clone()));
+        assert_eq!(selected(Given { memory_bytes, ..Given::default() }), Err(processors));
+        assert_eq!(selected(Given { vcpus, ..Given::default() }), Err(memory));
+        let told = [
+            "'many' processors are not in 1..=4096, yours is taken",
+            "memory of '0' without a unit is read as MiB",
+            "memory of 0 bytes is not in 1 MiB..=64 TiB, yours is taken",
+        ];
+        assert_eq!(selected(Given { vcpus, memory_bytes }), Ok(told.map(str::to_owned).into()));
     }
 
     #[test]

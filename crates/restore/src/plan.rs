@@ -304,6 +304,10 @@ pub fn select(facts: &Facts, choices: &Choices) -> Result<Selection, Error> {
     let choices = ovf::Choices {
         configuration: choices.configuration.as_deref(),
         properties: &choices.properties,
+        given: ovf::Given {
+            vcpus: choices.hardware.vcpus,
+            memory_bytes: choices.hardware.memory_bytes,
+        },
     };
     facts.description.select(&choices)
 }

@@ -56,7 +56,11 @@ impl<'a> Selector<'a> {
             ..Compute::default()
         };
         if let Some(cpu) = cpu {
-            compute.vcpus = vcpus(cpu)?.or_else(|| {
+            let stated = match self.choices.given.vcpus {
+                Some(_) => self.tolerated(vcpus(cpu), cpu),
+                None => vcpus(cpu)?,
+            };
+            compute.vcpus = stated.or_else(|| {
                 let (least, most) = compute.vcpu_range;
                 small(least).or(small(most))
             });
@@ -65,7 +69,12 @@ impl<'a> Selector<'a> {
         }
         if let Some(memory) = memory {
             let (least, most) = memory_range_bytes;
-            compute.memory_bytes = self.memory(memory)?.or(least).or(most);
+            let stated = self.memory(memory);
+            let stated = match self.choices.given.memory_bytes {
+                Some(_) => self.tolerated(stated, memory),
+                None => stated?,
+            };
+            compute.memory_bytes = stated.or(least).or(most);
         }
         Ok(compute)
     }
@@ -111,6 +120,14 @@ impl<'a> Selector<'a> {
             self.note(Code::W0112, message, item);
         }
         Some(unit)
+    }
+
+    /// A quantity in whose place the user gives one: it may be none.
+    fn tolerated<T>(&mut self, stated: Result<Option<T>, Error>, item: &Item) -> Option<T> {
+        stated.unwrap_or_else(|error| {
+            self.note(Code::W0610, format!("{}, yours is taken", error.message()), item);
+            None
+        })
     }
 
     /// An end of the range of memory; one that cannot be read is no end.
