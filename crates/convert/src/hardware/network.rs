@@ -114,7 +114,7 @@ fn tell_names(scene: &Scene<'_>, built: &[Built<'_>], cards: &mut Cards) {
             (_, Some(slot)) => row.reason = format!("stays ens{slot}"),
             (Some(Name::Lost(why)), None) => row.notes.push(names::lost(why)),
             (_, None) => {
-                row.notes.extend(names::changes(scene, (&card.id, card.source), &layout, *address))
+                row.notes.extend(names::changes(scene, (&card.id, card.source), &layout, *address));
             }
         }
     }
