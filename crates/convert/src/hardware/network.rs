@@ -202,8 +202,13 @@ fn choose_target(scene: &Scene<'_>, network: &str) -> (NicTarget, Option<Note>) 
         return (target.clone(), None);
     }
     let note = Note::new(Code::W0301, format!("no map for \"{network}\"; used {DEFAULT_NETWORK}"))
-        .hint(format!("--net '{network}=…'"));
+        .hint(map_it(network));
     (NicTarget::Network(DEFAULT_NETWORK.to_owned()), Some(note))
+}
+
+/// The flag that maps a network, as a shell reads it.
+fn map_it(network: &str) -> String {
+    format!("--net '{}=…'", network.replace('\'', r"'\''"))
 }
 
 /// A note when another source network ends in the same place.
@@ -213,7 +218,7 @@ fn shares(taken: &[(String, NicTarget)], network: &str, target: &NicTarget) -> O
     }
     let (other, _) = taken.iter().find(|(name, there)| name != network && there == target)?;
     let text = format!("\"{network}\" and \"{other}\" both end in {}", describe(target));
-    Some(Note::new(Code::W0302, text).hint(format!("--net '{network}=…'")))
+    Some(Note::new(Code::W0302, text).hint(map_it(network)))
 }
 
 /// The card's address: one that is made, or the source's own if a card can have it and none before
@@ -247,5 +252,16 @@ fn describe(target: &NicTarget) -> String {
         NicTarget::Bridge { name, vlan: Some(tag) } => format!("bridge {name}, VLAN {tag}"),
         NicTarget::User => "user network".to_owned(),
         NicTarget::None => "no network".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flag_for_a_network_is_one_word_of_a_shell() {
+        assert_eq!(map_it("VM Network"), "--net 'VM Network=…'");
+        assert_eq!(map_it("Bob's LAN"), r"--net 'Bob'\''s LAN=…'");
     }
 }
