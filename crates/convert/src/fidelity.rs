@@ -2,32 +2,11 @@
 //!
 //! The descriptors are those of `fixtures/ovf`; `RELIFT_CORPUS` names a folder with more of them.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::fs;
 
 use ovf::{Envelope, selection::SelectedSystem};
 
 use crate::{Choices, Identity, Row, from_ovf, map_hardware};
-
-/// Every descriptor below a folder, sorted.
-fn descriptors(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("ovf")) {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
-    found
-}
 
 /// The rows of each system of a descriptor; none where it is none that is read.
 fn rows(bytes: &[u8]) -> Vec<(SelectedSystem, Vec<Row>)> {
@@ -66,15 +45,14 @@ fn complaints(bytes: &[u8]) -> Vec<String> {
 
 #[test]
 fn each_item_is_in_exactly_one_row() {
-    let own = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/ovf")).to_owned();
-    let more = std::env::var_os("RELIFT_CORPUS").map(PathBuf::from);
     let mut wrong = Vec::new();
-    let mut count = 0;
-    for path in [own].into_iter().chain(more).flat_map(|folder| descriptors(&folder)) {
-        count += 1;
-        let found = complaints(&fs::read(&path).unwrap());
+    let mut items = 0;
+    for path in testkit::fixtures().into_iter().chain(testkit::corpus()) {
+        let bytes = fs::read(&path).unwrap();
+        items += rows(&bytes).iter().map(|(system, _)| system.items.len()).sum::<usize>();
+        let found = complaints(&bytes);
         wrong.extend(found.into_iter().map(|text| format!("{}: {text}", path.display())));
     }
-    assert!(count >= 38, "only {count} descriptors");
+    assert!(items >= 300, "only {items} items");
     assert_eq!(wrong, Vec::<String>::new());
 }

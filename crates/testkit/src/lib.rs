@@ -15,6 +15,7 @@
 mod container;
 mod content;
 mod descriptor;
+mod descriptors;
 mod files;
 mod guest_disk;
 mod memory;
@@ -32,6 +33,7 @@ mod vmx;
 pub use container::{ZipMethod, gzip, xz, zip, zstd};
 pub use content::{content, stream_optimized};
 pub use descriptor::{Descriptor, item};
+pub use descriptors::{corpus, fixtures};
 pub use files::Files;
 pub use guest_disk::{Fill, GuestDisk, Run, cases, guest_disks, some_guest_disks};
 pub use memory::Memory;
