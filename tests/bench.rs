@@ -31,7 +31,7 @@ impl Bench {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
-    /// A folder with `fixtures/demo.ova` and `disk.vmdk`.
+    /// A folder with `fixtures/demo.ova`, `disk.vmdk`, `web01.tar` and `tools.iso`.
     pub(crate) fn new() -> Self {
         let bench = Self::empty();
         fs::create_dir(bench.path("fixtures")).unwrap();
@@ -39,6 +39,8 @@ impl Bench {
         assert_eq!(made.code, Some(0), "{made:?}");
         let disk = testkit::stream_optimized(&testkit::content(MIB), "disk.vmdk");
         bench.write("disk.vmdk", &disk);
+        crate::backups::write(&bench.path("web01.tar"), bundle::Form::Tar);
+        bench.write("tools.iso", &[9; 4096]);
         bench
     }
 

@@ -2,7 +2,7 @@
 
 use crate::bench::Bench;
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 18] = [
     "inspect",
     "plan",
     "convert",
@@ -12,6 +12,12 @@ const COMMANDS: [&str; 12] = [
     "disk convert",
     "disk check",
     "disk compare",
+    "backup",
+    "backup show",
+    "backup verify",
+    "backup compress",
+    "backup decompress",
+    "backup append",
     "sample create",
     "explain",
     "completions",

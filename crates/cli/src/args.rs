@@ -4,9 +4,14 @@ use std::{path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod backup;
 mod hardware;
 mod images;
 
+pub(crate) use backup::{
+    BackupAppendArgs, BackupCommand, BackupCompressArgs, BackupRewriteArgs, BackupShowArgs,
+    BackupVerifyArgs, BackupVerifyLevel,
+};
 pub(crate) use hardware::{
     BusChoice, FirmwareChoice, HardwareArgs, KeepOrNew, MachineChoice, NicChoice, ProfileChoice,
     VirtTypeChoice,
@@ -28,6 +33,9 @@ Move in:
   convert    Package to qcow2 disks and a libvirt domain XML
   verify     Check manifest, package and disk structure
   disk       Look at, check, compare, measure or convert single disk images
+
+Protect:
+  backup     Look at, check, compress or add to native backup files
 
 Service and tools:
   sample     Make the demo appliance
@@ -111,6 +119,7 @@ impl Command {
             Self::Convert(_) => "convert",
             Self::Verify(_) => "verify",
             Self::Disk(command) => command.verb(),
+            Self::Backup(command) => command.verb(),
             Self::Sample(SampleCommand::Create(_)) => "sample.create",
             Self::Explain(_) => "explain",
             Self::Completions(_) => "completions",
@@ -136,6 +145,9 @@ pub(crate) enum Command {
     /// Look at, check, compare or convert single disk images.
     #[command(subcommand, after_long_help = images::EXAMPLES)]
     Disk(DiskCommand),
+    /// Look at, check, compress or add to native backup files.
+    #[command(subcommand, after_long_help = backup::EXAMPLES)]
+    Backup(BackupCommand),
     /// Make sample packages; needs no network.
     #[command(subcommand, after_long_help = SAMPLE_EXAMPLES)]
     Sample(SampleCommand),
