@@ -31,7 +31,7 @@ impl Bench {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
-    /// A folder with `fixtures/demo.ova`, `disk.vmdk`, `web01.tar` and `tools.iso`.
+    /// A folder with `fixtures/demo.ova` and `disk.vmdk`.
     pub(crate) fn new() -> Self {
         let bench = Self::empty();
         fs::create_dir(bench.path("fixtures")).unwrap();
@@ -39,8 +39,6 @@ impl Bench {
         assert_eq!(made.code, Some(0), "{made:?}");
         let disk = testkit::stream_optimized(&testkit::content(MIB), "disk.vmdk");
         bench.write("disk.vmdk", &disk);
-        crate::backups::write(&bench.path("web01.tar"), bundle::Form::Tar);
-        bench.write("tools.iso", &[9; 4096]);
         bench
     }
 
@@ -109,6 +107,9 @@ impl Bench {
             .env_remove("HTTPS_PROXY")
             .env_remove("all_proxy")
             .env_remove("ALL_PROXY")
+            // Results do not depend on what the machine of the tests can run.
+            .env("RELIFT_OFFLINE", "1")
+            .env_remove("RELIFT_CONNECT")
             .env_remove("RELIFT_COLOR")
             .env_remove("CLICOLOR_FORCE");
         command

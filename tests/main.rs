@@ -8,11 +8,16 @@
 mod backups;
 mod bench;
 mod containers;
+mod descriptors;
 mod disks;
 mod examples;
+mod export;
 mod failures;
+mod hardware;
+mod hypervisor;
 mod images;
 mod machines;
+mod names;
 mod oracles;
 mod packed;
 mod plans;

@@ -8,7 +8,7 @@ use std::{
 
 use testkit::{oracle, oracle_command, skip_oracle};
 
-use crate::bench::Bench;
+use crate::{bench::Bench, names};
 
 /// The longest that the emulated demo machine may take to boot.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -37,6 +37,18 @@ fn the_fixture_is_what_the_program_makes() {
 fn libvirt_accepts_the_domain() {
     for more in [&[][..], &["--firmware", "uefi"], &["--profile", "virtio", "--net", "user"]] {
         let bench = converted(more);
+        let file = bench.path("out/domain.xml");
+        let words = [file.as_os_str(), "domain".as_ref()];
+        let Some(output) = oracle("virt-xml-validate", words) else { return };
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn libvirt_accepts_cards_that_keep_their_names() {
+    for more in [&[][..], &["--keep-nic-names"], &["--keep-nic-names", "--profile", "virtio"]] {
+        let (bench, run) = names::converted(more);
+        assert_eq!(run.code, Some(0), "{run:?}");
         let file = bench.path("out/domain.xml");
         let words = [file.as_os_str(), "domain".as_ref()];
         let Some(output) = oracle("virt-xml-validate", words) else { return };

@@ -295,3 +295,35 @@ fn extents_are_members_of_the_package() {
         }
     }
 }
+
+#[test]
+fn chunks_of_other_lengths_are_not_those_of_the_file() {
+    let stored = stream_optimized(&content(MIB), DISK);
+    let (descriptor, chunks) = chunked(&stored, 100_000, "");
+    let mut moved = chunks.clone();
+    let byte = moved[0].1.pop().unwrap();
+    moved[1].1.insert(0, byte);
+    let mut long = chunks;
+    long.last_mut().unwrap().1.push(0);
+    for (chunks, want) in [(moved, "its chunks have 100000 each"), (long, "bytes in all, not")] {
+        let bench = bench(&package(&descriptor, &borrowed(&chunks)));
+        let run = refuses(&bench, FILE, "E0303", 4);
+        assert!(run.stderr.contains(want), "{run:?}");
+    }
+}
+
+#[test]
+fn a_stated_size_is_a_hint_only() {
+    let (other, none) = ("W0608", "W0610");
+    for (size, code) in
+        [("0", other), ("12", other), ("-9223372036854775809", none), ("text", none)]
+    {
+        let image = stream_optimized(&content(MIB), DISK);
+        let bench = stored(image, &format!(r#" ovf:size="{size}""#));
+        let run = bench.run(["inspect", "--json", "vm.ova"]);
+        assert_eq!(run.code, Some(0), "{run:?}");
+        let warnings = run.json()["warnings"].clone();
+        assert!(warnings.as_array().unwrap().iter().any(|one| one["code"] == code), "{run:?}");
+        converts(&bench, FILE);
+    }
+}

@@ -71,7 +71,9 @@ impl Package {
     /// Makes files for a descriptor: disks of the stated capacity without content, else 4 KiB of zeros.
     fn of(descriptor: &Path) -> Self {
         let bench = Bench::empty();
-        bench.write("vm.ovf", &fs::read(descriptor).unwrap());
+        let bytes = fs::read(descriptor).unwrap();
+        let text = String::from_utf8(bytes).map(|text| without_sizes(&text).into_bytes());
+        bench.write("vm.ovf", &text.unwrap_or_else(std::string::FromUtf8Error::into_bytes));
         let said = bench.run(["inspect", "--json", "vm.ovf"]).json();
         let systems = said["data"]["systems"].as_array().into_iter().flatten();
         for disk in systems.flat_map(|system| system["disks"].as_array().unwrap()) {
@@ -104,6 +106,23 @@ impl Package {
     }
 }
 
+/// The descriptor without the sizes of its files, since those made here have others. Of a file in
+/// chunks the size says how many there are, so it stays.
+fn without_sizes(xml: &str) -> String {
+    let size = |tag: &str| {
+        let start = tag.find(" ovf:size=\"")?;
+        let value = start + " ovf:size=\"".len();
+        Some((start, value + tag[value..].find('"')? + 1))
+    };
+    let tags = xml.split_inclusive('>').map(|tag| match size(tag) {
+        Some((start, end)) if tag.contains("File ") && !tag.contains("chunkSize") => {
+            format!("{}{}", &tag[..start], &tag[end..])
+        }
+        _ => tag.to_owned(),
+    });
+    tags.collect()
+}
+
 /// Whether a name is one that a file of a folder can have here.
 fn is_plain(file: &str) -> bool {
     file.ends_with(".vmdk") && !file.contains(['/', '%']) && file.len() < 100
@@ -127,12 +146,9 @@ fn descriptors(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The descriptors of others.
+/// The descriptors of others, where somebody has them.
 fn corpus() -> Option<Vec<PathBuf>> {
-    let Some(folder) = std::env::var_os("RELIFT_CORPUS") else {
-        eprintln!("skipped: RELIFT_CORPUS names no folder with descriptors");
-        return None;
-    };
+    let folder = std::env::var_os("RELIFT_CORPUS")?;
     Some(descriptors(Path::new(&folder)))
 }
 

@@ -75,9 +75,10 @@ fn inspect_tells_what_a_vmx_says() {
 
 #[test]
 fn inspect_shows_a_vmx_to_people() {
-    let vmx = Vmx::small("vm").set("vcpu.hotadd", "TRUE").set("guestinfo.password", "hunter2");
+    let vmx = Vmx::small("vm").set("sched.cpu.min", "500").set("guestinfo.password", "hunter2");
     let run = machine(&vmx).run(["inspect", "--full", "vm.vmx"]);
-    for part in ["VMX · VMware (vmx-14)", "Debian 10 64-bit", "on scsi0:0 (pvscsi)", "vcpu.hotadd"]
+    for part in
+        ["VMX · VMware (vmx-14)", "Debian 10 64-bit", "on scsi0:0 (pvscsi)", "sched.cpu.min"]
     {
         assert!(run.stdout.contains(part), "{part}: {}", run.stdout);
     }

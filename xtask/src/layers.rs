@@ -14,6 +14,7 @@ pub(crate) const STEP: Step =
 const TABLE: &[(&str, Place)] = &[
     ("code", Place::Floor(0)),
     ("xml", Place::Floor(0)),
+    ("iso9660", Place::Floor(0)),
     ("vm", Place::Floor(1)),
     ("disk", Place::Floor(1)),
     ("ovf", Place::Floor(1)),

@@ -13,8 +13,8 @@ use crate::{
 /// How much is read and written at once.
 pub(crate) const STEP_BYTES: usize = 4 << 20;
 
-/// How compressed bundles are packed when nothing else is said: on 2 cores three times as fast as level
-/// 3, and 8 % larger.
+/// How compressed bundles are packed when nothing else is said: level 3 is 2 % smaller and takes 1.6 times
+/// as long (2 GiB of qcow2, two thirds of it compressible).
 pub const DEFAULT_LEVEL: i32 = 1;
 
 /// How a bundle is written.

@@ -5,6 +5,7 @@ use std::{path::PathBuf, str::FromStr};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod backup;
+mod doctor;
 mod hardware;
 mod images;
 
@@ -12,9 +13,10 @@ pub(crate) use backup::{
     BackupAppendArgs, BackupCommand, BackupCompressArgs, BackupRewriteArgs, BackupShowArgs,
     BackupVerifyArgs, BackupVerifyLevel,
 };
+pub(crate) use doctor::DoctorArgs;
 pub(crate) use hardware::{
-    BusChoice, FirmwareChoice, HardwareArgs, KeepOrNew, MachineChoice, NicChoice, ProfileChoice,
-    VirtTypeChoice,
+    BusChoice, FirmwareChoice, HardwareArgs, HostArgs, KeepOrNew, MachineChoice, NicChoice,
+    PerItem, ProfileChoice, VirtTypeChoice,
 };
 pub(crate) use images::{
     DigestChoice, DiskCheckArgs, DiskCommand, DiskCompareArgs, DiskConvertArgs, DiskInfoArgs,
@@ -31,6 +33,7 @@ Move in:
   inspect    What is in this package?
   plan       What would happen, and why; changes nothing
   convert    Package to qcow2 disks and a libvirt domain XML
+  export     Folder back to OVA or OVF
   verify     Check manifest, package and disk structure
   disk       Look at, check, compare, measure or convert single disk images
 
@@ -39,16 +42,16 @@ Protect:
 
 Service and tools:
   sample     Make the demo appliance
-  explain    The long text behind any code
-  completions, help
+  doctor     What works on this host?
+  explain    The long text behind any code; also completions, help
 
-Options (on every command): -q, -v, --json, --events, --color, --progress
+Options (on every command): -q, -v, --json, --events, --color, --progress, --connect
   -h one screen, --help with examples, -V version
 
 Start with:  relift inspect FILE.ova
 ";
 
-/// Imports OVA and OVF appliances into KVM: qcow2 disks and a libvirt domain, with a reason for each change.
+/// Imports OVA and OVF appliances into KVM, with a reason for each change.
 #[derive(Debug, Parser)]
 #[command(
     name = "relift",
@@ -87,6 +90,16 @@ pub(crate) struct GlobalArgs {
     /// How to show progress.
     #[arg(long, global = true, value_enum, default_value_t = ProgressChoice::Auto, help_heading = "Everywhere")]
     pub(crate) progress: ProgressChoice,
+    /// The libvirt host; default: $LIBVIRT_DEFAULT_URI, else qemu:///system.
+    #[arg(
+        long,
+        global = true,
+        value_name = "URI",
+        env = "RELIFT_CONNECT",
+        hide_env_values = true,
+        help_heading = "Everywhere"
+    )]
+    pub(crate) connect: Option<String>,
 }
 
 /// When to colour.
@@ -118,9 +131,11 @@ impl Command {
             Self::Plan(_) => "plan",
             Self::Convert(_) => "convert",
             Self::Verify(_) => "verify",
+            Self::Export(_) => "export",
             Self::Disk(command) => command.verb(),
             Self::Backup(command) => command.verb(),
             Self::Sample(SampleCommand::Create(_)) => "sample.create",
+            Self::Doctor(_) => "doctor",
             Self::Explain(_) => "explain",
             Self::Completions(_) => "completions",
         }
@@ -139,6 +154,9 @@ pub(crate) enum Command {
     /// Convert a package to a folder of disk images, a domain XML and a result file.
     #[command(after_long_help = CONVERT_EXAMPLES)]
     Convert(ConvertArgs),
+    /// Write the machine of a folder as an OVA or an OVF folder.
+    #[command(after_long_help = EXPORT_EXAMPLES)]
+    Export(ExportArgs),
     /// Check a package against its manifest, and its disks for damage.
     #[command(after_long_help = VERIFY_EXAMPLES)]
     Verify(VerifyArgs),
@@ -151,6 +169,9 @@ pub(crate) enum Command {
     /// Make sample packages; needs no network.
     #[command(subcommand, after_long_help = SAMPLE_EXAMPLES)]
     Sample(SampleCommand),
+    /// Say what works on this host and what to install.
+    #[command(after_long_help = doctor::EXAMPLES)]
+    Doctor(DoctorArgs),
     /// Print the long text behind a code.
     #[command(after_long_help = EXPLAIN_EXAMPLES)]
     Explain(ExplainArgs),
@@ -173,6 +194,10 @@ EXAMPLES
   relift convert fixtures/demo.ova -o out
   relift convert fixtures/demo.ova -o out --net default --dry-run
   cat fixtures/demo.ova | relift convert - -o out";
+const EXPORT_EXAMPLES: &str = "\
+EXAMPLES
+  relift convert fixtures/demo.ova -o out && relift export out -o back.ova
+  relift convert fixtures/demo.ova -o out && relift export out -o back/ --compat generic";
 const VERIFY_EXAMPLES: &str = "\
 EXAMPLES
   relift verify fixtures/demo.ova
@@ -193,7 +218,7 @@ EXAMPLES
 /// `inspect`.
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
-    /// An OVA (also packed, or at http(s)://…), an OVF or VMX file, a folder with one OVF, or - for stdin.
+    /// An OVA (also packed, or at http(s)://…), an OVF or VMX file, a folder with one of them, or - for stdin.
     #[arg(value_name = "SRC")]
     pub(crate) source: PathBuf,
     /// Show all properties, the EULA's text and every item.
@@ -212,12 +237,14 @@ pub(crate) struct InspectArgs {
 /// `plan`.
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
-    /// An OVA (also packed, or at http(s)://…), an OVF or VMX file, a folder with one OVF, or - for stdin.
+    /// An OVA (also packed, or at http(s)://…), an OVF or VMX file, a folder with one of them, or - for stdin.
     #[arg(value_name = "SRC")]
     pub(crate) source: PathBuf,
     /// Where the machine shall go: a folder.
     #[arg(long, value_name = "dir:PATH")]
     pub(crate) to: Option<String>,
+    #[command(flatten)]
+    pub(crate) host: HostArgs,
     #[command(flatten)]
     pub(crate) hardware: HardwareArgs,
     #[command(flatten)]
@@ -229,7 +256,7 @@ pub(crate) struct PlanArgs {
 /// `convert`.
 #[derive(Debug, Args)]
 pub(crate) struct ConvertArgs {
-    /// An OVA (also packed, or at http(s)://…), an OVF or VMX file, a folder with one OVF, or - for stdin.
+    /// An OVA (also packed, or at http(s)://…), an OVF or VMX file, a folder with one of them, or - for stdin.
     #[arg(value_name = "SRC")]
     pub(crate) source: PathBuf,
     /// The folder that receives the disks, domain.xml and relift.result.json.
@@ -250,6 +277,8 @@ pub(crate) struct ConvertArgs {
     /// Overwrite output that relift wrote before, never a foreign file.
     #[arg(long)]
     pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) host: HostArgs,
     #[command(flatten)]
     pub(crate) hardware: HardwareArgs,
     #[command(flatten)]
@@ -317,10 +346,58 @@ pub(crate) enum ManifestChoice {
     Skip,
 }
 
+/// `export`.
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// A folder that relift convert wrote: domain.xml and its images.
+    #[arg(value_name = "DIR")]
+    pub(crate) source: PathBuf,
+    /// The OVA; an existing folder or a name with a trailing slash gets the files side by side.
+    #[arg(short, long)]
+    pub(crate) out: PathBuf,
+    /// Who shall read it: device names are those that this product has.
+    #[arg(long, value_enum, default_value_t = CompatChoice::Vmware)]
+    pub(crate) compat: CompatChoice,
+    /// Digests of the manifest.
+    #[arg(long, value_enum, default_value_t = ShaChoice::Sha256)]
+    pub(crate) sha: ShaChoice,
+    /// How hard disks are compressed, 1 (fast) to 12.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=12))]
+    pub(crate) compress_level: Option<i32>,
+    /// Worker threads; default: one a core.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) jobs: Option<u16>,
+    /// Leave unfinished files behind when the run fails.
+    #[arg(long)]
+    pub(crate) keep_partial: bool,
+}
+
+/// Readers of an OVF.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CompatChoice {
+    /// VMware's products.
+    Vmware,
+    /// VirtualBox.
+    Virtualbox,
+    /// relift or another tool for KVM: virtio devices stay.
+    Generic,
+}
+
+/// Digests of a manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ShaChoice {
+    #[value(name = "1")]
+    Sha1,
+    #[value(name = "256")]
+    Sha256,
+    #[value(name = "512")]
+    Sha512,
+}
+
 /// `verify`.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// An OVA (also packed, or at http(s)://…), an OVF or VMX file, a folder with one OVF, or - for stdin.
+    /// An OVA (also packed, or at http(s)://…), an OVF or VMX file, a folder with one of them, or - for stdin.
     #[arg(value_name = "SRC")]
     pub(crate) source: PathBuf,
     /// How far to look.

@@ -6,7 +6,7 @@ mod trust;
 
 use std::path::PathBuf;
 
-use convert::{DiskBus, Origin, Profile, copy};
+use convert::{DiskBus, Origin, Profile, Watchdog, copy};
 use disk::vmdk::StreamOptions;
 use ovf::manifest::Algorithm;
 use restore::ManifestPolicy;
@@ -16,7 +16,7 @@ use crate::{
     args::{
         BusChoice, DigestChoice, FirmwareChoice, HardwareArgs, ImageFormat, KeepOrNew,
         LayoutChoice, MachineChoice, ManifestChoice, NicChoice, OutputArgs, OutputFormat,
-        PackingArgs, PolicyArgs, ProfileChoice, SignatureArgs, VirtTypeChoice,
+        PackingArgs, PerItem, PolicyArgs, ProfileChoice, SignatureArgs, VirtTypeChoice,
     },
     failure::{Failure, Result},
 };
@@ -53,8 +53,11 @@ fn machine(args: &HardwareArgs) -> Result<convert::Choices> {
             ProfileChoice::Compat => Profile::Compat,
             ProfileChoice::Virtio => Profile::Virtio,
         },
-        disk_bus: args.disk_bus.map(disk_bus),
-        nic_model: args.nic_model.map(nic_model),
+        disk_bus: for_all(&args.disk_bus).map(disk_bus),
+        disk_buses: for_items(&args.disk_bus, disk_bus),
+        nic_model: for_all(&args.nic_model).map(nic_model),
+        nic_models: for_items(&args.nic_model, nic_model),
+        keep_nic_names: args.keep_nic_names,
         firmware: args.firmware.map(|firmware| match firmware {
             FirmwareChoice::Bios => Firmware::Bios,
             FirmwareChoice::Uefi => Firmware::Uefi,
@@ -66,18 +69,33 @@ fn machine(args: &HardwareArgs) -> Result<convert::Choices> {
         }),
         cpu_model: args.cpu.clone(),
         vcpus: args.vcpus,
-        memory_bytes: args.memory.as_deref().map(memory).transpose()?,
+        max_vcpus: args.max_vcpus,
+        memory_bytes: size("--memory", args.memory.as_deref())?,
+        max_memory_bytes: size("--max-memory", args.max_memory.as_deref())?,
+        watchdog: if args.watchdog { Watchdog::Add } else { Watchdog::Drop },
         mac: origin(args.mac),
         uuid: origin(args.uuid),
         osinfo: args.os_id.clone(),
         accelerator: match args.virt_type {
             VirtTypeChoice::Qemu => Accelerator::Qemu,
-            // No host is asked yet, and without one it is KVM.
+            // A host that is asked may have none: see `hypervisor::consult`.
             VirtTypeChoice::Auto | VirtTypeChoice::Kvm => Accelerator::Kvm,
         },
+        offer: vm::Offer::default(),
         networks: network::map(&args.net)?,
         ignore: args.ignore.clone(),
     })
+}
+
+/// The choice for all items; the last one counts.
+fn for_all<T: Copy>(choices: &[PerItem<T>]) -> Option<T> {
+    choices.iter().rev().find(|choice| choice.item.is_none()).map(|choice| choice.choice)
+}
+
+/// The choices for single items.
+fn for_items<T: Copy, U>(choices: &[PerItem<T>], meaning: impl Fn(T) -> U) -> Vec<(String, U)> {
+    let named = |choice: &PerItem<T>| Some((choice.item.clone()?, meaning(choice.choice)));
+    choices.iter().filter_map(named).collect()
 }
 
 const fn disk_bus(choice: BusChoice) -> DiskBus {
@@ -206,17 +224,19 @@ const fn manifest(choice: ManifestChoice) -> ManifestPolicy {
     }
 }
 
-fn memory(text: &str) -> Result<u64> {
+/// The size that a flag for memory names.
+fn size(flag: &str, text: Option<&str>) -> Result<Option<u64>> {
+    let Some(text) = text else { return Ok(None) };
     let ByteSize(bytes) =
-        text.parse().map_err(|error| Failure::usage(format!("--memory '{text}' is {error}")))?;
+        text.parse().map_err(|error| Failure::usage(format!("{flag} '{text}' is {error}")))?;
     if bytes < MIN_MEMORY_BYTES || bytes % MEMORY_UNIT_BYTES != 0 {
         return Err(Failure::usage(format!(
-            "--memory {text} is {bytes} bytes; it must be at least {} and a multiple of {}",
+            "{flag} {text} is {bytes} bytes; it must be at least {} and a multiple of {}",
             ByteSize(MIN_MEMORY_BYTES),
             ByteSize(MEMORY_UNIT_BYTES)
         )));
     }
-    Ok(bytes)
+    Ok(Some(bytes))
 }
 
 fn name(text: &str) -> Result<String> {
@@ -276,10 +296,12 @@ mod tests {
             "uefi",
             "--profile",
             "virtio",
-            "--disk-bus",
-            "sata",
-            "--nic-model",
-            "e1000",
+            "--max-vcpus",
+            "8",
+            "--max-memory",
+            "4GiB",
+            "--watchdog",
+            "--keep-nic-names",
             "--mac",
             "keep",
             "--machine",
@@ -305,8 +327,9 @@ mod tests {
         assert_eq!(chosen.hardware.memory_bytes, Some(1 << 30));
         assert_eq!(chosen.hardware.firmware, Some(Firmware::Uefi));
         assert_eq!(chosen.hardware.profile, Profile::Virtio);
-        assert_eq!(chosen.hardware.disk_bus, Some(DiskBus::Sata));
-        assert_eq!(chosen.hardware.nic_model, Some(convert::NicChoice::Model(NicModel::E1000)));
+        assert_eq!((chosen.hardware.max_vcpus, chosen.hardware.watchdog), (Some(8), Watchdog::Add));
+        assert_eq!(chosen.hardware.max_memory_bytes, Some(4 << 30));
+        assert!(chosen.hardware.keep_nic_names);
         assert_eq!((chosen.hardware.mac, chosen.hardware.uuid), (Origin::Keep, Origin::New));
         assert_eq!(chosen.hardware.chipset, Some(Chipset::Q35));
         assert_eq!(chosen.hardware.accelerator, Accelerator::Qemu);
@@ -319,12 +342,27 @@ mod tests {
     }
 
     #[test]
+    fn a_choice_for_one_item_stands_beside_the_one_for_all() {
+        let words = ["--disk-bus", "sata", "--disk-bus", "disk1=virtio-scsi"];
+        let cards = ["--nic-model", "e1000", "--nic-model", "nic1=keep"];
+        let chosen = choose(&[words, cards].concat()).unwrap().hardware;
+        assert_eq!(chosen.disk_bus, Some(DiskBus::Sata));
+        assert_eq!(chosen.bus_of("disk1"), Some(DiskBus::VirtioScsi));
+        assert_eq!(chosen.nic_model, Some(convert::NicChoice::Model(NicModel::E1000)));
+        assert_eq!(chosen.model_of("nic1"), Some(convert::NicChoice::Keep));
+    }
+
+    #[test]
     fn refuses_what_no_machine_can_have() {
         for (words, want) in [
             (["--memory", "lots"], "--memory 'lots' is not a size such as 512M, 2GiB or 10GB"),
             (
                 ["--memory", "1000"],
                 "--memory 1000 is 1000 bytes; it must be at least 1 MiB and a multiple of 1 KiB",
+            ),
+            (
+                ["--max-memory", "1000"],
+                "--max-memory 1000 is 1000 bytes; it must be at least 1 MiB and a multiple of 1 KiB",
             ),
             (["--name", "a/b"], "--name 'a/b' cannot be the name of a machine"),
         ] {

@@ -165,6 +165,12 @@ impl From<host::Error> for Box<Failure> {
     }
 }
 
+impl From<host::libvirt::LibvirtError> for Box<Failure> {
+    fn from(error: host::libvirt::LibvirtError) -> Self {
+        Failure::new(error.code(), error.to_string()).because(&error)
+    }
+}
+
 impl From<ovf::Error> for Box<Failure> {
     fn from(error: ovf::Error) -> Self {
         restore::Error::from(error).into()

@@ -14,6 +14,7 @@ mod choices;
 mod clock;
 mod events;
 mod failure;
+mod hypervisor;
 mod json;
 mod leftovers;
 mod progress;

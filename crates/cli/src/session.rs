@@ -13,6 +13,7 @@ use crate::{
     args::{GlobalArgs, ProgressChoice},
     events::{Event, Events},
     failure::{Failure, Result},
+    hypervisor::Hypervisor,
     json::{Envelope, Message},
     leftovers::{Leftovers, Tracked},
     progress::Look,
@@ -30,6 +31,8 @@ pub(crate) struct Session {
     pub(crate) events: Events,
     /// Whether somebody said stop.
     pub(crate) stop: Arc<Stop>,
+    /// The libvirt host that was named, or is the usual one.
+    pub(crate) hypervisor: Hypervisor,
     left: Arc<Leftovers>,
     verb: &'static str,
     typed: Vec<OsString>,
@@ -87,7 +90,8 @@ impl Session {
         let version = env!("CARGO_PKG_VERSION");
         events.send(&Event::Start { schema: "relift.events/1", verb, version });
         let show = Show::new(global.color, volume);
-        Ok(Self { show, events, stop, left, verb, typed, result, look })
+        let hypervisor = Hypervisor::of(global.connect.as_deref());
+        Ok(Self { show, events, stop, hypervisor, left, verb, typed, result, look })
     }
 
     /// The file system, with a list of what the run makes in it.

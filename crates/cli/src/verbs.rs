@@ -4,7 +4,9 @@ mod backup;
 mod completions;
 mod convert;
 mod disk;
+mod doctor;
 mod explain;
+mod export;
 mod inspect;
 mod plan;
 mod sample;
@@ -29,6 +31,7 @@ fn dispatch(command: &Command, session: &Session, gauge: &Gauge<'_>) -> Result<R
         Command::Inspect(args) => inspect::run(args, session, gauge),
         Command::Plan(args) => plan::run(args, session),
         Command::Convert(args) => convert::run(args, session, gauge),
+        Command::Export(args) => export::run(args, session, gauge),
         Command::Verify(args) => verify::run(args, session, gauge),
         Command::Disk(DiskCommand::Info(args)) => disk::info::run(args),
         Command::Disk(DiskCommand::Convert(args)) => disk::convert::run(args, session, gauge),
@@ -46,6 +49,7 @@ fn dispatch(command: &Command, session: &Session, gauge: &Gauge<'_>) -> Result<R
         }
         Command::Backup(BackupCommand::Append(args)) => backup::append::run(args, gauge),
         Command::Sample(SampleCommand::Create(args)) => sample::run(args, session),
+        Command::Doctor(_) => doctor::run(session),
         Command::Explain(args) => explain::run(args),
         Command::Completions(args) => Ok(completions::run(args)),
     }

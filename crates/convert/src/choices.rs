@@ -1,6 +1,6 @@
 //! What the user chose about the machine.
 
-use vm::{Accelerator, Chipset, Firmware, NicModel, NicTarget, Uuid};
+use vm::{Accelerator, Chipset, Firmware, NicModel, NicTarget, Offer, Uuid};
 
 /// Choices about the hardware, each absent where the source or the profile decides.
 #[derive(Debug, Clone, Default)]
@@ -9,8 +9,14 @@ pub struct Choices {
     pub profile: Profile,
     /// Bus of all disks.
     pub disk_bus: Option<DiskBus>,
+    /// Bus of single disks by their ids (`disk1`), each before [`Choices::disk_bus`].
+    pub disk_buses: Vec<(String, DiskBus)>,
     /// Model of all network cards.
     pub nic_model: Option<NicChoice>,
+    /// Model of single cards by their ids (`nic0`), each before [`Choices::nic_model`].
+    pub nic_models: Vec<(String, NicChoice)>,
+    /// Lay the machine out so that Linux names its cards as before.
+    pub keep_nic_names: bool,
     /// Firmware.
     pub firmware: Option<Firmware>,
     /// Board.
@@ -19,8 +25,14 @@ pub struct Choices {
     pub cpu_model: Option<String>,
     /// Number of processors, 1..=4096.
     pub vcpus: Option<u32>,
+    /// How many processors there may be while the guest runs.
+    pub max_vcpus: Option<u32>,
     /// Memory in bytes.
     pub memory_bytes: Option<u64>,
+    /// What memory may grow to while the guest runs, in bytes.
+    pub max_memory_bytes: Option<u64>,
+    /// Whether the source's watchdog timer is built.
+    pub watchdog: Watchdog,
     /// Ethernet addresses.
     pub mac: Origin,
     /// The machine's identity.
@@ -29,9 +41,11 @@ pub struct Choices {
     pub osinfo: Option<String>,
     /// How instructions are executed.
     pub accelerator: Accelerator,
+    /// What the host can give the machine; without a host, everything.
+    pub offer: Offer,
     /// Where networks go.
     pub networks: NetworkMap,
-    /// Items to leave out: `sound`, `item:7`, `nic1`.
+    /// Items to leave out: `sound`, `item:7`, `nic1`, `section:NAME`, `element:NAME`.
     pub ignore: Vec<String>,
 }
 
@@ -69,6 +83,16 @@ pub enum NicChoice {
     Keep,
 }
 
+/// What becomes of a watchdog timer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Watchdog {
+    /// It is left out: one that nobody feeds helps nobody.
+    #[default]
+    Drop,
+    /// The guest gets one in any case.
+    Add,
+}
+
 /// Where an identity comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Origin {
@@ -102,15 +126,31 @@ impl NetworkMap {
 }
 
 impl Choices {
-    /// Whether an item is to be left out, by its id (`nic1`), its kind (`sound`) or `item:7`.
+    /// Whether an item is to be left out, by its id (`nic1`, `section.NAME`), its kind (`sound`), by
+    /// kind and name (`section:NAME`) or by the source's own id (`item:7`).
     #[must_use]
     pub fn ignores(&self, item: &str, instance_id: Option<&str>) -> bool {
         let kind = item.trim_end_matches(|c: char| c.is_ascii_digit());
         self.ignore.iter().any(|wanted| {
             wanted == item
                 || wanted == kind
+                || wanted.split_once(':').is_some_and(|(kind, name)| {
+                    item.strip_prefix(kind).and_then(|rest| rest.strip_prefix('.')) == Some(name)
+                })
                 || wanted.strip_prefix("item:").is_some_and(|id| Some(id) == instance_id)
         })
+    }
+
+    /// The bus that was chosen for a disk; the last choice of one disk counts.
+    #[must_use]
+    pub fn bus_of(&self, disk: &str) -> Option<DiskBus> {
+        named(&self.disk_buses, disk).or(self.disk_bus)
+    }
+
+    /// The model that was chosen for a card; the last choice of one card counts.
+    #[must_use]
+    pub fn model_of(&self, nic: &str) -> Option<NicChoice> {
+        named(&self.nic_models, nic).or(self.nic_model)
     }
 
     /// The identity that was chosen: the source's, if it has one and it is to be kept.
@@ -121,4 +161,8 @@ impl Choices {
             _ => made,
         }
     }
+}
+
+fn named<T: Copy>(choices: &[(String, T)], item: &str) -> Option<T> {
+    choices.iter().rev().find(|(name, _)| name == item).map(|(_, choice)| *choice)
 }

@@ -2,16 +2,18 @@
 
 mod boot;
 mod devices;
+mod nvram;
 mod settings;
+mod storage;
 
 use ovf::{
     Envelope,
     descriptor::{Item, VirtualSystem, resource},
-    selection::{self, SelectedDisk, SelectedSystem},
+    selection::{self, SelectedSystem},
 };
 
 use crate::source::{
-    Bus, Compute, Controller, Disk, Drive, File, Format, Listed, Nic, Origin, Remarks, System,
+    Bus, Compute, Controller, Drive, File, Format, Listed, Nic, Origin, Remarks, System,
 };
 
 pub(crate) use devices::pci_id;
@@ -28,6 +30,7 @@ pub fn from_ovf(envelope: &Envelope, system: &SelectedSystem) -> System {
         format: Format::Ovf,
         id: system.id.clone(),
         handle: system.handle.clone(),
+        collections: stated.collections.clone(),
         name: system.name.clone(),
         annotation: stated.annotation.clone(),
         uuid: settings::uuid(&stated.hardware),
@@ -37,19 +40,24 @@ pub fn from_ovf(envelope: &Envelope, system: &SelectedSystem) -> System {
         secure_boot: system.secure_boot,
         asks_for_vbs: settings::says(&stated.hardware, "flags.vbsEnabled"),
         tpm: system.tpm,
+        iommu: settings::says(&stated.hardware, "flags.vvtdEnabled"),
         controllers,
-        disks: system.disks.iter().map(|disk| self::disk(stated, disk)).collect(),
+        disks: system.disks.iter().map(|disk| storage::disk(stated, disk)).collect(),
         cdroms: drives(&system.cdroms),
         floppies: drives(&system.floppies),
         nics: system.nics.iter().map(|nic| self::nic(stated, nic)).collect(),
-        devices: others(system).map(devices::read).collect(),
-        remarks: remarks(stated, system),
+        devices: others(system)
+            .map(|item| devices::read(stated, system, item))
+            .chain(devices::features(&stated.hardware))
+            .collect(),
+        remarks: remarks(envelope, stated, system),
         listing: system.items.iter().map(listed).collect(),
     }
 }
 
 fn compute(stated: &VirtualSystem, system: &SelectedSystem) -> Compute {
     let path = |kind| first(system, kind).map(|item| item.origin.path.clone());
+    let says = |key| settings::says(&stated.hardware, key);
     Compute {
         vcpus_path: path(resource::PROCESSOR),
         memory_path: path(resource::MEMORY),
@@ -57,7 +65,10 @@ fn compute(stated: &VirtualSystem, system: &SelectedSystem) -> Compute {
         vcpu_range: system.vcpu_range,
         cores_per_socket: system.cores_per_socket,
         threads_per_core: system.threads_per_core,
-        nested: settings::says(&stated.hardware, "nestedHVEnabled"),
+        nested: says("nestedHVEnabled"),
+        pmu: says("vPMCEnabled"),
+        cpu_hot_add: says("cpuHotAddEnabled"),
+        memory_hot_add: says("memoryHotAddEnabled"),
         memory_bytes: system.memory_bytes,
         memory_range_bytes: system.memory_range_bytes,
     }
@@ -80,26 +91,6 @@ fn controller(found: &selection::Controller) -> Controller {
     }
 }
 
-fn disk(stated: &VirtualSystem, disk: &SelectedDisk) -> Disk {
-    let parents = disk.parents.iter().filter_map(|parent| parent.file.clone());
-    let read_only = ["backing.guestReadOnly", "guestReadOnly"]
-        .iter()
-        .find_map(|key| disk.item.setting(key))
-        .is_some_and(settings::is_true);
-    Disk {
-        origin: origin(&disk.item),
-        id: disk.id.clone(),
-        file: disk.file.clone().map(File::Packed),
-        format: disk.format,
-        capacity_bytes: disk.capacity_bytes,
-        parents: parents.map(File::Packed).collect(),
-        controller: disk.controller.as_ref().map(controller),
-        unit: disk.unit,
-        read_only,
-        boot_rank: boot::rank(stated, &disk.item),
-    }
-}
-
 fn drive(stated: &VirtualSystem, drive: &selection::Drive) -> Drive {
     Drive {
         origin: origin(&drive.item),
@@ -113,7 +104,8 @@ fn drive(stated: &VirtualSystem, drive: &selection::Drive) -> Drive {
 }
 
 fn nic(stated: &VirtualSystem, nic: &selection::Nic) -> Nic {
-    let mut words = nic.item.subtype_words();
+    let mut words: Vec<String> = nic.adapter.iter().map(|word| word.to_lowercase()).collect();
+    words.extend(nic.item.subtype_words());
     words.extend(nic.model.as_ref().map(|model| model.to_lowercase()));
     Nic {
         origin: origin(&nic.item),
@@ -148,12 +140,13 @@ fn others(system: &SelectedSystem) -> impl Iterator<Item = &Item> {
     })
 }
 
-fn remarks(stated: &VirtualSystem, system: &SelectedSystem) -> Remarks {
-    let nvram = stated.hardware.setting("nvram").filter(|value| !value.trim().is_empty());
+fn remarks(envelope: &Envelope, stated: &VirtualSystem, system: &SelectedSystem) -> Remarks {
     Remarks {
-        nvram: nvram.map(str::to_owned),
-        vendor_keys: settings::vendor_keys(&stated.hardware),
+        nvram: nvram::read(envelope, &stated.hardware),
+        vendor_keys: settings::vendor_keys(&stated.hardware, &system.items),
         properties: system.properties.clone(),
+        transports: stated.hardware.transports.clone(),
+        wants_environment: system.wants_environment,
         eulas: stated.eulas.clone(),
         has_saved_state: stated.vbox.as_ref().is_some_and(|machine| machine.has_saved_state),
         sections: stated.sections.clone(),

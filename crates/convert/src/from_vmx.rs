@@ -8,9 +8,9 @@ mod storage;
 
 use code::Code;
 use ovf::Finding;
-use vmx::Vmx;
+use vmx::{FileName, Vmx};
 
-use crate::source::{Compute, Firmware, Format, Listed, Os, Remarks, System};
+use crate::source::{Compute, File, Firmware, Format, Listed, Nvram, Os, Remarks, System};
 
 /// What VMware gives a machine whose VMX names no memory.
 const DEFAULT_MEMORY_MIB: u64 = 32;
@@ -24,6 +24,7 @@ pub fn from_vmx(vmx: &Vmx) -> (System, Vec<Finding>) {
         format: Format::Vmx,
         id: None,
         handle: "vm1".to_owned(),
+        collections: Vec::new(),
         name: vmx.text("displayName").map(unescaped),
         annotation: vmx.text("annotation").map(str::to_owned),
         uuid: vmx.text("uuid.bios").and_then(|text| text.parse().ok()),
@@ -33,6 +34,7 @@ pub fn from_vmx(vmx: &Vmx) -> (System, Vec<Finding>) {
         secure_boot: vmx.boolean("uefi.secureBoot.enabled"),
         asks_for_vbs: vmx.boolean("windows.vbs.enabled") == Some(true),
         tpm: vmx.text("managedVM.autoAddVTPM").is_some(),
+        iommu: vmx.boolean("vvtd.enable") == Some(true),
         controllers: stored.controllers,
         disks: stored.disks,
         cdroms: stored.cdroms,
@@ -40,7 +42,7 @@ pub fn from_vmx(vmx: &Vmx) -> (System, Vec<Finding>) {
         nics: network::read(vmx),
         devices: devices::read(vmx),
         remarks: Remarks {
-            nvram: vmx.text("nvram").map(str::to_owned),
+            nvram: vmx.text("nvram").map(nvram),
             vendor_keys: keys::vendor(vmx),
             has_saved_state: vmx.text("checkpoint.vmState").is_some(),
             ..Remarks::default()
@@ -58,6 +60,13 @@ fn finding(finding: &vmx::Finding) -> Finding {
         path: None,
         line: finding.line,
     }
+}
+
+/// The file with the firmware's variables, where its name is one beside the VMX.
+fn nvram(text: &str) -> Nvram {
+    let name = FileName::new(text);
+    let file = name.beside().is_some().then_some(File::Named(name));
+    Nvram { text: text.to_owned(), file }
 }
 
 fn interpreted(key: &str, message: String) -> Finding {
@@ -110,6 +119,7 @@ fn pretty_name(data: &str) -> Option<&str> {
 
 /// Processors and memory. A VMX that names no number of processors means one.
 fn compute(vmx: &Vmx, findings: &mut Vec<Finding>) -> Compute {
+    let says = |key: &str| vmx.boolean(key) == Some(true);
     let number = |key: &str| vmx.text(key).map(str::parse::<u32>);
     let memory_mib = match vmx.text("memsize") {
         Some(text) => text.parse().ok(),
@@ -123,7 +133,10 @@ fn compute(vmx: &Vmx, findings: &mut Vec<Finding>) -> Compute {
     Compute {
         vcpus: number("numvcpus").unwrap_or(Ok(1)).ok(),
         cores_per_socket: number("cpuid.coresPerSocket").and_then(Result::ok),
-        nested: vmx.boolean("vhv.enable") == Some(true),
+        nested: says("vhv.enable"),
+        pmu: says("vpmc.enable"),
+        cpu_hot_add: says("vcpu.hotadd"),
+        memory_hot_add: says("mem.hotadd"),
         memory_bytes: memory_mib.and_then(|mib: u64| mib.checked_mul(1 << 20)),
         ..Compute::default()
     }
@@ -190,6 +203,28 @@ mod tests {
             Some("564d9989-a721-910d-cc28-e2dbd54b2b8c")
         );
         assert_eq!(said, Vec::<String>::new());
+    }
+
+    #[test]
+    fn reads_what_the_guest_was_let_to() {
+        let (system, _) = read(
+            "vcpu.hotadd = \"TRUE\"\nmem.hotadd = \"TRUE\"\nvvtd.enable = \"TRUE\"\nvpmc.enable = \"TRUE\"\n",
+        );
+        let Compute { cpu_hot_add, memory_hot_add, pmu, nested, .. } = system.compute;
+        assert_eq!((cpu_hot_add, memory_hot_add, pmu, nested), (true, true, true, false));
+        assert!(system.iommu);
+        assert!(system.remarks.vendor_keys.is_empty());
+        let (system, _) = read("vvtd.enable = \"FALSE\"\n");
+        assert!(!system.iommu && !system.compute.pmu);
+    }
+
+    #[test]
+    fn the_variables_of_the_firmware_lie_beside_the_vmx_or_nowhere() {
+        for (text, want) in [("vm.nvram", Some("vm.nvram")), ("..", None)] {
+            let (system, _) = read(&format!("nvram = \"{text}\"\n"));
+            let nvram = system.remarks.nvram.unwrap();
+            assert_eq!((nvram.text.as_str(), nvram.file.as_ref().map(File::text)), (text, want));
+        }
     }
 
     #[test]

@@ -50,7 +50,11 @@ pub enum Kind {
     Bsd,
     /// Solaris and its descendants.
     Solaris,
-    /// macOS, ESXi and other systems that are known and special.
+    /// ESXi: runs machines of its own.
+    Esxi,
+    /// macOS, which needs hardware of Apple's.
+    MacOs,
+    /// Other systems that are known and special.
     Special,
     /// Nothing is known.
     Unknown,
@@ -70,7 +74,7 @@ impl Kind {
     #[must_use]
     pub const fn family(self) -> GuestFamily {
         match self {
-            Self::Dos | Self::Special => GuestFamily::Other,
+            Self::Dos | Self::Esxi | Self::MacOs | Self::Special => GuestFamily::Other,
             Self::WindowsOld | Self::WindowsVista7 | Self::Windows => GuestFamily::Windows,
             Self::LinuxOld | Self::Linux | Self::LinuxVirtio => GuestFamily::Linux,
             Self::BsdVirtio | Self::Bsd => GuestFamily::Bsd,
@@ -103,6 +107,13 @@ impl GuestOs {
     #[must_use]
     pub fn is_recognised(&self) -> bool {
         self.kind != Kind::Unknown
+    }
+
+    /// Whether it is sold as a server, where nobody listens.
+    #[must_use]
+    pub fn is_server(&self) -> bool {
+        self.kind == Kind::Esxi
+            || ["Server", "SLES", "Hyper-V"].iter().any(|word| self.label.contains(word))
     }
 
     /// The part of it that the machine carries.
@@ -154,6 +165,14 @@ pub fn identify(said: Statement<'_>) -> GuestOs {
     }
 }
 
+/// VMware's id that means a libosinfo id.
+pub(crate) fn vmware_id(osinfo: &str) -> Option<String> {
+    if osinfo.starts_with("http://ubuntu.com/ubuntu/") {
+        return Some("ubuntu64Guest".to_owned());
+    }
+    vmware::id_of(osinfo)
+}
+
 /// A row of one of the tables.
 #[derive(Debug, Clone, Copy)]
 struct Known {
@@ -174,7 +193,9 @@ fn label(known: &str, said: Statement<'_>, bits: Option<Bits>) -> String {
 /// The width, from the id's own suffix, the CIM id or the description.
 fn bits(said: Statement<'_>) -> Option<Bits> {
     if let Some(id) = said.virtualbox.or(said.vmware) {
-        return Some(if id.contains("64") { Bits::B64 } else { Bits::B32 });
+        // ESXi from 5 on is 64-bit only, and its id does not say so.
+        let is_64 = id.contains("64") || id.starts_with("vmkernel") || id.starts_with("crx");
+        return Some(if is_64 { Bits::B64 } else { Bits::B32 });
     }
     let words = said.description.unwrap_or_default().to_ascii_lowercase();
     if words.contains("64-bit") || words.contains("x64") || words.contains("x86_64") {

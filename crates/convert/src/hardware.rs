@@ -6,7 +6,13 @@
 pub(crate) mod board;
 pub(crate) mod boot;
 pub(crate) mod devices;
+mod left_behind;
+pub(crate) mod memory;
+pub(crate) mod names;
 pub(crate) mod network;
+pub(crate) mod nvram;
+pub(crate) mod offer;
+pub(crate) mod overrides;
 pub(crate) mod processor;
 pub(crate) mod remarks;
 pub(crate) mod storage;

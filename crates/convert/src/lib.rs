@@ -13,6 +13,7 @@
 mod choices;
 pub mod copy;
 pub mod digest;
+mod environment;
 mod error;
 #[cfg(test)]
 mod fidelity;
@@ -25,12 +26,15 @@ mod map;
 mod name;
 mod row;
 pub mod source;
+mod to_ovf;
 
-pub use choices::{Choices, DiskBus, NetworkMap, NicChoice, Origin, Profile};
+pub use choices::{Choices, DiskBus, NetworkMap, NicChoice, Origin, Profile, Watchdog};
+pub use environment::{FW_CFG_NAME, environment, wants_guest_info};
 pub use error::{Error, Kind};
 pub use from_ovf::from_ovf;
 pub use from_vmx::from_vmx;
 pub use identity::Identity;
-pub use map::{Converted, SourceDisk, SourceMedium, map_hardware};
+pub use map::{Converted, SourceDisk, SourceMedium, SourceNvram, map_hardware};
 pub use name::{domain_name, slug};
 pub use row::{Action, Note, Row};
+pub use to_ovf::{Exported, Image, Reader, to_ovf};

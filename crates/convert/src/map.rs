@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 
 use code::Code;
-use vm::{Clock, DiskId, GuestFamily, Machine};
+use vm::{Clock, Cpus, DiskId, GuestFamily, Machine};
 
 use crate::{
-    Choices, Identity, Note, Row,
+    Choices, Identity, Note, Origin, Profile, Row, Watchdog,
     guest::{self, GuestOs, Kind, Statement},
-    hardware::{Scene, board, boot, devices, network, processor, remarks, storage},
+    hardware::{
+        Scene, board, boot, devices, memory, names, network, nvram, overrides, processor, remarks,
+        storage,
+    },
     source::{File, ImageFormat, Os, System},
 };
 
@@ -25,6 +28,10 @@ pub struct Converted {
     pub disks: Vec<SourceDisk>,
     /// Which image lies in which drive.
     pub media: Vec<SourceMedium>,
+    /// The drive that the OVF environment goes into, by its place in the machine's list.
+    pub environment: Option<usize>,
+    /// The variables of the old host's firmware, to be kept beside the machine.
+    pub nvram: Option<SourceNvram>,
 }
 
 /// Where a disk comes from.
@@ -55,6 +62,15 @@ pub struct SourceMedium {
     pub file: File,
 }
 
+/// A file of the source that is kept for people and that no device uses.
+#[derive(Debug, Clone)]
+pub struct SourceNvram {
+    /// The file of the source.
+    pub file: File,
+    /// The id of its row.
+    pub row: String,
+}
+
 /// Maps the hardware of one system.
 ///
 /// `name` is the machine's final name. The result says everything that became of the source; what
@@ -67,73 +83,125 @@ pub fn map_hardware(
     identity: &Identity,
 ) -> Converted {
     let guest = identify(&system.os, choices);
-    let (firmware, firmware_row) = board::firmware(system, choices);
-    let asked = storage::Asked { system, choices, guest: &guest, firmware };
+    let (firmware, firmware_row) = board::firmware(system, choices, &guest);
+    let keeping = names::Keeping::of(system, choices, &guest);
+    let with_board = keeping.board(choices);
+    let asked = storage::Asked { system, choices: &with_board, guest: &guest, firmware };
     let chosen = storage::choose(&asked);
     let chipset = board::chipset(&asked, &chosen);
     let scene = Scene { system, choices, guest: &guest, firmware, chipset };
 
     let (cpus, cpu_row) = processor::cpus(&scene);
-    let (memory_bytes, memory_row) = processor::memory(&scene);
-    let stored = storage::build(&scene, &chosen, identity);
-    let cards = network::cards(&scene, identity);
-    let devices = devices::build(&scene);
+    let (memory, memory_row) = memory::memory(&scene);
+    let (iommu, iommu_row) = board::iommu(&scene);
+    let mut stored = storage::build(&scene, &chosen, identity);
+    let mut cards = network::cards(&scene, &keeping, identity);
+    let mut devices = devices::build(&scene);
+    let (nvram_row, nvram) = nvram::keep(&scene).unzip();
 
     let compute = &system.compute;
-    let cpu_row = Row { path: compute.vcpus_path.clone(), ..cpu_row };
-    let memory_row = Row { path: compute.memory_path.clone(), ..memory_row };
-    let mut rows = vec![guest_row(&guest, choices), cpu_row, memory_row, firmware_row];
-    rows.push(board::chipset_row(firmware, chipset, choices));
-    rows.extend(stored.rows);
-    rows.extend(cards.rows);
-    rows.extend(devices.rows);
+    let mut rows = vec![guest_row(&guest, choices)];
+    rows.push(Row { path: compute.vcpus_path.clone(), ..cpu_row });
+    rows.push(Row { path: compute.memory_path.clone(), ..memory_row });
+    rows.push(firmware_row);
+    rows.push(board::chipset_row(&scene, &keeping));
+    rows.extend(iommu_row);
+    rows.extend(uuid_row(system, choices));
+    rows.append(&mut stored.rows);
+    rows.append(&mut cards.rows);
+    rows.extend(keeping.row(chipset));
+    rows.append(&mut devices.rows);
+    rows.extend(nvram_row);
     rows.extend(remarks::rows(&scene));
+    rows.extend(overrides::rows(&scene));
     tell_apart(&mut rows);
 
-    let extras = guest.kind.takes_paravirtual_extras();
+    let ranks = boot::Ranks {
+        disks: stored.disk_ranks,
+        removables: stored.removable_ranks,
+        nics: cards.ranks,
+    };
     let mut machine = Machine {
-        name: name.to_owned(),
-        title: system
-            .name
-            .as_deref()
-            .map(one_line)
-            .filter(|title| title != name && !title.is_empty()),
-        description: system.annotation.as_deref().map(printable),
         uuid: Some(choices.uuid_of(identity.uuid(), system.uuid)),
-        guest: guest.guest(),
-        accelerator: choices.accelerator,
         cpus,
-        memory_bytes,
-        chipset,
-        firmware,
-        clock: if guest.kind.family() == GuestFamily::Windows {
-            Clock::LocalTime
-        } else {
-            Clock::Utc
-        },
+        memory_bytes: memory.bytes,
+        max_memory_bytes: memory.max_bytes,
         controllers: stored.places.controllers,
         disks: stored.disks,
         removables: stored.removables,
         nics: cards.nics,
         video: devices.video,
         sound: devices.sound,
-        usb: Some(devices::usb(&scene)),
         serials: devices.serials,
         tpm: devices.wants_tpm,
-        agent_channel: extras,
-        rng: extras,
-        balloon: matches!(guest.kind, Kind::Linux | Kind::LinuxVirtio | Kind::BsdVirtio),
-    };
-    if let Some(osinfo) = &choices.osinfo {
-        machine.guest.osinfo = Some(osinfo.clone());
-    }
-    let ranks = boot::Ranks {
-        disks: stored.disk_ranks,
-        removables: stored.removable_ranks,
-        nics: cards.ranks,
+        iommu,
+        ..frame(&scene, name)
     };
     boot::order(&mut machine, &ranks);
-    Converted { machine, guest, rows, disks: stored.sources, media: stored.media }
+    Converted {
+        machine,
+        guest,
+        rows,
+        disks: stored.sources,
+        media: stored.media,
+        environment: stored.environment,
+        nvram: nvram.flatten(),
+    }
+}
+
+/// The machine as far as no item of the source decides it.
+fn frame(scene: &Scene<'_>, name: &str) -> Machine {
+    let Scene { system, choices, guest, firmware, chipset } = *scene;
+    let title = system.name.as_deref().map(one_line);
+    let extras = guest.kind.takes_paravirtual_extras();
+    let has_balloon = choices.profile == Profile::Virtio
+        || matches!(guest.kind, Kind::Linux | Kind::LinuxVirtio | Kind::BsdVirtio);
+    let mut known = guest.guest();
+    known.osinfo = choices.osinfo.clone().or(known.osinfo);
+    Machine {
+        name: name.to_owned(),
+        title: title.filter(|title| title != name && !title.is_empty()),
+        description: system.annotation.as_deref().map(printable),
+        uuid: None,
+        guest: known,
+        accelerator: choices.accelerator,
+        cpus: Cpus { count: 1, max_count: None, topology: None, model: None, features: Vec::new() },
+        memory_bytes: 0,
+        max_memory_bytes: None,
+        chipset,
+        firmware,
+        clock: match guest.kind.family() {
+            GuestFamily::Windows => Clock::LocalTime,
+            _ => Clock::Utc,
+        },
+        controllers: Vec::new(),
+        disks: Vec::new(),
+        removables: Vec::new(),
+        nics: Vec::new(),
+        video: None,
+        sound: None,
+        usb: Some(devices::usb(scene)),
+        serials: Vec::new(),
+        tpm: false,
+        iommu: false,
+        pmu: system.compute.pmu,
+        watchdog: choices.watchdog == Watchdog::Add,
+        agent_channel: extras,
+        rng: extras,
+        balloon: extras && has_balloon,
+        fw_cfg: Vec::new(),
+    }
+}
+
+/// What becomes of the machine's identity, which QEMU shows the guest in its SMBIOS tables.
+fn uuid_row(system: &System, choices: &Choices) -> Option<Row> {
+    let uuid = system.uuid?.to_string();
+    Some(match choices.uuid {
+        Origin::Keep => Row::kept("uuid", "UUID", uuid.clone(), uuid).because("kept by you"),
+        Origin::New => Row::kept("uuid", "UUID", uuid, "made anew")
+            .changed()
+            .because("licences may be bound to the old one: --uuid keep"),
+    })
 }
 
 /// Gives a row whose id is taken a number of its own: sections may be there several times.
@@ -177,6 +245,17 @@ fn identify(os: &Os, choices: &Choices) -> GuestOs {
 fn guest_row(guest: &GuestOs, choices: &Choices) -> Row {
     let to = guest.osinfo.clone().unwrap_or_else(|| "no libosinfo id".to_owned());
     let row = Row::kept("guest", "guest", guest.label.clone(), to);
+    let row = match guest.kind {
+        Kind::MacOs => row.note(
+            Note::new(Code::W0201, "macOS starts only on a machine with Apple's SMC")
+                .hint("this guest is not expected to boot"),
+        ),
+        Kind::Special => row.note(Note::new(
+            Code::W0503,
+            "a special system: nothing is known of the drivers that it has",
+        )),
+        _ => row,
+    };
     if guest.is_recognised() || choices.osinfo.is_some() {
         return row;
     }

@@ -14,12 +14,14 @@ mod storage;
 use ovf::{descriptor::UnknownSection, selection::SelectedProperty};
 use vm::Uuid;
 
-pub use device::{Device, DeviceKind, SoundCard};
+use crate::Choices;
+pub use device::{Device, DeviceKind, HostFeature, SoundCard, UsbClass};
 pub use ovf::{
     descriptor::{GuestOs as Os, ImageFormat},
     selection::{Bus, Firmware},
 };
-pub use storage::{Controller, Disk, Drive, File};
+
+pub use storage::{Controller, Disk, DiskNote, Drive, File, Loader};
 
 /// One machine.
 #[derive(Debug, Clone, Default)]
@@ -30,6 +32,8 @@ pub struct System {
     pub id: Option<String>,
     /// What it is chosen by; unique in its source.
     pub handle: String,
+    /// The ids of the collections around it, the outermost first.
+    pub collections: Vec<String>,
     /// Its name.
     pub name: Option<String>,
     /// Free text for people.
@@ -48,6 +52,8 @@ pub struct System {
     pub asks_for_vbs: bool,
     /// Whether there is a trusted platform module.
     pub tpm: bool,
+    /// Whether the guest sees an IOMMU (VT-d).
+    pub iommu: bool,
     /// The storage controllers.
     pub controllers: Vec<Controller>,
     /// The disks, in the order of controller and position.
@@ -93,6 +99,12 @@ pub struct Compute {
     pub threads_per_core: Option<u32>,
     /// Virtualization inside the guest.
     pub nested: bool,
+    /// Performance counters of the processor.
+    pub pmu: bool,
+    /// Processors may be added while the guest runs.
+    pub cpu_hot_add: bool,
+    /// Memory may be added while the guest runs.
+    pub memory_hot_add: bool,
     /// Memory in bytes, where stated.
     pub memory_bytes: Option<u64>,
     /// The smallest and greatest memory in bytes, where stated.
@@ -124,17 +136,30 @@ pub struct Nic {
 #[derive(Debug, Clone, Default)]
 pub struct Remarks {
     /// The file with the firmware's variables.
-    pub nvram: Option<String>,
+    pub nvram: Option<Nvram>,
     /// Settings of the old host that mean nothing here.
     pub vendor_keys: Vec<String>,
     /// Properties for the guest.
     pub properties: Vec<SelectedProperty>,
+    /// How the guest wants to be told them: `iso`, `com.vmware.guestInfo`.
+    pub transports: Vec<String>,
+    /// Whether there is something to tell the guest, or it asks to be told.
+    pub wants_environment: bool,
     /// The texts of the licences that bind the machine.
     pub eulas: Vec<String>,
     /// The machine was saved, or suspended, while it ran.
     pub has_saved_state: bool,
     /// Sections of a descriptor that are not read.
     pub sections: Vec<UnknownSection>,
+}
+
+/// The file with the variables of the old host's firmware.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nvram {
+    /// What the source says of it.
+    pub text: String,
+    /// The file, where the source has one of that name.
+    pub file: Option<File>,
 }
 
 /// One item as the source lists it.
@@ -168,6 +193,11 @@ impl System {
     #[must_use]
     pub fn proves(&self, bus: Bus) -> bool {
         self.controllers.iter().any(|controller| controller.bus == bus)
+    }
+
+    /// Whether it asks for virtualization-based security, and nobody waived that (`--ignore vbs`).
+    pub(crate) fn wants_vbs(&self, choices: &Choices) -> bool {
+        self.asks_for_vbs && !choices.ignores("vbs", None)
     }
 
     /// The files that its devices use, each once, in the order of first use; a parent comes before

@@ -25,6 +25,7 @@
 )]
 
 mod audit;
+mod boot_record;
 mod check;
 mod chunked;
 mod compare;
@@ -58,6 +59,7 @@ mod vhdx;
 pub mod vmdk;
 
 pub use audit::Finding;
+pub use boot_record::BootRecord;
 pub use check::{Fault, MAX_FAULTS, Report, check};
 pub use chunked::Chunked;
 pub use compare::{Comparison, compare, compare_stream};

@@ -2,6 +2,26 @@
 
 use vm::{Bus, ControllerModel};
 
+/// Every bus, to find one by its name.
+const BUSES: [Bus; 6] = [Bus::Ide, Bus::Sata, Bus::Scsi, Bus::VirtioBlk, Bus::Nvme, Bus::Fdc];
+/// Every SCSI controller, to find one by its name.
+const SCSI_MODELS: [ControllerModel; 4] = [
+    ControllerModel::VmPvScsi,
+    ControllerModel::LsiSas1068,
+    ControllerModel::LsiLogic,
+    ControllerModel::VirtioScsi,
+];
+
+/// The bus of a name that [`bus_name`] gives.
+pub(crate) fn bus_of(name: &str) -> Option<Bus> {
+    BUSES.into_iter().find(|bus| bus_name(*bus) == name)
+}
+
+/// The SCSI controller of a name that [`model_name`] gives.
+pub(crate) fn scsi_model_of(name: &str) -> Option<ControllerModel> {
+    SCSI_MODELS.into_iter().find(|model| model_name(*model) == Some(name))
+}
+
 /// The value of `bus` in `<target>` and of `type` in `<controller>`.
 pub(crate) const fn bus_name(bus: Bus) -> &'static str {
     match bus {

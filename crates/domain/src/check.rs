@@ -5,11 +5,15 @@ mod boot;
 mod controllers;
 mod devices;
 mod drives;
+mod slots;
 mod text;
 
 use vm::Machine;
 
-pub(crate) use self::board::PLAIN_APIC_CPUS;
+pub(crate) use self::{
+    board::{PLAIN_APIC_CPUS, check_name},
+    text::require_image_path,
+};
 use crate::Error;
 
 /// Looks at every item of a machine and stops at the first that cannot work.
@@ -18,6 +22,7 @@ pub(crate) fn check(machine: &Machine) -> Result<(), Error> {
     controllers::check(machine)?;
     drives::check(machine)?;
     devices::check(machine)?;
+    slots::check(machine)?;
     boot::check(machine)
 }
 
@@ -50,8 +55,15 @@ mod tests {
             uuid: None,
             guest: Guest::default(),
             accelerator: vm::Accelerator::Kvm,
-            cpus: Cpus { count: 2, topology: None, model: None, features: Vec::new() },
+            cpus: Cpus {
+                count: 2,
+                max_count: None,
+                topology: None,
+                model: None,
+                features: Vec::new(),
+            },
             memory_bytes: 1 << 30,
+            max_memory_bytes: None,
             chipset: vm::Chipset::Q35,
             firmware: vm::Firmware::Bios,
             clock: vm::Clock::Utc,
@@ -73,9 +85,13 @@ mod tests {
             usb: Some(Usb::Xhci),
             serials: Vec::new(),
             tpm: false,
+            iommu: false,
+            pmu: false,
+            watchdog: false,
             agent_channel: true,
             rng: true,
             balloon: true,
+            fw_cfg: Vec::new(),
         }
     }
 
@@ -90,6 +106,7 @@ mod tests {
             serial: format!("disk{at}"),
             wwn: Some(0x5000_c500_0000_0001 + u64::from(at)),
             read_only: false,
+            solid_state: false,
             boot_order: (at == 0).then_some(1),
         }
     }
@@ -99,6 +116,7 @@ mod tests {
             model: NicModel::Virtio,
             target: NicTarget::Network("default".into()),
             mac: Some(MacAddress([0x52, 0x54, 0, 0, 0, last])),
+            slot: None,
             link_up: true,
             boot_order: None,
         }

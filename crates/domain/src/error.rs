@@ -1,16 +1,17 @@
-//! Why a machine cannot be written.
+//! Why a machine cannot be written, or a document not be read.
 
 use std::{fmt, io, ops::RangeInclusive};
 
 use code::Code;
 use thiserror::Error as ThisError;
 
-/// A machine that no domain XML is written for: which item of it, and why.
+use crate::document::Fault;
+
+/// A machine that no domain XML is written for, or a document that no machine is read from.
+///
+/// The text names the item of the machine, or the place in the document, and what is wrong there.
 #[derive(Debug)]
-pub struct Error {
-    item: Item,
-    refusal: Refusal,
-}
+pub struct Error(Reason);
 
 /// What kind of refusal an [`Error`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,11 +19,13 @@ pub struct Error {
 pub enum Kind {
     /// The XML could not be put together in memory.
     Io,
-    /// The machine contradicts itself or holds text that XML or libvirt has no place for.
+    /// The machine or the document contradicts itself or holds text that has no place there.
     Malformed,
-    /// The machine asks for a device that this writer has no element for.
+    /// There is a device that the writer has no element for, or a machine that relift has not.
     Unsupported,
-    /// A number is out of the range that libvirt, QEMU or the guest accepts.
+    /// The document holds what is refused whoever asks: a DOCTYPE or an entity.
+    Denied,
+    /// A number is out of its range.
     Limit,
 }
 
@@ -30,15 +33,21 @@ impl Error {
     /// What kind of refusal it is.
     #[must_use]
     pub const fn kind(&self) -> Kind {
-        self.refusal.kind()
+        match &self.0 {
+            Reason::Machine(_, refusal) => refusal.kind(),
+            Reason::Document(fault) => fault.kind,
+        }
     }
 
     /// The published code of the refusal.
     #[must_use]
     pub const fn code(&self) -> Code {
+        if let Reason::Document(fault) = &self.0 {
+            return fault.code;
+        }
         match self.kind() {
             Kind::Io => Code::E0508,
-            Kind::Malformed => Code::E0303,
+            Kind::Malformed | Kind::Denied => Code::E0303,
             Kind::Unsupported => Code::E0305,
             Kind::Limit => Code::E0304,
         }
@@ -47,14 +56,35 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.item, self.refusal)
+        match &self.0 {
+            Reason::Machine(item, refusal) => write!(f, "{item}: {refusal}"),
+            Reason::Document(fault) => fault.fmt(f),
+        }
     }
 }
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.refusal.source()
+        match &self.0 {
+            Reason::Machine(_, refusal) => refusal.source(),
+            Reason::Document(_) => None,
+        }
     }
+}
+
+impl From<Reason> for Error {
+    fn from(reason: Reason) -> Self {
+        Self(reason)
+    }
+}
+
+/// What an error is about.
+#[derive(Debug)]
+pub(crate) enum Reason {
+    /// An item of a machine that was to be written.
+    Machine(Item, Refusal),
+    /// A place in a document that was to be read.
+    Document(Box<Fault>),
 }
 
 /// The item of the machine that an error is about; lists are counted from 0.
@@ -75,7 +105,7 @@ pub(crate) enum Item {
 impl Item {
     /// Says that this item is refused, and why.
     pub(crate) const fn refuse(self, refusal: Refusal) -> Error {
-        Error { item: self, refusal }
+        Error(Reason::Machine(self, refusal))
     }
 
     /// Refuses a number that is not from `low` to `high`.
@@ -110,7 +140,7 @@ impl fmt::Display for Item {
     }
 }
 
-/// The reason of a refusal.
+/// Why an item of a machine is refused.
 #[derive(Debug, ThisError)]
 pub(crate) enum Refusal {
     #[error("the XML could not be put together")]

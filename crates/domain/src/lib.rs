@@ -4,12 +4,21 @@
 //!              check: every refusal          write: one element after the other
 //! vm::Machine ----------------------> sound ---------------------------------> Element -> XML text
 //!                       \-> Error: which item, what was found, what is allowed
+//!
+//!           document: bounded XML             read: what the guest sees
+//! XML text -----------------------> Document ---------------------------> vm::Machine
+//!                       \-> Error: line and column   \-> Finding: what a machine has no place for
 //! ```
 //!
 //! [`write()`] is pure and deterministic: the same machine gives the same bytes. It chooses nothing
 //! that the guest can notice; the planner has done that. It refuses what libvirt would refuse, and
 //! what libvirt would accept but QEMU or the guest would not (an `lsisas1068` disk without a WWN, a
 //! second LUN on a `vmpvscsi`), so that a definition that exists also starts.
+//!
+//! [`read()`] takes what [`write()`] made, and what others wrote: definitions of virt-manager, dumps of
+//! running machines. What it does not carry over it says.
+//!
+//! [`patch()`] changes single values of a document and leaves every other byte of it as it is.
 //!
 //! The format is libvirt's "Domain XML format" (`formatdomain`), as of libvirt 9.0.
 #![cfg_attr(
@@ -19,14 +28,23 @@
         clippy::indexing_slicing,
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        clippy::expect_used
+        clippy::expect_used,
+        clippy::unwrap_used
     )
 )]
 
 mod bus;
 mod check;
+mod document;
 mod error;
+mod patch;
+mod read;
 mod write;
 
 pub use error::{Error, Kind};
+pub use patch::{Changes, patch};
+pub use read::{Finding, Read, read};
 pub use write::write;
+
+/// The namespace of the libosinfo element, which virt-manager and its like write and read.
+const LIBOSINFO: &str = "http://libosinfo.org/xmlns/libvirt/domain/1.0";

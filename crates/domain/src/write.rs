@@ -3,25 +3,30 @@
 mod cpu;
 mod devices;
 mod network;
+mod pci;
 mod platform;
 mod storage;
 
-use vm::{Accelerator, Machine};
+pub(crate) use self::pci::{PORT_ALIAS, SLOTS_SHOWN};
+use vm::{Accelerator, Machine, PciLayout};
 
 use crate::{
-    Error, check,
+    Error, LIBOSINFO, check,
     error::{Item, Refusal},
 };
 use xml::Element;
 
-/// The namespace of the libosinfo element, which virt-manager and its like write and read.
-const LIBOSINFO: &str = "http://libosinfo.org/xmlns/libvirt/domain/1.0";
+/// How many times memory can be added while the guest runs.
+const MEMORY_SLOTS: u32 = 16;
 
 /// Writes the libvirt domain XML of a machine.
 ///
-/// The text has no XML declaration, is indented by two spaces and ends with a newline. PCI addresses
-/// are left to libvirt, which hands them out in document order and keeps them; the addresses of
-/// drives are written out. The video memory of a virtio-gpu and the capacity of a disk have no
+/// The text has no XML declaration, is indented by two spaces and ends with a newline. The addresses of
+/// drives and the PCI addresses of network cards are written out, so that the guest finds them in this
+/// order whatever else is added later; all others are left to libvirt, which hands them out around
+/// these and keeps them. A card with a slot number makes the text one for libvirt 8.2 and later, with
+/// elements of the `qemu:` namespace. The machine's UUID is also what the guest finds in its SMBIOS tables:
+/// QEMU puts it there. The video memory of a virtio-gpu and the capacity of a disk have no
 /// place in it.
 ///
 /// # Errors
@@ -38,19 +43,25 @@ fn domain(machine: &Machine) -> Element<'_> {
         Accelerator::Kvm => "kvm",
         Accelerator::Qemu => "qemu",
     };
-    Element::new("domain")
+    let pci = PciLayout::of(machine.chipset, &machine.nics);
+    let cards = machine.nics.iter().zip(&pci.cards);
+    let domain = Element::new("domain")
         .with("type", accelerator)
         .holding(identity(machine))
-        .holding([memory(machine.memory_bytes), cpu::vcpu(&machine.cpus)])
+        .holding(memory(machine))
+        .holding([cpu::vcpu(&machine.cpus)])
+        .holding(platform::sysinfo(machine))
         .holding([platform::os(machine), platform::features(machine)])
         .holding([cpu::cpu(machine), platform::clock(machine)])
         .holding(lifecycle())
         .holding([Element::new("devices")
             .holding(storage::controllers(machine))
             .holding(devices::controllers(machine))
+            .holding(pci::controllers(&pci))
             .holding(storage::drives(machine))
-            .holding(machine.nics.iter().map(network::interface))
-            .holding(devices::devices(machine))])
+            .holding(cards.map(|(nic, address)| network::interface(nic, *address)))
+            .holding(devices::devices(machine))]);
+    pci::show_slots(domain, &pci)
 }
 
 fn identity(machine: &Machine) -> impl Iterator<Item = Element<'_>> {
@@ -70,8 +81,13 @@ fn metadata(osinfo: &str) -> Element<'_> {
     Element::new("metadata").holding([libosinfo])
 }
 
-fn memory(bytes: u64) -> Element<'static> {
-    Element::text("memory", (bytes / 1024).to_string()).with("unit", "KiB")
+/// The memory at start, and what it may grow to.
+fn memory(machine: &Machine) -> impl Iterator<Item = Element<'_>> {
+    let kib =
+        |name, bytes: u64| Element::text(name, (bytes / 1024).to_string()).with("unit", "KiB");
+    let most = machine.max_memory_bytes;
+    let most = most.map(|bytes| kib("maxMemory", bytes).with_number("slots", MEMORY_SLOTS));
+    most.into_iter().chain([kib("memory", machine.memory_bytes)])
 }
 
 fn lifecycle() -> [Element<'static>; 3] {

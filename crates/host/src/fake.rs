@@ -6,7 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{Error, Existed, Host, Partial, dir::Dir};
+use vm::Uuid;
+
+use crate::{
+    Error, Existed, Host, Partial,
+    dir::Dir,
+    libvirt::{Hypervisor, LibvirtError, Volume},
+};
 
 /// Records acts, and fails the one whose number a test gives.
 #[derive(Debug)]
@@ -31,16 +37,22 @@ impl Fake {
 
     fn act(&self, verb: &'static str, path: &Path) -> Result<(), Error> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let number = self.acts.borrow().len();
-        self.acts.borrow_mut().push(format!("{verb} {name}"));
-        if self.fail_at == Some(number) {
-            return Err(Error::new(
-                "cannot go on with",
-                path,
-                io::Error::other("the test said so"),
-            ));
+        if self.note(format!("{verb} {name}")) {
+            return Ok(());
         }
-        Ok(())
+        Err(Error::new("cannot go on with", path, io::Error::other("the test said so")))
+    }
+
+    fn order(&self, act: String) -> Result<(), LibvirtError> {
+        let refusal = LibvirtError::refused_by_test(&act);
+        if self.note(act) { Ok(()) } else { Err(refusal) }
+    }
+
+    /// Records an act, and says whether it may be done.
+    fn note(&self, act: String) -> bool {
+        let number = self.acts.borrow().len();
+        self.acts.borrow_mut().push(act);
+        self.fail_at != Some(number)
     }
 }
 
@@ -83,5 +95,56 @@ impl Host for Fake {
     fn sync_folder(&self, path: &Path) -> Result<(), Error> {
         self.act("sync", path)?;
         self.inner.sync_folder(path)
+    }
+}
+
+impl Hypervisor for Fake {
+    fn define(&self, name: &str, _xml: &str) -> Result<(), LibvirtError> {
+        self.order(format!("define {name}"))
+    }
+
+    fn undefine(&self, machine: Uuid) -> Result<(), LibvirtError> {
+        self.order(format!("undefine {machine}"))
+    }
+
+    fn start(&self, machine: Uuid) -> Result<(), LibvirtError> {
+        self.order(format!("start {machine}"))
+    }
+
+    fn destroy(&self, machine: Uuid) -> Result<(), LibvirtError> {
+        self.order(format!("destroy {machine}"))
+    }
+
+    fn refresh_pool(&self, pool: &str) -> Result<(), LibvirtError> {
+        self.order(format!("refresh {pool}"))
+    }
+
+    fn create_volume(&self, volume: &Volume<'_>) -> Result<(), LibvirtError> {
+        self.order(format!("volume {}", volume.name))
+    }
+
+    fn fill_volume(&self, volume: &Volume<'_>, _file: &Path) -> Result<(), LibvirtError> {
+        self.order(format!("fill {}", volume.name))
+    }
+
+    fn delete_volume(&self, volume: &Volume<'_>) -> Result<(), LibvirtError> {
+        self.order(format!("delete {}", volume.name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_acts_of_both_kinds_in_one_row_and_fails_the_wanted_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let fake = Fake::new(Some(2));
+        fake.create_folder(&folder.path().join("out")).unwrap();
+        fake.define("vm", "<domain/>").unwrap();
+        let error = fake.refresh_pool("default").unwrap_err();
+        assert_eq!(error.to_string(), "the test does not refresh default");
+        fake.remove_folder(&folder.path().join("out")).unwrap();
+        assert_eq!(fake.acts(), ["folder out", "define vm", "refresh default", "remove out"]);
     }
 }

@@ -1,9 +1,10 @@
-//! The only door to what lies outside the program's own memory and inputs: folders now, libvirt later.
+//! The only door to what lies outside the program's own memory and inputs: folders, libvirt, programs.
 //!
 //! ```text
 //! planner  --asks-->  facts (room, what is there)        pure values
-//! executor --acts-->  trait Host  --> dir   the file system
-//!                                 \-> fake  the same, recorded, failing where a test wants it
+//! executor --acts-->  trait Host        --> dir      the file system
+//!                     trait Hypervisor  --> libvirt  machines and volumes, by way of virsh
+//!                     both              --> fake     recorded, failing where a test wants it
 //! shell    --asks-->  http  what lies at an address: a stream, or pieces of it
 //! ```
 //!
@@ -13,6 +14,9 @@ pub mod dir;
 mod error;
 pub mod fake;
 pub mod http;
+pub mod libvirt;
+mod program;
+pub mod tool;
 
 use std::{
     fs::File,

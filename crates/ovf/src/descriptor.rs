@@ -8,6 +8,7 @@
 //! are told apart by the namespace of the root, and read by local name (DSP0243; the dialects are
 //! those that real writers produce).
 
+mod bundles;
 mod disk_section;
 mod envelope;
 mod hardware;
@@ -18,6 +19,7 @@ mod startup;
 mod system;
 mod vbox;
 
+pub use bundles::BundleFiles;
 pub use disk_section::{Compression, Disk, File, ImageFormat};
 pub use envelope::{Collection, Configuration, Envelope, Network, UnknownSection, Version};
 pub use hardware::{Hardware, Setting};

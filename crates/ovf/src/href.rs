@@ -103,8 +103,7 @@ fn same_name<'a>(
     descriptor: &EntryName,
     members: &'a [EntryName],
 ) -> Option<&'a EntryName> {
-    let decoded = decoded(text);
-    let spellings = [text, &decoded, stripped(text), stripped(&decoded)];
+    let spellings = spellings(text);
     let full = |spelling: &str| match descriptor.folder() {
         Some(folder) => format!("{folder}/{spelling}"),
         None => spelling.to_owned(),
@@ -117,6 +116,15 @@ fn same_name<'a>(
         let wanted: Vec<String> = spellings.iter().map(|s| normal(&full(s))).collect();
         members.iter().find(|name| wanted.contains(&normal(name.as_str())))
     })
+}
+
+/// The texts that an href may mean, in the order in which they are tried: as it stands,
+/// percent-decoded once, each without a leading `./`, each without blanks around it.
+#[must_use]
+pub fn spellings(href: &str) -> Vec<String> {
+    let decoded = decoded(href);
+    let plain = [href, &*decoded, stripped(href), stripped(&decoded)];
+    plain.into_iter().chain(plain.map(|text| stripped(text.trim()))).map(str::to_owned).collect()
 }
 
 /// Without leading `./`.
@@ -184,7 +192,9 @@ fn only_of_base_name<'a>(href: &str, members: &'a [EntryName]) -> Option<&'a Ent
 /// `E0105` for a URL, an absolute path, `..`, a drive letter, a backslash or a control character.
 pub fn check_href(href: &str) -> Result<(), Error> {
     let decoded = decoded(href);
-    let Some(why) = outside(href).or_else(|| outside(&decoded)) else { return Ok(()) };
+    // Blanks around a name do not make another name of it.
+    let why = [href, &*decoded].into_iter().find_map(|text| outside(text).or(outside(text.trim())));
+    let Some(why) = why else { return Ok(()) };
     let message = format!("the href {} {why}", quote::Quoted(href));
     Err(Error::new(Code::E0105, Kind::Denied, message))
 }
@@ -204,14 +214,30 @@ fn outside(text: &str) -> Option<&'static str> {
     }
 }
 
+/// How near a name is to an href: the same ending, then how much of the beginning is the same.
+fn likeness(href: &str, name: &EntryName) -> (bool, usize) {
+    let wanted = href.rsplit('/').next().unwrap_or(href).to_lowercase();
+    let have = name.base().to_lowercase();
+    let ending = |text: &str| text.rsplit_once('.').map(|(_, ending)| ending.to_owned());
+    let same = wanted.chars().zip(have.chars()).take_while(|(a, b)| a == b).count();
+    (ending(&wanted) == ending(&have), same)
+}
+
+/// No member has that name: says which ones are there, the nearest first.
 fn missing(href: &str, members: &[EntryName]) -> Error {
-    let listed = members.iter().take(LISTED_NAMES).map(|n| quote::Plain(n.as_str()).to_string());
+    let mut near: Vec<&EntryName> = members.iter().collect();
+    near.sort_by_key(|name| std::cmp::Reverse(likeness(href, name)));
+    let listed = near.iter().take(LISTED_NAMES).map(|n| quote::Plain(n.as_str()).to_string());
     let listed: Vec<_> = listed.collect();
     let there = if listed.is_empty() { "nothing".to_owned() } else { listed.join(", ") };
     let message = format!("the package has no file {}; there is: {there}", quote::Quoted(href));
     let error = Error::malformed(Code::E0104, message);
-    let folded = decoded(href).to_lowercase();
-    match members.iter().find(|name| name.as_str().to_lowercase() == folded) {
+    let folded = stripped(&decoded(href)).to_lowercase();
+    let differs_in_case = |name: &&EntryName| {
+        let name = name.as_str().to_lowercase();
+        name.strip_suffix(&folded).is_some_and(|front| front.is_empty() || front.ends_with('/'))
+    };
+    match members.iter().find(differs_in_case) {
         Some(name) => error.with_hint(format!("only the case differs from {name}")),
         None => error,
     }
@@ -242,6 +268,8 @@ mod tests {
             ("a%24b%a", &["vm.ovf", "a%24b%a"], "a%24b%a"),
             ("caf\u{e9}.vmdk", &["vm.ovf", "cafe\u{301}.vmdk"], "cafe\u{301}.vmdk"),
             ("./a", &["vm.ovf", "a"], "a"),
+            (" a b\n", &["vm.ovf", "a b"], "a b"),
+            (" a", &["vm.ovf", "a", " a"], " a"),
             ("a", &["d/vm.ovf", "a", "d/a"], "d/a"),
             ("nbd%3a1", &["vm.ovf", "nbd:1"], "nbd:1"),
             ("nbd:1", &["vm.ovf", "nbd:1"], "nbd:1"),
@@ -274,6 +302,8 @@ mod tests {
             ("x/../../a", "climbs out of the package"),
             ("%2e%2e/a", "climbs out of the package"),
             ("/etc/a", "is an absolute path"),
+            (" /etc/a", "is an absolute path"),
+            ("%20http://h/a", "is an address, and nothing outside the package is opened"),
             ("http://h/a", "is an address, and nothing outside the package is opened"),
             ("file:///a", "is an address, and nothing outside the package is opened"),
             ("json:{}", "is an address, and nothing outside the package is opened"),
@@ -288,11 +318,15 @@ mod tests {
 
     #[test]
     fn says_what_is_there_when_a_file_is_missing() {
-        let want = "E0104 the package has no file 'Disk.vmdk'; there is: vm.ovf, disk.vmdk";
-        assert_eq!(resolve("Disk.vmdk", &["vm.ovf", "disk.vmdk"]), Err(want.to_owned()));
+        let want = "E0104 the package has no file 'Disk.vmdk'; there is: disk.vmdk, b.vmdk, vm.ovf";
+        let there = ["vm.ovf", "b.vmdk", "disk.vmdk"];
+        assert_eq!(resolve("Disk.vmdk", &there), Err(want.to_owned()));
         let members = names(&["vm.ovf", "disk.vmdk"]);
         let error = resolve_href("Disk.vmdk", &members[0], &members).unwrap_err();
         assert_eq!(error.hint(), Some("only the case differs from disk.vmdk"));
+        let members = names(&["d/vm.ovf", "d/Disk.VMDK"]);
+        let error = resolve_href("./disk.vmdk", &members[0], &members).unwrap_err();
+        assert_eq!(error.hint(), Some("only the case differs from d/Disk.VMDK"));
         assert!(resolve("x/a", &["vm.ovf", "d/a", "e/a"]).unwrap_err().starts_with("E0104"));
     }
 

@@ -41,15 +41,17 @@ pub mod manifest;
 pub mod signature;
 
 pub mod descriptor;
+pub mod environment;
 pub mod selection;
 pub mod units;
+pub mod writer;
 mod xml;
 
 pub use descriptor::Envelope;
 pub use entry_name::EntryName;
 pub use error::{Error, Kind, Place};
 pub use finding::Finding;
-pub use href::{Resolved, check_href, resolve_href, resolve_parts};
+pub use href::{Resolved, check_href, resolve_href, resolve_parts, spellings};
 pub use manifest::Manifest;
 pub use selection::{Choices, Selection};
 pub use signature::Signature;

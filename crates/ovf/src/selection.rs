@@ -18,6 +18,7 @@ mod properties;
 mod property_rules;
 mod storage;
 mod survivors;
+mod virtualbox;
 
 use std::fmt;
 
@@ -182,10 +183,10 @@ impl<'a> Selector<'a> {
             firmware: firmware.firmware,
             secure_boot: firmware.secure_boot,
             tpm: firmware.tpm,
-            disks: self.disks(items, &controllers, &properties)?,
+            disks: self.disks(system, items, (&controllers, &properties))?,
             cdroms: self.drives(items, &controllers, storage::is_cd_drive)?,
             floppies: self.drives(items, &controllers, storage::is_floppy_drive)?,
-            nics: self.nics(items)?,
+            nics: self.nics(system, items)?,
             properties: self.properties(&properties)?,
             wants_environment: !properties.is_empty() || !system.hardware.transports.is_empty(),
             items: items.iter().map(|item| (*item).clone()).collect(),
@@ -419,6 +420,9 @@ mod tests {
         let disk = &system.disks[0];
         assert_eq!(disk.capacity_bytes, Some(3 << 30));
         assert_eq!(disk.file.as_ref().unwrap().href, "i/v");
-        assert_eq!((disk.unit, disk.interface.as_deref()), (Some(2), Some("SATA")));
+        assert_eq!(
+            (disk.unit, disk.controller.as_ref().map(|one| one.bus)),
+            (Some(2), Some(Bus::Sata))
+        );
     }
 }

@@ -56,6 +56,18 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Document, Error> {
     Ok(Document { root, comments: builder.comments, findings: builder.findings })
 }
 
+/// Adds the lines around its place to an error that has a line and no lines yet.
+pub(crate) fn with_context(error: Error, bytes: &[u8]) -> Error {
+    let line = match (error.place(), error.context()) {
+        (Some(Place::Line(line)), None) => *line,
+        _ => return error,
+    };
+    match decode::decode(bytes) {
+        Ok(decoded) => error.with_context(decode::around(&decoded.text, line)),
+        Err(_) => error,
+    }
+}
+
 fn no_root(text: &str) -> Error {
     let error = Error::malformed(Code::E0301, "no XML element in the descriptor");
     if text.trim().is_empty() { error.with_hint("this is an empty file") } else { error }

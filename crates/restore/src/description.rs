@@ -2,7 +2,10 @@
 
 use code::Code;
 use convert::source::System;
-use ovf::{Envelope, Finding};
+use ovf::{
+    Envelope, Finding,
+    descriptor::{Collection, Configuration},
+};
 use vmx::Vmx;
 
 use crate::{Error, Facts, locate};
@@ -23,6 +26,8 @@ pub struct Selection {
     pub configuration: Option<String>,
     /// The machines, in the order of the source.
     pub systems: Vec<System>,
+    /// The collections around the machines, in the order of the source.
+    pub collections: Vec<Collection>,
     /// The names of the networks, in the order of the source.
     pub networks: Vec<String>,
     /// What was tolerated in the text, whatever was selected.
@@ -41,6 +46,12 @@ impl Description {
         }
     }
 
+    /// The configurations to choose from, in the order of the source.
+    #[must_use]
+    pub fn configurations(&self) -> &[Configuration] {
+        self.envelope().map_or(&[], |envelope| &envelope.configurations)
+    }
+
     /// Selects the machines of one configuration.
     ///
     /// # Errors
@@ -54,6 +65,7 @@ impl Description {
                 Ok(Selection {
                     systems: systems.map(|one| convert::from_ovf(envelope, one)).collect(),
                     configuration: selected.configuration,
+                    collections: envelope.collections.clone(),
                     networks: selected.networks,
                     text_findings: envelope.findings.clone(),
                     findings: selected.findings,
@@ -97,8 +109,14 @@ fn select_vmx(vmx: &Vmx, choices: &ovf::Choices<'_>) -> Result<Selection, Error>
             networks.push(name.clone());
         }
     }
-    let findings = Vec::new();
-    Ok(Selection { configuration: None, systems: vec![system], networks, text_findings, findings })
+    Ok(Selection {
+        configuration: None,
+        systems: vec![system],
+        collections: Vec::new(),
+        networks,
+        text_findings,
+        findings: Vec::new(),
+    })
 }
 
 #[cfg(test)]

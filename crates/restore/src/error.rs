@@ -63,6 +63,18 @@ impl Error {
         }
     }
 
+    /// Writing failed, with the code that fits.
+    pub(crate) fn writing(what: &str, source: std::io::Error) -> Self {
+        let full = matches!(
+            source.kind(),
+            std::io::ErrorKind::StorageFull
+                | std::io::ErrorKind::QuotaExceeded
+                | std::io::ErrorKind::FileTooLarge
+        );
+        let code = if full { Code::E0506 } else { Code::E0508 };
+        Self::new(code, format!("cannot write {what}")).caused_by(source)
+    }
+
     /// Somebody said stop; everything is undone.
     pub(crate) fn stopped() -> Self {
         Self { stopped: true, ..Self::new(Code::E0508, "stopped on request") }

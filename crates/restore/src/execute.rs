@@ -8,7 +8,6 @@
 //! Nothing is decided here. Whatever fails, the undo list takes back what was done, newest first.
 
 mod images;
-mod undo;
 
 use std::path::{Path, PathBuf};
 
@@ -21,9 +20,9 @@ use ovf::{EntryName, Finding, manifest::Digest};
 use crate::{
     Error, ManifestPolicy, Plan, Source, VerifyOutput,
     plan::{DOMAIN_XML, FilePlan, FileRole, MachinePlan, result_path},
+    undo::Undo,
     verify,
 };
-use undo::Undo;
 
 /// Hears of the steps of a run.
 pub trait Watch: Progress {
@@ -284,7 +283,7 @@ fn write(
     let partial = with.host.create_partial(path)?;
     undo.partial(&partial.path);
     disk::WriteAt::write_all_at(&partial.file, bytes, 0)
-        .map_err(|source| disk_full(path, source))?;
+        .map_err(|source| Error::writing(&path.display().to_string(), source))?;
     publish(plan, &partial, with, undo)
 }
 
@@ -304,18 +303,6 @@ fn publish(
     with.host.publish(partial)?;
     undo.published(&partial.path, path);
     Ok(())
-}
-
-/// An error of writing, with the code that fits.
-fn disk_full(path: &Path, source: std::io::Error) -> Error {
-    let full = matches!(
-        source.kind(),
-        std::io::ErrorKind::StorageFull
-            | std::io::ErrorKind::QuotaExceeded
-            | std::io::ErrorKind::FileTooLarge
-    );
-    let code = if full { Code::E0506 } else { Code::E0508 };
-    Error::new(code, format!("cannot write {}", path.display())).caused_by(source)
 }
 
 fn stop_if_asked(watch: &dyn Watch) -> Result<(), Error> {

@@ -13,12 +13,14 @@
 mod description;
 mod error;
 pub mod execute;
+pub mod export;
 mod locate;
 mod packed;
 pub mod plan;
 mod policy;
 pub mod source;
 mod sources;
+mod undo;
 mod verify;
 
 use sources::digest_of;

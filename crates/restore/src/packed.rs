@@ -93,14 +93,18 @@ impl PackedImage {
         Ok(Some(Reading::AnyPlace(image)))
     }
 
-    /// What the image says of itself; `None` for a pipe.
+    /// What the image says of itself, and what its first sectors can be started by, where they can be
+    /// read at any place; `None` for a pipe.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
-    pub fn info(&self, source: &dyn Source) -> Result<Option<disk::Info>, Error> {
+    /// As [`open`](Self::open). Damage in the first sectors is none of it: the run will meet it.
+    pub fn look(
+        &self,
+        source: &dyn Source,
+    ) -> Result<Option<(disk::Info, Option<disk::BootRecord>)>, Error> {
         let image = match self.open(source)? {
             None => return Ok(None),
-            Some(Reading::Passing(image)) => return Ok(Some(image.info()?)),
+            Some(Reading::Passing(image)) => return Ok(Some((image.info()?, None))),
             Some(Reading::AnyPlace(image)) => image,
         };
         let mut info = image.info().clone();
@@ -108,7 +112,7 @@ impl PackedImage {
             // It is read as it is, so its first bytes are not those of gzip.
             info.warnings.extend(self.packing(&[]).1);
         }
-        Ok(Some(info))
+        Ok(Some((info, disk::BootRecord::read(&*image).ok())))
     }
 
     /// Whether the image agrees with a descriptor that calls it a delta.

@@ -4,25 +4,30 @@
 //! folder is like) and choices, and gives a [`Plan`]. What keeps a plan from being executed is a
 //! blocker in it; an error is only what leaves no plan to show.
 
+mod environment;
 mod files;
+mod findings;
 mod machines;
 mod space;
+mod startup;
 
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use code::{Code, Severity};
 use convert::{Note, Row, copy::TargetOptions};
 use host::FolderFacts;
-use ovf::{EntryName, Finding};
+use ovf::{EntryName, Finding, descriptor::Configuration};
 use vm::{DiskId, Machine};
 
 use crate::{Error, Facts, ImageFacts, ManifestPolicy, PackedImage, Selection, SignaturePolicy};
 
 pub(crate) use machines::capacity;
 pub use space::Space;
+pub use startup::Startup;
 
 /// What the user chose.
 #[derive(Debug, Clone, Default)]
@@ -71,6 +76,10 @@ pub struct Plan {
     pub target: PathBuf,
     /// The configuration that was taken.
     pub configuration: Option<String>,
+    /// The configurations that there are.
+    pub configurations: Vec<Configuration>,
+    /// The order in which the machines are meant to start; nothing is started because of it.
+    pub startup: Vec<Startup>,
     /// The machines, in the order of the descriptor.
     pub machines: Vec<MachinePlan>,
     /// What is to be said about the package as a whole.
@@ -165,8 +174,12 @@ pub enum FileRole {
         /// The format and layout that are written.
         output: TargetOptions,
     },
+    /// A file that the planner made itself.
+    Made(Arc<[u8]>),
     /// A CD or floppy image, copied as it is.
     Medium,
+    /// A file for people that no device uses, copied as it is where it comes with the package.
+    Kept,
 }
 
 impl Plan {
@@ -222,7 +235,7 @@ pub fn plan(
     findings.extend(facts.findings.iter().cloned());
     findings.extend(selection.findings.iter().cloned());
     let mut machines = Vec::new();
-    let inputs = machines::Inputs { facts, images, choices };
+    let inputs = machines::Inputs { facts, images, choices, systems: &chosen };
     findings.extend(chosen.iter().filter_map(|system| machines::odd_name(system)));
     let names = machines::names(&chosen, facts, choices)?;
     for (system, name) in chosen.iter().zip(&names) {
@@ -235,7 +248,7 @@ pub fn plan(
         machines.push(machines::plan(&inputs, system, &place, &mut findings)?);
     }
     let space = space::of(facts, images, &machines, target);
-    let (mut findings, grave) = split_blockers(findings);
+    let (mut findings, grave) = findings::sort(findings, &machines, &choices.hardware);
     match check_manifest(facts, &members(&machines), choices.manifest) {
         // What is not there has been said already, in the row of the item that needs it.
         Err(error) if error.code() == Code::E0205 && has_missing(&machines) => {
@@ -248,7 +261,9 @@ pub fn plan(
         kind: facts.kind,
         digest: facts.digest(),
         target: target.folder.path.clone(),
-        configuration: selection.configuration,
+        configurations: facts.description.configurations().to_vec(),
+        startup: startup::of(&selection, &chosen),
+        configuration: selection.configuration.clone(),
         machines,
         findings,
         space,
@@ -304,7 +319,7 @@ pub fn images(facts: &Facts, choices: &Choices) -> Result<Vec<PackedImage>, Erro
 }
 
 /// Checks what can be checked before a disk is read: that the manifest is there, that it lists what
-/// it must, and the descriptor's digest. Under the policy `warn` what is wrong becomes a finding.
+/// it must, and the digests of the descriptor and its message bundles. Under the policy `warn` what is wrong becomes a finding.
 ///
 /// `used` is what is made of the package; a pipe's files are checked when they have passed.
 ///
@@ -335,12 +350,16 @@ pub fn check_manifest(
             Ok(())
         }
     };
-    if let Some(entry) = manifest.expected(name) {
-        let actual = crate::digest_of(&facts.descriptor.bytes, entry.digest.algorithm());
-        judge(crate::verify::compare(facts, text, entry, &actual).map(|()| Vec::new()))?;
+    for held in std::iter::once(&facts.descriptor).chain(&facts.bundles) {
+        if let Some(entry) = manifest.expected(&held.name) {
+            let actual = crate::digest_of(&held.bytes, entry.digest.algorithm());
+            judge(crate::verify::compare(facts, text, entry, &actual).map(|()| Vec::new()))?;
+        }
     }
     if facts.is_complete {
-        judge(crate::verify::complete(facts, used))?;
+        let bundles = facts.bundles.iter().map(|bundle| &bundle.name);
+        let used: Vec<EntryName> = used.iter().chain(bundles).cloned().collect();
+        judge(crate::verify::complete(facts, &used))?;
     }
     Ok(findings)
 }
@@ -349,14 +368,6 @@ pub fn check_manifest(
 fn has_missing(machines: &[MachinePlan]) -> bool {
     let mut notes = machines.iter().flat_map(|machine| &machine.rows).flat_map(|row| &row.notes);
     notes.any(|note| note.code == Code::E0104)
-}
-
-/// Turns findings that no plan may be carried out with into blockers.
-fn split_blockers(findings: Vec<Finding>) -> (Vec<Finding>, Vec<Note>) {
-    let is_warning = |finding: &Finding| finding.code.severity() == Severity::Warning;
-    let (kept, grave): (Vec<Finding>, Vec<Finding>) = findings.into_iter().partition(is_warning);
-    let grave = grave.into_iter().map(|finding| Note::blocker(finding.code, finding.message));
-    (kept, grave.collect())
 }
 
 /// What keeps the target from taking the files.

@@ -77,6 +77,8 @@ pub struct Facts {
     pub manifest: Option<(Text, Manifest)>,
     /// What is known of its signature; on a pipe it may be still to come.
     pub signature: Signature,
+    /// The message bundles that the descriptor was read with.
+    pub bundles: Vec<Text>,
     /// The files that are known; those of a pipe come to be known as they pass.
     pub members: Vec<Member>,
     /// Whether every file is known.
@@ -130,6 +132,8 @@ pub struct ImageFacts {
     pub name: EntryName,
     /// What is known of it, or why it cannot be read.
     pub info: Result<disk::Info, ImageRefusal>,
+    /// What its first sectors can be started by, where they could be read.
+    pub boot: Option<disk::BootRecord>,
 }
 
 /// Why an image cannot be read, as far as its header tells.
@@ -217,12 +221,14 @@ pub fn look_at_images(
 ) -> Result<Vec<ImageFacts>, Error> {
     let mut facts = Vec::new();
     for image in images {
-        let info = match image.info(source) {
+        let (info, boot) = match image.look(source) {
             Ok(None) => continue,
-            Ok(Some(info)) => Ok(info),
-            Err(error) => Err(ImageRefusal { code: error.code(), message: error.to_string() }),
+            Ok(Some((info, boot))) => (Ok(info), boot),
+            Err(error) => {
+                (Err(ImageRefusal { code: error.code(), message: error.to_string() }), None)
+            }
         };
-        facts.push(ImageFacts { name: image.name.clone(), info });
+        facts.push(ImageFacts { name: image.name.clone(), info, boot });
     }
     Ok(facts)
 }

@@ -24,6 +24,7 @@ use ovf::{
 };
 
 use crate::{Delivery, Error, Policy, Source, packed::FrontToEnd, source::Take};
+use folder::Folder;
 
 pub use papers::check_signature;
 
@@ -52,7 +53,7 @@ impl Named {
     }
 }
 
-/// Opens a path: a folder with one descriptor, a descriptor, a VMX, or an archive.
+/// Opens a path: a folder with one descriptor or one VMX, a descriptor, a VMX, or an archive.
 ///
 /// # Errors
 /// `E01…` for what is no package, `E02…` for a manifest that cannot be read, `E03…` for a descriptor
@@ -61,7 +62,7 @@ pub fn open(path: &Path, policy: &Policy) -> Result<Box<dyn Source>, Error> {
     let shown = path.display();
     let metadata = path.metadata().map_err(|source| not_there(path, source))?;
     if metadata.is_dir() {
-        return Ok(Box::new(ovf_dir::OvfDir::of_folder(path, policy)?));
+        return open_folder(path, policy);
     }
     if !metadata.is_file() {
         return Err(Error::new(Code::E0101, format!("{shown} is no regular file"))
@@ -81,6 +82,58 @@ pub fn open(path: &Path, policy: &Policy) -> Result<Box<dyn Source>, Error> {
     }
     let bytes = FileBytes::new(file).map_err(wrap)?;
     open_bytes(named, Arc::new(bytes), policy)
+}
+
+/// Opens the one descriptor of a folder, or, where there is none, the one VMX.
+fn open_folder(path: &Path, policy: &Policy) -> Result<Box<dyn Source>, Error> {
+    let folder = Folder::open(path)?;
+    let names = folder.names()?;
+    let of = |ending: &str| -> Vec<&EntryName> {
+        let wanted = |name: &&EntryName| {
+            // macOS leaves `._a.ovf` beside `a.ovf` on foreign file systems.
+            name.has_extension(ending) && !name.base().starts_with("._")
+        };
+        names.iter().filter(wanted).collect()
+    };
+    let (descriptors, machines) = (of("ovf"), of("vmx"));
+    let (found, is_vmx) = match (descriptors.as_slice(), machines.as_slice()) {
+        ([one], _) => (one, false),
+        ([], [one]) => (one, true),
+        ([], []) => return Err(no_descriptor(path, &of("ova"))),
+        ([], several) => return Err(several_of(path, "vmx", several)),
+        (several, _) => return Err(several_of(path, "ovf", several)),
+    };
+    // Nobody typed this name, so it is opened as the package's other names are.
+    let Some(text) = folder.text((*found).clone())? else {
+        return Err(Error::new(Code::E0105, format!("{found} is no regular file")));
+    };
+    let shown = path.display().to_string();
+    let opened = folder::Typed { path: path.to_owned(), folder, text };
+    Ok(if is_vmx {
+        Box::new(vmx_dir::VmxDir::read(shown, opened)?)
+    } else {
+        Box::new(ovf_dir::OvfDir::read(shown, opened, policy)?)
+    })
+}
+
+fn no_descriptor(path: &Path, archives: &[&EntryName]) -> Error {
+    let shown = path.display();
+    let error = Error::new(Code::E0103, format!("no .ovf and no .vmx is in the folder {shown}"));
+    match archives {
+        [] => error.fix("point relift at the .ovf, the .vmx or the .ova itself"),
+        archives => error
+            .detail("found", listed(archives))
+            .fix("an .ova is a package of its own: point relift at it"),
+    }
+}
+
+fn several_of(path: &Path, ending: &str, found: &[&EntryName]) -> Error {
+    let text = format!("{} .{ending} files are in the folder {}", found.len(), path.display());
+    Error::new(Code::E0103, text).detail("found", listed(found)).fix("point relift at one of them")
+}
+
+fn listed(names: &[&EntryName]) -> String {
+    names.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 /// Opens an archive that can be read at any place, wherever its bytes are.

@@ -121,6 +121,14 @@ impl Descriptor {
         self
     }
 
+    /// Adds an entry of the disk section that no item names yet: an empty disk of this id.
+    #[must_use]
+    pub fn loose_disk(mut self, id: &str, capacity_bytes: u64) -> Self {
+        writeln!(self.disks, r#"<Disk ovf:capacity="{capacity_bytes}" ovf:diskId="{id}"/>"#)
+            .expect("a String takes every write");
+        self
+    }
+
     /// Adds an empty disk, on a controller.
     #[must_use]
     pub fn empty_disk(mut self, capacity_bytes: u64, parent: &str, unit: &str) -> Self {
@@ -160,18 +168,32 @@ impl Descriptor {
 
     /// Adds a network card.
     #[must_use]
-    pub fn nic(mut self, model: &str, network: &str) -> Self {
+    pub fn nic(self, model: &str, network: &str) -> Self {
+        self.card(model, network, "")
+    }
+
+    /// Adds a network card in this slot, a `slotInfo.pciSlotNumber` as VMware writes it.
+    #[must_use]
+    pub fn nic_in_slot(self, model: &str, network: &str, slot: &str) -> Self {
+        let config = format!(
+            r#"<vmw:Config ovf:required="false" vmw:key="slotInfo.pciSlotNumber" vmw:value="{slot}"/>"#
+        );
+        self.card(model, network, &config)
+    }
+
+    fn card(mut self, model: &str, network: &str, config: &str) -> Self {
         let id = self.next_id.to_string();
         self.next_id += 1;
         if !self.networks.iter().any(|there| there == network) {
             self.networks.push(network.to_owned());
         }
-        self.item(&[
+        let card = item(&[
             ("Connection", network),
             ("InstanceID", &id),
             ("ResourceSubType", model),
             ("ResourceType", "10"),
-        ])
+        ]);
+        self.raw_item(&card.replace("</Item>", &format!("{config}</Item>")))
     }
 
     /// Adds a `vmw:Config` setting of the machine.

@@ -24,7 +24,13 @@ impl Package {
     /// A package of a descriptor.
     #[must_use]
     pub fn new(name: &str, descriptor: &Descriptor) -> Self {
-        let members = vec![(format!("{name}.ovf"), descriptor.xml().into_bytes())];
+        Self::of_text(name, &descriptor.xml())
+    }
+
+    /// A package of a descriptor that a test wrote itself.
+    #[must_use]
+    pub fn of_text(name: &str, xml: &str) -> Self {
+        let members = vec![(format!("{name}.ovf"), xml.as_bytes().to_vec())];
         Self { name: name.to_owned(), members, manifest: None, manifest_last: false, listed: None }
     }
 
@@ -124,7 +130,10 @@ impl Package {
     /// The package as files in a folder.
     pub fn write_to(&self, folder: &Path) {
         for (name, bytes) in self.all() {
-            fs::write(folder.join(name), bytes).expect("the test's own folder takes writes");
+            let path = folder.join(name);
+            let parent = path.parent().expect("the folder is above it");
+            fs::create_dir_all(parent).expect("the test's own folder takes folders");
+            fs::write(path, bytes).expect("the test's own folder takes writes");
         }
     }
 

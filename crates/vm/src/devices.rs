@@ -11,6 +11,9 @@ pub struct Nic {
     pub target: NicTarget,
     /// Its address; the host makes one up when it is absent.
     pub mac: Option<MacAddress>,
+    /// The slot number that the guest shall see, so that Linux names the card `ens<slot>`: 1..=8191,
+    /// for PCI Express cards on q35, no two alike.
+    pub slot: Option<u16>,
     /// Whether the cable is plugged in at start.
     pub link_up: bool,
     /// Rank in the boot order, from 1.
@@ -46,6 +49,12 @@ impl NicModel {
             Self::Pcnet => "pcnet",
             Self::Rtl8139 => "rtl8139",
         }
+    }
+
+    /// Whether it is a PCI Express card; the others are conventional PCI.
+    #[must_use]
+    pub const fn is_express(self) -> bool {
+        matches!(self, Self::Virtio | Self::Vmxnet3 | Self::E1000e)
     }
 }
 
@@ -133,6 +142,8 @@ pub struct Video {
     pub model: VideoModel,
     /// Video memory in bytes; a power of two from 16 MiB, or the host's default.
     pub memory_bytes: Option<u64>,
+    /// How many screens can be connected, 1..=16; only virtio-gpu has more than one.
+    pub heads: u32,
 }
 
 /// Models of graphics cards that relift may choose.

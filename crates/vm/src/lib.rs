@@ -12,6 +12,8 @@
 mod bytes;
 mod devices;
 mod machine;
+mod offer;
+mod pci;
 mod storage;
 mod uuid;
 
@@ -20,8 +22,11 @@ pub use devices::{
     MacAddress, Nic, NicModel, NicTarget, Serial, SerialTarget, Sound, Usb, Video, VideoModel,
 };
 pub use machine::{
-    Accelerator, Chipset, Clock, CpuFeature, Cpus, Firmware, Guest, GuestFamily, Machine, Topology,
+    Accelerator, Chipset, Clock, CpuFeature, Cpus, Firmware, FwCfg, Guest, GuestFamily, Machine,
+    Topology,
 };
+pub use offer::Offer;
+pub use pci::{PciAddress, PciBridge, PciBridgeKind, PciLayout};
 pub use storage::{
     Bus, Controller, ControllerModel, Disk, DiskFormat, DiskId, DriveAddress, Removable,
     RemovableKind,

@@ -1,5 +1,7 @@
 //! The machine itself: processors, memory, firmware, guest.
 
+use std::path::PathBuf;
+
 use crate::{Controller, Disk, Nic, Removable, Serial, Sound, Usb, Uuid, Video};
 
 /// A virtual machine, ready to be written for a hypervisor.
@@ -23,6 +25,8 @@ pub struct Machine {
     pub cpus: Cpus,
     /// Main memory in bytes, a multiple of 1 KiB.
     pub memory_bytes: u64,
+    /// What memory may grow to while the guest runs, in bytes; absent: it does not grow.
+    pub max_memory_bytes: Option<u64>,
     /// The board.
     pub chipset: Chipset,
     /// What starts the guest.
@@ -47,12 +51,29 @@ pub struct Machine {
     pub serials: Vec<Serial>,
     /// An emulated TPM 2.0.
     pub tpm: bool,
+    /// An Intel IOMMU (VT-d) for the guest's own use; needs Q35 and hardware virtualization.
+    pub iommu: bool,
+    /// Performance counters of the processor, asked for expressly.
+    pub pmu: bool,
+    /// A watchdog timer (i6300ESB) that does nothing but be there when it runs out.
+    pub watchdog: bool,
     /// A virtio channel for the guest agent.
     pub agent_channel: bool,
     /// A virtio random number generator fed by the host.
     pub rng: bool,
     /// A virtio memory balloon.
     pub balloon: bool,
+    /// Files that the guest reads from the firmware's configuration.
+    pub fw_cfg: Vec<FwCfg>,
+}
+
+/// A file in QEMU's firmware configuration (`fw_cfg`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FwCfg {
+    /// Its name there: `opt/`, then at most 51 bytes.
+    pub name: String,
+    /// Where it is on the host.
+    pub file: PathBuf,
 }
 
 /// What is known of the system inside.
@@ -95,14 +116,24 @@ pub enum Accelerator {
 /// Virtual processors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cpus {
-    /// Number of virtual processors, 1..=4096.
+    /// Number of virtual processors at start, 1..=4096.
     pub count: u32,
-    /// How they are grouped; the product is always `count`.
+    /// How many there may be while the guest runs, `count` at least; absent: `count`.
+    pub max_count: Option<u32>,
+    /// How they are grouped; the product is always [`Cpus::most`].
     pub topology: Option<Topology>,
     /// The model as the host names it; the host's own model when absent.
     pub model: Option<String>,
     /// Single features asked for beside the model.
     pub features: Vec<CpuFeature>,
+}
+
+impl Cpus {
+    /// The most processors that the guest can ever see.
+    #[must_use]
+    pub fn most(&self) -> u32 {
+        self.max_count.unwrap_or(self.count)
+    }
 }
 
 /// How processors are grouped.

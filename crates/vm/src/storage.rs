@@ -82,6 +82,8 @@ pub struct Disk {
     pub wwn: Option<u64>,
     /// The guest must not write to it.
     pub read_only: bool,
+    /// The guest is told that nothing turns in it, on IDE, SATA and SCSI.
+    pub solid_state: bool,
     /// Rank in the boot order, from 1.
     pub boot_order: Option<u16>,
 }

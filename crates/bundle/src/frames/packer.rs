@@ -17,10 +17,28 @@ pub(crate) struct Packer<'a> {
     frames: Frames,
     level: i32,
     /// Frames that are full.
-    batch: Vec<Vec<u8>>,
+    batch: Vec<Chunk>,
     /// The frame that is being filled.
-    chunk: Vec<u8>,
+    chunk: Chunk,
+    /// Memory that was used and can be used again.
+    spare: Vec<Chunk>,
     batch_len: usize,
+}
+
+/// The content of a frame, and the frame.
+#[derive(Default)]
+struct Chunk {
+    plain: Vec<u8>,
+    packed: Vec<u8>,
+}
+
+impl Chunk {
+    fn pack(&mut self, level: i32) -> Result<()> {
+        self.packed.clear();
+        self.packed.reserve(zstd::zstd_safe::compress_bound(self.plain.len()));
+        compressor(level)?.compress_to_buffer(&self.plain, &mut self.packed)?;
+        Ok(())
+    }
 }
 
 impl fmt::Debug for Packer<'_> {
@@ -33,17 +51,18 @@ impl<'a> Packer<'a> {
     /// Writes behind `frames`, which are in the file already.
     pub(crate) fn new(medium: &'a dyn Medium, frames: Frames, level: i32) -> Self {
         let batch_len = rayon::current_num_threads().saturating_mul(2).clamp(2, MAX_BATCH);
-        Self { medium, frames, level, batch: Vec::new(), chunk: Vec::new(), batch_len }
+        let (batch, spare) = (Vec::new(), Vec::new());
+        Self { medium, frames, level, batch, chunk: Chunk::default(), spare, batch_len }
     }
 
     /// Adds content.
     pub(crate) fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
-            let room = FRAME_BYTES.saturating_sub(self.chunk.len());
+            let room = FRAME_BYTES.saturating_sub(self.chunk.plain.len());
             let (head, rest) = bytes.split_at(room.min(bytes.len()));
-            self.chunk.extend_from_slice(head);
+            self.chunk.plain.extend_from_slice(head);
             bytes = rest;
-            if self.chunk.len() == FRAME_BYTES {
+            if self.chunk.plain.len() == FRAME_BYTES {
                 self.cut()?;
             }
         }
@@ -52,8 +71,9 @@ impl<'a> Packer<'a> {
 
     /// Ends the frame: what follows begins with another one.
     pub(crate) fn cut(&mut self) -> Result<()> {
-        if !self.chunk.is_empty() {
-            self.batch.push(std::mem::take(&mut self.chunk));
+        if !self.chunk.plain.is_empty() {
+            let next = self.spare.pop().unwrap_or_default();
+            self.batch.push(std::mem::replace(&mut self.chunk, next));
         }
         if self.batch.len() >= self.batch_len {
             self.flush()?;
@@ -63,13 +83,12 @@ impl<'a> Packer<'a> {
 
     /// Packs and writes what is full.
     fn flush(&mut self) -> Result<()> {
-        let level = self.level;
-        let packed: Vec<(Vec<u8>, u64)> = std::mem::take(&mut self.batch)
-            .into_par_iter()
-            .map(|chunk| Ok((compressor(level)?.compress(&chunk)?, chunk.len() as u64)))
-            .collect::<Result<_>>()?;
-        for (bytes, plain_len) in packed {
-            self.put(&bytes, plain_len)?;
+        let (level, mut batch) = (self.level, std::mem::take(&mut self.batch));
+        batch.par_iter_mut().try_for_each(|chunk| chunk.pack(level))?;
+        for mut chunk in batch {
+            self.put(&chunk.packed, chunk.plain.len() as u64)?;
+            chunk.plain.clear();
+            self.spare.push(chunk);
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ use crate::{
     choices,
     events::Event,
     failure::{Failure, Result},
+    hypervisor,
     json::Message,
     progress::Gauge,
     report::Report,
@@ -27,6 +28,7 @@ pub(super) fn run(args: &ConvertArgs, session: &Session, gauge: &Gauge<'_>) -> R
     destination::check(&args.out)?;
     let policy = choices::policy(&args.policy)?;
     let mut chosen = choices::of(&args.hardware, &args.packing, &args.policy)?;
+    hypervisor::consult(session, (&args.host, &args.hardware), &mut chosen.hardware)?;
     let target = super::plan::facts(&args.out)?;
     if args.force {
         chosen.replace = destination::written_before(&target.folder.path);

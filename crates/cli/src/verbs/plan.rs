@@ -2,7 +2,8 @@
 
 mod again;
 pub(super) mod document;
-mod table;
+pub(super) mod package;
+pub(crate) mod table;
 
 use std::path::Path;
 
@@ -15,6 +16,7 @@ use crate::{
     args::PlanArgs,
     choices,
     failure::{Failure, Result},
+    hypervisor,
     json::Message,
     report::Report,
     session::Session,
@@ -23,7 +25,8 @@ use crate::{
 /// Plans a package.
 pub(super) fn run(args: &PlanArgs, session: &Session) -> Result<Report> {
     let policy = choices::policy(&args.policy)?;
-    let chosen = choices::of(&args.hardware, &args.packing, &args.policy)?;
+    let mut chosen = choices::of(&args.hardware, &args.packing, &args.policy)?;
+    hypervisor::consult(session, (&args.host, &args.hardware), &mut chosen.hardware)?;
     let target = match &args.to {
         Some(target) => facts(&choices::target(target)?)?,
         // No folder was named: its room is that of this one, and no name in it is taken.

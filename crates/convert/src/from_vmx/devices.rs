@@ -5,7 +5,7 @@ use vmx::{Device as Keys, Vmx};
 use super::storage::{self, Medium};
 use crate::{
     from_ovf::pci_id,
-    source::{Device, DeviceKind, Origin, SoundCard},
+    source::{Device, DeviceKind, HostFeature, Origin, SoundCard, UsbClass},
 };
 
 /// USB devices that every machine has, or needs none of.
@@ -20,8 +20,10 @@ pub(super) fn read(vmx: &Vmx) -> Vec<Device> {
     devices.extend(bridges(&all));
     let slots = storage::slots(&all).map(|(_, slot)| slot);
     let passed = slots.filter(|slot| storage::medium(slot) == Medium::Passthrough);
-    devices.extend(passed.map(|slot| device(slot, DeviceKind::Passthrough(None), "scsi-passthru")));
-    devices.sort_by_key(|device| device.kind != DeviceKind::Usb { xhci: true });
+    let adapter = DeviceKind::HostAdapter { carries_disk: false };
+    devices.extend(passed.map(|slot| device(slot, adapter.clone(), "scsi-passthru")));
+    devices.extend(features(vmx));
+    devices.sort_by_key(|device| device.kind != DeviceKind::Usb(UsbClass::Xhci));
     devices
 }
 
@@ -36,8 +38,9 @@ fn one(vmx: &Vmx, keys: &Keys<'_>) -> Option<Device> {
     let is_part = keys.unit.is_some();
     let class = keys.class.as_str();
     if class == "svga" && keys.boolean("present") != Some(false) {
-        let bytes = keys.text("vramSize").and_then(|text| text.parse().ok());
-        return Some(device(keys, DeviceKind::Video(bytes), "VMware SVGA"));
+        let memory_bytes = keys.text("vramSize").and_then(|text| text.parse().ok());
+        let displays = keys.text("numDisplays").and_then(|text| text.parse().ok());
+        return Some(device(keys, DeviceKind::Video { memory_bytes, displays }, "VMware SVGA"));
     }
     if !keys.is_present() {
         return None;
@@ -45,12 +48,12 @@ fn one(vmx: &Vmx, keys: &Keys<'_>) -> Option<Device> {
     let (kind, name) = match class {
         "scsi" | "sata" | "nvme" | "ide" | "floppy" | "ethernet" | "pcibridge" => return None,
         "usb" | "usb_xhci" if is_part => usb_part(keys),
-        "usb_xhci" => (DeviceKind::Usb { xhci: true }, "USB 3 (xHCI)"),
+        "usb_xhci" => (DeviceKind::Usb(UsbClass::Xhci), "USB 3 (xHCI)"),
         // EHCI is the fast half of the one controller that `usb` names.
         "ehci" if vmx.boolean("usb.present") == Some(true) => {
             (DeviceKind::Implicit, "USB 2 (EHCI)")
         }
-        "usb" | "ehci" => (DeviceKind::Usb { xhci: false }, "USB 2 (EHCI)"),
+        "usb" | "ehci" => (DeviceKind::Usb(UsbClass::Ehci), "USB 2 (EHCI)"),
         "sound" => {
             let model = keys.text("virtualDev").unwrap_or("es1371");
             (DeviceKind::Sound(sound(model)), model)
@@ -60,6 +63,8 @@ fn one(vmx: &Vmx, keys: &Keys<'_>) -> Option<Device> {
         "parallel" => (DeviceKind::Parallel, keys.text("fileName").unwrap_or("parallel port")),
         "vtpm" => (DeviceKind::Tpm, "TPM"),
         "vwdt" => (DeviceKind::Watchdog, "watchdog timer"),
+        // A feature of the machine, not a device.
+        "smc" => return None,
         "vmci" => (DeviceKind::Vmci, "VMCI"),
         "sharedfolder" => {
             (DeviceKind::SharedFolder, keys.text("guestName").unwrap_or("shared folder"))
@@ -104,6 +109,24 @@ fn passthrough(keys: &Keys<'_>) -> DeviceKind {
     DeviceKind::Passthrough(id("vendorId").zip(id("deviceId")))
 }
 
+/// Features of the old host that keys of the machine speak of.
+fn features(vmx: &Vmx) -> impl Iterator<Item = Device> {
+    let says = |key| vmx.boolean(key) == Some(true);
+    let enclaves = vmx.text("sgx.epcSize").unwrap_or_default();
+    [
+        ("sev.enable", says("sev.enable"), HostFeature::Sev),
+        ("sgx.epcSize", !matches!(enclaves, "" | "0"), HostFeature::Sgx),
+        ("smc.present", says("smc.present"), HostFeature::AppleSmc),
+    ]
+    .into_iter()
+    .filter(|(_, is_there, _)| *is_there)
+    .map(|(key, _, feature)| Device {
+        origin: Origin { row: key.to_owned(), path: key.to_owned(), ..Origin::default() },
+        kind: DeviceKind::Feature(feature),
+        name: key.to_owned(),
+    })
+}
+
 /// All PCI bridges as one device: they say nothing about the guest.
 fn bridges(all: &[Keys<'_>]) -> Option<Device> {
     let mut bridges = all.iter().filter(|keys| keys.class == "pcibridge" && keys.is_present());
@@ -126,15 +149,21 @@ mod tests {
     #[test]
     fn knows_the_devices_that_vmware_has() {
         use DeviceKind::{
-            Implicit, Nvdimm, Parallel, Passthrough, PrinterPort, Serial, SharedFolder, Sound, Tpm,
-            Usb, Video, Vmci, Watchdog,
+            Feature, HostAdapter, Implicit, Nvdimm, Parallel, Passthrough, PrinterPort, Serial,
+            SharedFolder, Sound, Tpm, Usb, Video, Vmci, Watchdog,
         };
         for (text, want) in [
             ("sound.present = \"TRUE\"", Sound(SoundCard::Ensoniq)),
             ("sound.present = \"TRUE\"\nsound.virtualDev = \"HDaudio\"", Sound(SoundCard::Hda)),
-            ("svga.vramSize = \"8388608\"", Video(Some(8 << 20))),
-            ("usb.present = \"TRUE\"", Usb { xhci: false }),
-            ("usb_xhci.present = \"TRUE\"", Usb { xhci: true }),
+            (
+                "svga.vramSize = \"8388608\"\nsvga.numDisplays = \"2\"",
+                Video { memory_bytes: Some(8 << 20), displays: Some(2) },
+            ),
+            ("usb.present = \"TRUE\"", Usb(UsbClass::Ehci)),
+            ("usb_xhci.present = \"TRUE\"", Usb(UsbClass::Xhci)),
+            ("smc.present = \"TRUE\"", Feature(HostFeature::AppleSmc)),
+            ("sev.enable = \"TRUE\"", Feature(HostFeature::Sev)),
+            ("sgx.epcSize = \"64\"\nsmc.present = \"FALSE\"", Feature(HostFeature::Sgx)),
             ("usb:1.present = \"TRUE\"\nusb:1.deviceType = \"hub\"", Implicit),
             ("serial0.present = \"TRUE\"", Serial),
             ("serial0.present = \"TRUE\"\nserial0.fileType = \"thinprint\"", PrinterPort),
@@ -151,7 +180,7 @@ mod tests {
             ),
             (
                 "scsi0:5.present = \"TRUE\"\nscsi0:5.deviceType = \"scsi-passthru\"",
-                Passthrough(None),
+                HostAdapter { carries_disk: false },
             ),
             (
                 "warpCore0.present = \"TRUE\"",

@@ -22,12 +22,19 @@ const SILENT: &[&str] = &[
     "guestOS.detailed.data",
     "guestOSAltName",
     "managedVM.autoAddVTPM",
+    "mem.hotadd",
     "memsize",
     "numvcpus",
     "nvram",
+    "sev.enable",
+    "sgx.epcSize",
+    "smc.present",
     "uefi.secureBoot.enabled",
     "uuid.bios",
+    "vcpu.hotadd",
     "vhv.enable",
+    "vpmc.enable",
+    "vvtd.enable",
     "windows.vbs.enabled",
     // The file itself, and what VMware's programs remember.
     ".encoding",
@@ -92,14 +99,8 @@ const DEVICES: &[&str] = &[
 
 /// Keys of a device that mean something, and are not carried over, with the value that means
 /// nothing.
-const TOLD: &[(&str, &str)] = &[
-    ("deviceGroup", ""),
-    ("filter", ""),
-    ("mode", "persistent"),
-    ("sharedBus", "none"),
-    ("sharing", "sharing-none"),
-    ("writeThrough", "false"),
-];
+const TOLD: &[(&str, &str)] =
+    &[("deviceGroup", ""), ("filter", ""), ("sharedBus", "none"), ("sharing", "sharing-none")];
 
 /// The keys that somebody should know to be without effect, in the order of the file.
 pub(super) fn vendor(vmx: &Vmx) -> Vec<String> {
@@ -151,14 +152,11 @@ mod tests {
     fn tells_keys_that_have_no_effect_here() {
         for (text, want) in [
             ("memsize = \"4\"\nvirtualHW.version = \"8\"\ntools.syncTime = \"TRUE\"", &[][..]),
-            ("vcpu.hotadd = \"TRUE\"\nvcpu.hotadd2 = \"\"", &["vcpu.hotadd"]),
+            ("vcpu.hotadd = \"TRUE\"\nvcpu.hotplug = \"TRUE\"", &["vcpu.hotplug"]),
             ("sched.cpu.shares = \"normal\"\nsched.cpu.min = \"500\"", &["sched.cpu.min"]),
             ("isolation.tools.copy.disable = \"TRUE\"", &["isolation.tools.copy.disable"]),
             ("scsi0:0.redo = \"x\"\nscsi0.present = \"FALSE\"\nide0:1.present = \"FALSE\"", &[]),
-            (
-                "scsi0:0.mode = \"independent-nonpersistent\"\nscsi0:1.mode = \"Persistent\"",
-                &["scsi0:0.mode"],
-            ),
+            ("scsi0:0.mode = \"independent-nonpersistent\"\nscsi0:1.mode = \"Persistent\"", &[]),
             ("ethernet0.filter0.name = \"dvfilter\"", &["ethernet0.filter0.name"]),
             (
                 "scsi9:0.present = \"FALSE\"\nscsi9:0.fileName = \"a\"",

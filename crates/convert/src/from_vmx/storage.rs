@@ -3,7 +3,7 @@
 use vmx::{Device, FileName, Vmx};
 
 use super::boot::{Boots, Order};
-use crate::source::{Bus, Controller, Disk, Drive, File, ImageFormat, Origin};
+use crate::source::{Bus, Controller, Disk, DiskNote, Drive, File, ImageFormat, Origin};
 
 /// The buses in the order of the machine's disks, with how many controllers VMware has of each and
 /// how many units a controller has. Keys of more are none of a device.
@@ -143,9 +143,19 @@ fn disk(slot: &Device<'_>, controller: Option<Controller>, order: &Order) -> Dis
         format: file.and_then(format),
         controller,
         unit: slot.unit.map(u32::from),
+        solid_state: slot.boolean("virtualSSD") == Some(true),
+        lost: lost(slot),
         boot_rank: order.rank(Boots::Disk, slot.head),
         ..Disk::default()
     }
+}
+
+fn lost(slot: &Device<'_>) -> Vec<DiskNote> {
+    let mode = slot.text("mode").unwrap_or_default().to_ascii_lowercase();
+    let is_independent = mode.starts_with("independent") || mode.ends_with("nonpersistent");
+    let is_through = slot.boolean("writeThrough") == Some(true);
+    let through = is_through.then_some(DiskNote::WriteThrough);
+    through.into_iter().chain(is_independent.then_some(DiskNote::Independent)).collect()
 }
 
 /// VMware's disks are VMDK files, and say so in their names.
@@ -273,6 +283,23 @@ mod tests {
             "sata0.present = \"FALSE\"\nsata0:0.present = \"TRUE\"\nsata0:0.fileName = \"a.vmdk\"\n",
         );
         assert_eq!((storage.disks.len(), storage.controllers.len()), (0, 0));
+    }
+
+    #[test]
+    fn reads_what_a_disk_was_told_to_be() {
+        let disk = |keys: &str| {
+            let text = format!("scsi0:0.present = \"TRUE\"\nscsi0:0.fileName = \"a.vmdk\"\n{keys}");
+            read_text(&text).disks.remove(0)
+        };
+        assert!(disk("scsi0:0.virtualSSD = \"1\"").solid_state);
+        assert!(!disk("scsi0:0.virtualSSD = \"0\"").solid_state);
+        for (keys, want) in [
+            ("scsi0:0.mode = \"persistent\"", &[][..]),
+            ("scsi0:0.mode = \"independent-nonpersistent\"", &[DiskNote::Independent]),
+            ("scsi0:0.writeThrough = \"TRUE\"", &[DiskNote::WriteThrough]),
+        ] {
+            assert_eq!(disk(keys).lost, want, "{keys}");
+        }
     }
 
     #[test]

@@ -8,6 +8,9 @@ pub(super) fn find(id: u16, said: Statement<'_>) -> Option<Known> {
     let worded = || said.description.and_then(by_words);
     let known = |label, osinfo, kind| Some(Known { label, osinfo, kind });
     match id {
+        95 | 96 if version == "1" => {
+            known("Pardus", Some("http://libosinfo.org/linux/2020"), Kind::Linux)
+        }
         95 | 96 => worded().or_else(|| by_words(&format!("Debian {version}"))),
         93 | 94 => worded()
             .or_else(|| known("Ubuntu", Some("http://libosinfo.org/linux/2022"), Kind::Linux)),
@@ -15,6 +18,8 @@ pub(super) fn find(id: u16, said: Statement<'_>) -> Option<Known> {
         106 | 107 => worded().or_else(|| by_words(&format!("CentOS {version}"))),
         108 | 109 => worded().or_else(|| by_words(&format!("Oracle Linux {version}"))),
         42 | 78 => worded().or_else(|| by_words(&format!("FreeBSD {version}"))),
+        21 => worded().or_else(|| by_words(&format!("NetWare {version}"))),
+        29 | 81 => worded().or_else(|| by_words(&format!("Solaris {version}"))),
         84 | 85 => worded().or_else(|| by_words(&format!("SUSE Linux Enterprise {version}"))),
         74 | 77 | 100 | 101 | 36 | 1 => worded().or_else(|| fixed(id)),
         _ => fixed(id).or_else(worded),
@@ -24,7 +29,7 @@ pub(super) fn find(id: u16, said: Statement<'_>) -> Option<Known> {
 /// Numbers that mean one system.
 fn fixed(id: u16) -> Option<Known> {
     let (label, osinfo, kind) = match id {
-        2 => ("macOS", "", Kind::Special),
+        2 => ("macOS", "", Kind::MacOs),
         14 => ("MS-DOS", "http://microsoft.com/msdos/6.22", Kind::Dos),
         15 => ("Windows 3.1", "http://microsoft.com/win/3.1", Kind::Dos),
         16 => ("Windows 95", "http://microsoft.com/win/95", Kind::Dos),
@@ -32,11 +37,13 @@ fn fixed(id: u16) -> Option<Known> {
         63 => ("Windows Me", "http://microsoft.com/win/me", Kind::Dos),
         18 => ("Windows NT 4.0", "http://microsoft.com/winnt/4.0", Kind::WindowsOld),
         58 => ("Windows 2000", "http://microsoft.com/win/2k", Kind::WindowsOld),
+        75 => ("Windows Embedded POS", "http://microsoft.com/win/xp", Kind::WindowsOld),
         67 | 71 | 72 => ("Windows XP", "http://microsoft.com/win/xp", Kind::WindowsOld),
         69 | 70 => ("Windows Server 2003", "http://microsoft.com/win/2k3", Kind::WindowsOld),
         73 | 74 => ("Windows Vista", "http://microsoft.com/win/vista", Kind::WindowsVista7),
         76 | 77 => ("Windows Server 2008", "http://microsoft.com/win/2k8", Kind::WindowsVista7),
         103 => ("Windows Server 2008 R2", "http://microsoft.com/win/2k8r2", Kind::WindowsVista7),
+        111 => ("Windows Server 2011", "http://microsoft.com/win/2k8r2", Kind::WindowsVista7),
         105 => ("Windows 7", "http://microsoft.com/win/7", Kind::WindowsVista7),
         112 => ("Windows Server 2012", "http://microsoft.com/win/2k12", Kind::Windows),
         113 | 114 => ("Windows 8", "http://microsoft.com/win/8", Kind::Windows),
@@ -56,15 +63,18 @@ fn fixed(id: u16) -> Option<Known> {
         88 => ("Sun Java Desktop System", "", Kind::LinuxOld),
         89 | 90 => ("Mandriva Linux", "http://mandriva.com/mandriva/2011", Kind::Linux),
         91 | 92 => ("Turbolinux", "", Kind::LinuxOld),
+        64 => ("Caldera Linux", "", Kind::LinuxOld),
+        44 => ("GNU Hurd", "", Kind::Special),
+        48 => ("QNX", "", Kind::Special),
+        53 => ("BeOS", "", Kind::Dos),
         41 => ("BSD", "", Kind::Bsd),
         43 => ("NetBSD", "", Kind::Bsd),
         65 => ("OpenBSD", "", Kind::Bsd),
-        29 | 30 | 81 => ("Solaris", "http://oracle.com/solaris/11", Kind::Solaris),
+        30 => ("SunOS", "", Kind::Solaris),
         12 | 110 => ("OS/2", "", Kind::Dos),
-        21 => ("NetWare", "http://novell.com/netware/6", Kind::Dos),
         25 => ("UnixWare", "", Kind::Dos),
         26 => ("OpenServer", "", Kind::Dos),
-        104 => ("ESXi", "", Kind::Special),
+        104 => ("ESXi", "", Kind::Esxi),
         _ => return None,
     };
     Some(Known { label, osinfo: Some(osinfo).filter(|url| !url.is_empty()), kind })
@@ -178,10 +188,14 @@ const WORDS: &[(&str, &[Release])] = &[
     ]),
     ("rocky", &[("", "Rocky Linux", "http://rockylinux.org/rocky/unknown", Kind::Linux)]),
     ("almalinux", &[("", "AlmaLinux", "http://almalinux.org/almalinux/9", Kind::Linux)]),
+    ("amazon linux 2", &[("", "Amazon Linux 2", "http://libosinfo.org/linux/2018", Kind::Linux)]),
     ("oracle linux", &[
+        ("5", "Oracle Linux 5", "http://oracle.com/ol/5.11", Kind::Linux),
         ("6", "Oracle Linux 6", "http://oracle.com/ol/6.10", Kind::Linux),
         ("7", "Oracle Linux 7", "http://oracle.com/ol/7.9", Kind::Linux),
         ("8", "Oracle Linux 8", "http://oracle.com/ol/8.5", Kind::Linux),
+        ("9", "Oracle Linux 9", "http://oracle.com/ol/8.5", Kind::Linux),
+        ("10", "Oracle Linux 10", "http://oracle.com/ol/8.5", Kind::Linux),
         ("", "Oracle Linux", "http://oracle.com/ol/8.5", Kind::Linux),
     ]),
     ("suse linux enterprise", &[
@@ -189,6 +203,7 @@ const WORDS: &[(&str, &[Release])] = &[
         ("11", "SLES 11", "http://suse.com/sles/11.4", Kind::Linux),
         ("12", "SLES 12", "http://suse.com/sles/12.5", Kind::Linux),
         ("15", "SLES 15", "http://suse.com/sle/15-unknown", Kind::Linux),
+        ("16", "SLES 16", "http://suse.com/sle/unknown", Kind::Linux),
         ("", "SLES", "http://suse.com/sle/unknown", Kind::Linux),
     ]),
     ("opensuse", &[("", "openSUSE", "http://opensuse.org/opensuse/unknown", Kind::Linux)]),
@@ -200,8 +215,32 @@ const WORDS: &[(&str, &[Release])] = &[
         ("12", "FreeBSD 12", "http://freebsd.org/freebsd/12.3", Kind::BsdVirtio),
         ("13", "FreeBSD 13", "http://freebsd.org/freebsd/13.1", Kind::BsdVirtio),
         ("14", "FreeBSD 14", "http://freebsd.org/freebsd/13.1", Kind::BsdVirtio),
+        ("15", "FreeBSD 15", "http://freebsd.org/freebsd/13.1", Kind::BsdVirtio),
         ("", "FreeBSD", "", Kind::Bsd),
     ]),
+    ("solaris", &[
+        ("9", "Solaris 9", "http://sun.com/solaris/9", Kind::Solaris),
+        ("10", "Solaris 10", "http://sun.com/solaris/10", Kind::Solaris),
+        ("11", "Solaris 11", "http://oracle.com/solaris/11", Kind::Solaris),
+        ("", "Solaris", "", Kind::Solaris),
+    ]),
+    ("netware", &[
+        ("4", "NetWare 4", "http://novell.com/netware/4", Kind::Dos),
+        ("5", "NetWare 5", "http://novell.com/netware/5", Kind::Dos),
+        ("6", "NetWare 6", "http://novell.com/netware/6", Kind::Dos),
+        ("", "NetWare", "", Kind::Dos),
+    ]),
+    ("netbsd", &[("", "NetBSD", "", Kind::Bsd)]),
+    ("openbsd", &[("", "OpenBSD", "", Kind::Bsd)]),
+    ("vmware esx", &[("", "ESXi", "", Kind::Esxi)]),
+    ("windows server 2008 r2", &[
+        ("", "Windows Server 2008 R2", "http://microsoft.com/win/2k8r2", Kind::WindowsVista7),
+    ]),
+    ("windows server 2012 r2", &[
+        ("", "Windows Server 2012 R2", "http://microsoft.com/win/2k12r2", Kind::Windows),
+    ]),
+    ("windows nt", &[("", "Windows NT 4.0", "http://microsoft.com/winnt/4.0", Kind::WindowsOld)]),
+    ("windows me", &[("", "Windows Me", "http://microsoft.com/win/me", Kind::Dos)]),
     ("windows server", &[
         ("2003", "Windows Server 2003", "http://microsoft.com/win/2k3", Kind::WindowsOld),
         ("2008", "Windows Server 2008", "http://microsoft.com/win/2k8", Kind::WindowsVista7),
@@ -209,9 +248,11 @@ const WORDS: &[(&str, &[Release])] = &[
         ("2016", "Windows Server 2016", "http://microsoft.com/win/2k16", Kind::Windows),
         ("2019", "Windows Server 2019", "http://microsoft.com/win/2k19", Kind::Windows),
         ("2022", "Windows Server 2022", "http://microsoft.com/win/2k22", Kind::Windows),
+        ("2025", "Windows Server 2025", "http://microsoft.com/win/2k22", Kind::Windows),
         ("", "Windows Server", "", Kind::WindowsVista7),
     ]),
     ("windows", &[
+        ("3.1", "Windows 3.1", "http://microsoft.com/win/3.1", Kind::Dos),
         ("95", "Windows 95", "http://microsoft.com/win/95", Kind::Dos),
         ("98", "Windows 98", "http://microsoft.com/win/98", Kind::Dos),
         ("2000", "Windows 2000", "http://microsoft.com/win/2k", Kind::WindowsOld),
@@ -241,6 +282,7 @@ const RHEL: &[Release] = &[
     ("7", "RHEL 7", "http://redhat.com/rhel/7-unknown", Kind::Linux),
     ("8", "RHEL 8", "http://redhat.com/rhel/8-unknown", Kind::Linux),
     ("9", "RHEL 9", "http://redhat.com/rhel/9-unknown", Kind::Linux),
+    ("10", "RHEL 10", "http://redhat.com/rhel/unknown", Kind::Linux),
     ("", "RHEL", "http://redhat.com/rhel/unknown", Kind::Linux),
 ];
 
@@ -257,9 +299,45 @@ mod tests {
             ("Other 3.x or later Linux (64-bit)", "Linux 3.x"),
             ("Microsoft Windows Server 2016 (64-bit)", "Windows Server 2016"),
             ("Microsoft Windows 10 (64-bit)", "Windows 10"),
+            ("Microsoft Windows Server 2008 R2 (64-bit)", "Windows Server 2008 R2"),
+            ("Microsoft Windows Server 2008 (64-bit)", "Windows Server 2008"),
+            ("Microsoft Windows XP Professional (32-bit)", "Windows XP"),
+            ("Oracle Solaris 11 (64-bit)", "Solaris 11"),
+            ("Novell NetWare 5.1", "NetWare 5"),
+            ("FreeBSD 14 or later versions (64-bit)", "FreeBSD 14"),
+            ("VMware ESXi 7.0", "ESXi"),
         ] {
             assert_eq!(by_words(text).map(|known| known.label), Some(want), "{text}");
         }
         assert!(by_words("Plan 9").is_none());
+    }
+
+    #[test]
+    fn a_version_beside_the_number_names_the_release() {
+        for (id, version, want) in [
+            (95, "4", "Debian 4"),
+            (96, "13", "Debian 13"),
+            (96, "1", "Pardus"),
+            (80, "10", "RHEL 10"),
+            (80, "8", "RHEL 8"),
+            (107, "9", "CentOS Stream 9"),
+            (109, "10", "Oracle Linux 10"),
+            (85, "15", "SLES 15"),
+            (78, "12", "FreeBSD 12"),
+            (29, "9", "Solaris 9"),
+            (81, "11", "Solaris 11"),
+            (21, "6", "NetWare 6"),
+            (42, "", "FreeBSD"),
+        ] {
+            let said = Statement { version: Some(version), ..Statement::default() };
+            assert_eq!(find(id, said).map(|known| known.label), Some(want), "{id} {version}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_systems_that_no_pc_runs_are_not_known() {
+        for id in [0, 1, 3, 9, 10, 35, 60, 68, 102, 124] {
+            assert!(find(id, Statement::default()).is_none(), "{id}");
+        }
     }
 }

@@ -30,6 +30,21 @@ pub(super) fn find(id: &str, description: Option<&str>) -> Option<Known> {
     row(stem)
 }
 
+/// The 64-bit id that means a libosinfo id; the first one where several do.
+pub(crate) fn id_of(osinfo: &str) -> Option<String> {
+    let (stem, _, _, kind) = TABLE.iter().find(|(_, _, url, _)| *url == osinfo)?;
+    let has_no_width = *kind == Kind::Dos
+        || ["winNT", "win2000", "vmkernel"].iter().any(|start| stem.starts_with(start));
+    let joined = stem.ends_with(|end: char| end.is_ascii_digit())
+        || ["srv", "srvNext", "linux", "Photon"].iter().any(|end| stem.ends_with(end));
+    let width = match (has_no_width, joined) {
+        (true, _) => "",
+        (false, true) => "_64",
+        (false, false) => "64",
+    };
+    Some(format!("{stem}{width}Guest"))
+}
+
 fn row(stem: &str) -> Option<Known> {
     TABLE.iter().find(|(name, ..)| name.eq_ignore_ascii_case(stem)).map(
         |&(_, label, osinfo, kind)| Known {
@@ -169,16 +184,28 @@ const TABLE: &[(&str, &str, &str, Kind)] = &[
     ("openServer5", "OpenServer 5", "", Kind::Dos),
     ("openServer6", "OpenServer 6", "", Kind::Dos),
     ("unixWare7", "UnixWare 7", "", Kind::Dos),
-    ("darwin", "macOS", "http://apple.com/macosx/10.5", Kind::Special),
-    ("darwin10", "macOS 10.6", "http://apple.com/macosx/10.6", Kind::Special),
-    ("darwin11", "macOS 10.7", "http://apple.com/macosx/10.7", Kind::Special),
-    ("vmkernel", "ESX 4", "", Kind::Special),
-    ("vmkernel5", "ESXi 5", "", Kind::Special),
-    ("vmkernel6", "ESXi 6", "", Kind::Special),
-    ("vmkernel65", "ESXi 6.5", "", Kind::Special),
-    ("vmkernel7", "ESXi 7", "", Kind::Special),
-    ("vmkernel8", "ESXi 8", "", Kind::Special),
-    ("vmkernel9", "ESXi 9", "", Kind::Special),
+    ("darwin", "macOS", "http://apple.com/macosx/10.5", Kind::MacOs),
+    ("darwin10", "macOS 10.6", "http://apple.com/macosx/10.6", Kind::MacOs),
+    ("darwin11", "macOS 10.7", "http://apple.com/macosx/10.7", Kind::MacOs),
+    ("darwin12", "macOS 10.8", "", Kind::MacOs),
+    ("darwin13", "macOS 10.9", "", Kind::MacOs),
+    ("darwin14", "macOS 10.10", "", Kind::MacOs),
+    ("darwin15", "macOS 10.11", "", Kind::MacOs),
+    ("darwin16", "macOS 10.12", "", Kind::MacOs),
+    ("darwin17", "macOS 10.13", "", Kind::MacOs),
+    ("darwin18", "macOS 10.14", "", Kind::MacOs),
+    ("darwin19", "macOS 10.15", "", Kind::MacOs),
+    ("darwin20", "macOS 11", "", Kind::MacOs),
+    ("darwin21", "macOS 12", "", Kind::MacOs),
+    ("darwin22", "macOS 13", "", Kind::MacOs),
+    ("darwin23", "macOS 14", "", Kind::MacOs),
+    ("vmkernel", "ESX 4", "", Kind::Esxi),
+    ("vmkernel5", "ESXi 5", "", Kind::Esxi),
+    ("vmkernel6", "ESXi 6", "", Kind::Esxi),
+    ("vmkernel65", "ESXi 6.5", "", Kind::Esxi),
+    ("vmkernel7", "ESXi 7", "", Kind::Esxi),
+    ("vmkernel8", "ESXi 8", "", Kind::Esxi),
+    ("vmkernel9", "ESXi 9", "", Kind::Esxi),
 ];
 
 #[cfg(test)]

@@ -3,11 +3,14 @@
 use code::Code;
 use vm::{ByteSize, Chipset, Serial, SerialTarget, Sound, Usb, Video, VideoModel};
 
-use super::Scene;
+use super::{
+    Scene, left_behind,
+    offer::{self, Instead},
+};
 use crate::{
-    Note, Profile, Row,
+    Note, Profile, Row, Watchdog,
     guest::{Bits, Kind},
-    source::{Device, DeviceKind, SoundCard},
+    source::{Device, DeviceKind, SoundCard, UsbClass},
 };
 
 /// The least video memory that is given: 16 MiB, QEMU's own default.
@@ -16,8 +19,17 @@ const MIN_VIDEO_BYTES: u64 = 16 << 20;
 /// The most video memory that QEMU's VGA takes.
 const MAX_VIDEO_BYTES: u64 = 256 << 20;
 
+/// The screens that QEMU's virtio-gpu has at most.
+const MAX_HEADS: u32 = 16;
+
 /// A PC has four serial ports, and so has QEMU's.
 const MAX_SERIALS: usize = 4;
+
+/// What people call a watchdog timer.
+const LABEL_WATCHDOG: &str = "watchdog";
+
+/// The one that is built on request.
+const WATCHDOG: &str = "i6300esb, without an action";
 
 /// Devices of a machine, and a row for each item that they come from.
 #[derive(Debug, Default)]
@@ -27,6 +39,7 @@ pub(crate) struct Devices {
     pub(crate) serials: Vec<Serial>,
     pub(crate) wants_tpm: bool,
     has_usb: bool,
+    has_watchdog: bool,
     pub(crate) rows: Vec<Row>,
 }
 
@@ -35,8 +48,9 @@ impl Devices {
     fn has(&self, kind: &DeviceKind) -> bool {
         match kind {
             DeviceKind::Sound(_) => self.sound.is_some(),
-            DeviceKind::Video(_) => self.video.is_some(),
-            DeviceKind::Usb { .. } => self.has_usb,
+            DeviceKind::Video { .. } => self.video.is_some(),
+            DeviceKind::Usb(_) => self.has_usb,
+            DeviceKind::Watchdog => self.has_watchdog,
             DeviceKind::Tpm => self.wants_tpm,
             _ => false,
         }
@@ -60,10 +74,19 @@ pub(crate) fn build(scene: &Scene<'_>) -> Devices {
     }
     if scene.system.tpm && !devices.wants_tpm {
         devices.wants_tpm = true;
-        devices.rows.push(Row::kept("tpm", "TPM", "TPM", "TPM 2.0, emulated").note(empty_tpm()));
+        devices.rows.push(
+            Row::kept("tpm", "TPM", "TPM", "TPM 2.0, emulated")
+                .note(empty_tpm())
+                .note_if(offer::missing_tpm(scene)),
+        );
     }
     if devices.video.is_none() {
-        devices.video = Some(video(scene, None));
+        devices.video = Some(video(scene, None, None));
+    }
+    if scene.choices.watchdog == Watchdog::Add && !devices.has_watchdog {
+        let id = devices.unique("watchdog".to_owned(), "watchdog");
+        let row = Row::kept(&id, LABEL_WATCHDOG, "none", WATCHDOG).changed();
+        devices.rows.push(row.because("set by you"));
     }
     if devices.serials.is_empty() {
         devices.serials.push(Serial { target: SerialTarget::Pty });
@@ -71,18 +94,38 @@ pub(crate) fn build(scene: &Scene<'_>) -> Devices {
     devices
 }
 
-/// The USB controller: xHCI where the guest is known to drive it (Windows from 8, Linux from 2.6.36),
-/// or so likely to as a 64-bit one.
+/// The USB controller: the source's class, else xHCI where the guest is known to drive it (Windows
+/// from 8, Linux from 2.6.36), or so likely to as a 64-bit one.
 pub(crate) fn usb(scene: &Scene<'_>) -> Usb {
-    let xhci = DeviceKind::Usb { xhci: true };
-    let proven = scene.system.devices.iter().any(|device| device.kind == xhci);
-    match (scene.guest.kind, scene.chipset) {
-        _ if proven => Usb::Xhci,
+    let has =
+        |class| scene.system.devices.iter().any(|device| device.kind == DeviceKind::Usb(class));
+    let wanted = match (scene.guest.kind, scene.chipset) {
+        _ if has(UsbClass::Xhci) => Usb::Xhci,
         (kind, Chipset::Pc) if kind.is_old() => Usb::Uhci,
+        _ if has(UsbClass::Ehci) => Usb::Ehci,
         (Kind::Unknown, Chipset::Q35) if scene.guest.bits == Some(Bits::B64) => Usb::Xhci,
         (kind, _) if kind.is_old() => Usb::Ehci,
         (Kind::WindowsVista7 | Kind::Unknown, _) => Usb::Ehci,
         _ => Usb::Xhci,
+    };
+    offer::usb(&scene.choices.offer, wanted, scene.chipset)
+}
+
+/// The row of a USB controller: another class than the source's is the nearest model.
+fn usb_row(scene: &Scene<'_>, id: &str, name: &str, class: UsbClass) -> Row {
+    let ours = usb(scene);
+    let to = match ours {
+        Usb::Xhci => "xHCI and a tablet",
+        Usb::Ehci => "EHCI and a tablet",
+        Usb::Uhci => "UHCI and a tablet",
+    };
+    let row = Row::kept(id, "usb", name, to);
+    match (class, ours) {
+        (UsbClass::Xhci, Usb::Xhci) | (UsbClass::Ehci, Usb::Ehci) => {
+            row.because("the same class of controller")
+        }
+        (UsbClass::Unknown, _) => row.because("a USB controller of the guest's age"),
+        _ => row.changed().note(Note::new(Code::W0106, "a USB controller of the guest's age")),
     }
 }
 
@@ -106,21 +149,14 @@ fn one(scene: &Scene<'_>, device: &Device, devices: &mut Devices) -> Row {
     }
     match kind {
         DeviceKind::Sound(card) => sound(scene, (device, &id), *card, devices),
-        DeviceKind::Video(bytes) => {
-            let card = video(scene, *bytes);
+        DeviceKind::Video { memory_bytes, displays } => {
+            let card = video(scene, *memory_bytes, *displays);
             devices.video = Some(card);
-            Row::kept(&id, label, "VMware SVGA", describe_video(card))
-                .changed()
-                .note(Note::new(Code::W0106, "the nearest card that QEMU and every guest have"))
+            video_row(&id, card, *displays)
         }
-        DeviceKind::Usb { .. } => {
+        DeviceKind::Usb(class) => {
             devices.has_usb = true;
-            let to = match usb(scene) {
-                Usb::Xhci => "xHCI and a tablet",
-                Usb::Ehci => "EHCI and a tablet",
-                Usb::Uhci => "UHCI and a tablet",
-            };
-            Row::kept(&id, label, &**name, to).because("a USB controller of the guest's age")
+            usb_row(scene, &id, name, *class)
         }
         DeviceKind::Serial if devices.serials.len() >= MAX_SERIALS => {
             dropped(&id, Code::W0203, "a PC has four serial ports")
@@ -134,26 +170,23 @@ fn one(scene: &Scene<'_>, device: &Device, devices: &mut Devices) -> Row {
         }
         DeviceKind::Tpm => {
             devices.wants_tpm = true;
-            Row::kept(&id, label, &**name, "TPM 2.0, emulated").changed().note(empty_tpm())
+            Row::kept(&id, label, &**name, "TPM 2.0, emulated")
+                .changed()
+                .note(empty_tpm())
+                .note_if(offer::missing_tpm(scene))
         }
         DeviceKind::Implicit => Row::kept(&id, label, &**name, "part of the machine"),
-        DeviceKind::PrinterPort => dropped(&id, Code::W0203, "VMware's virtual printer"),
-        DeviceKind::Parallel => dropped(&id, Code::W0203, "no printer is there on the host"),
-        DeviceKind::Watchdog => dropped(&id, Code::W0203, "nothing proves that the guest feeds it"),
-        DeviceKind::Vmci => dropped(&id, Code::W0201, "VMware-only device"),
-        DeviceKind::SharedFolder => {
-            dropped(&id, Code::W0201, "VMware shares a folder of the old host with the guest")
+        DeviceKind::Watchdog if scene.choices.watchdog == Watchdog::Add => {
+            devices.has_watchdog = true;
+            Row::kept(&id, label, &**name, WATCHDOG)
+                .changed()
+                .note(Note::new(Code::W0106, "the model that QEMU and most guests have"))
         }
-        DeviceKind::Nvdimm => {
-            dropped(&id, Code::W0207, "its content lies in a file of the old host")
+        DeviceKind::Watchdog => {
+            let note = Note::new(Code::W0203, "nothing proves that the guest feeds it");
+            Row::dropped(&id, label, &**name, note.hint("--watchdog"))
         }
-        DeviceKind::Repeated => dropped(&id, Code::W0203, "said twice; the first one counts"),
-        DeviceKind::Passthrough(ids) => {
-            let note = Note::blocker(Code::W0206, passthrough(*ids))
-                .hint(format!("--ignore {id}, if the guest works without it"));
-            Row::blocked(&id, label, &**name, note)
-        }
-        DeviceKind::Unknown(what) => unknown(device, &id, what),
+        other => left_behind::row(device, (&id, label), other),
     }
 }
 
@@ -161,8 +194,9 @@ fn one(scene: &Scene<'_>, device: &Device, devices: &mut Devices) -> Row {
 const fn only(kind: &DeviceKind) -> Option<&'static str> {
     match kind {
         DeviceKind::Sound(_) => Some("sound"),
-        DeviceKind::Video(_) => Some("video"),
-        DeviceKind::Usb { .. } => Some("usb"),
+        DeviceKind::Video { .. } => Some("video"),
+        DeviceKind::Usb(_) => Some("usb"),
+        DeviceKind::Watchdog => Some("watchdog"),
         DeviceKind::Tpm => Some("tpm"),
         _ => None,
     }
@@ -171,16 +205,17 @@ const fn only(kind: &DeviceKind) -> Option<&'static str> {
 const fn label(kind: &DeviceKind) -> &'static str {
     match kind {
         DeviceKind::Sound(_) => "sound",
-        DeviceKind::Video(_) => "video",
-        DeviceKind::Usb { .. } => "usb",
+        DeviceKind::Video { .. } => "video",
+        DeviceKind::Usb(_) => "usb",
         DeviceKind::Serial | DeviceKind::PrinterPort => "serial port",
         DeviceKind::Parallel => "parallel port",
         DeviceKind::Tpm => "TPM",
-        DeviceKind::Watchdog => "watchdog",
+        DeviceKind::Watchdog => LABEL_WATCHDOG,
         DeviceKind::Vmci => "VMCI",
         DeviceKind::SharedFolder => "shared folder",
         DeviceKind::Nvdimm => "NVDIMM",
-        DeviceKind::Passthrough(_) => "host device",
+        DeviceKind::Passthrough(_) | DeviceKind::HostAdapter { .. } => "host device",
+        DeviceKind::Feature(_) => "host feature",
         DeviceKind::Implicit => "board device",
         DeviceKind::Repeated | DeviceKind::Unknown(_) => "item",
     }
@@ -205,21 +240,50 @@ fn sound(
         SoundCard::Ensoniq => Sound::Es1370,
         SoundCard::Unknown => return drop("unknown sound card"),
     };
+    if scene.guest.is_server() {
+        return drop("a server has no listener");
+    }
     let same = matches!(card, SoundCard::Hda | SoundCard::Sb16 | SoundCard::Ac97);
     if !same && device.origin.required == Some(false) {
         return drop("not required, and QEMU has another model only");
     }
+    let nearest = || "nearest model".to_owned();
+    let (ours, why) = match offer::sound(&scene.choices.offer, ours) {
+        Instead::Same => (ours, (!same).then(nearest)),
+        Instead::Next(next, why) => (next, Some(why)),
+        Instead::Nothing(why) => return drop(&why),
+    };
     devices.sound = Some(ours);
     let row = Row::kept(id, "sound", short, ours.as_str());
-    if same { row } else { row.changed().note(Note::new(Code::W0106, "nearest model")) }
+    match why {
+        Some(why) => row.changed().note(Note::new(Code::W0106, why)),
+        None => row,
+    }
 }
 
-fn video(scene: &Scene<'_>, bytes: Option<u64>) -> Video {
+/// More screens than one take virtio-gpu, which the user must ask for.
+fn video(scene: &Scene<'_>, bytes: Option<u64>, displays: Option<u32>) -> Video {
     if scene.choices.profile == Profile::Virtio {
-        return Video { model: VideoModel::Virtio, memory_bytes: None };
+        let heads = displays.unwrap_or(1).clamp(1, MAX_HEADS);
+        let card = Video { model: VideoModel::Virtio, memory_bytes: None, heads };
+        return offer::video(&scene.choices.offer, card);
     }
     let wanted = bytes.unwrap_or(MIN_VIDEO_BYTES).clamp(MIN_VIDEO_BYTES, MAX_VIDEO_BYTES);
-    Video { model: VideoModel::Vga, memory_bytes: Some(wanted.next_power_of_two()) }
+    let memory_bytes = Some(wanted.next_power_of_two());
+    let card = Video { model: VideoModel::Vga, memory_bytes, heads: 1 };
+    offer::video(&scene.choices.offer, card)
+}
+
+fn video_row(id: &str, card: Video, displays: Option<u32>) -> Row {
+    let row = Row::kept(id, "video", "VMware SVGA", describe_video(card)).changed();
+    let row = row.note(Note::new(Code::W0106, "the nearest card that QEMU and every guest have"));
+    match displays {
+        Some(count) if count > card.heads => {
+            let text = format!("{count} screens, and the card has {}", card.heads);
+            row.note(Note::new(Code::W0106, text).hint("--profile virtio has up to 16"))
+        }
+        _ => row,
+    }
 }
 
 fn describe_video(card: Video) -> String {
@@ -234,24 +298,4 @@ fn describe_video(card: Video) -> String {
 fn empty_tpm() -> Note {
     Note::new(Code::W0109, "its content cannot leave the old host; keys sealed to it are lost")
         .hint("have the recovery keys of encrypted disks at hand")
-}
-
-/// What the passed-through device is, as far as the source says it.
-fn passthrough(ids: Option<(u16, u16)>) -> String {
-    match ids {
-        Some((vendor, device)) => {
-            format!("the device {vendor:04x}:{device:04x} of the old host is not here")
-        }
-        None => "a device of the old host is not here".to_owned(),
-    }
-}
-
-/// An item that the map does not know: required ones wait for somebody.
-fn unknown(device: &Device, id: &str, what: &str) -> Row {
-    if device.origin.required == Some(true) {
-        let note = Note::blocker(Code::E0305, format!("{what}, and the package requires it"))
-            .hint(format!("--ignore {id}, if the guest works without it"));
-        return Row::blocked(id, "item", &*device.name, note);
-    }
-    Row::dropped(id, "item", &*device.name, Note::new(Code::W0204, what))
 }

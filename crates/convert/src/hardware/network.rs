@@ -1,12 +1,16 @@
 //! Network cards: model, target, address.
 
 use code::Code;
-use vm::{MacAddress, Nic, NicModel, NicTarget};
+use vm::{Chipset, MacAddress, Nic, NicModel, NicTarget, PciLayout};
 
-use super::{Scene, boot};
+use super::{
+    Scene, boot,
+    names::{self, Keeping, Name},
+    offer::{self, Instead},
+};
 use crate::{
-    Action, Identity, NicChoice, Note, Origin, Profile, Row,
-    guest::{Bits, Kind},
+    Action, Choices, Identity, NicChoice, Note, Origin, Profile, Row,
+    guest::{Bits, GuestOs, Kind},
     source::Nic as SourceNic,
 };
 
@@ -29,9 +33,17 @@ pub(crate) struct Cards {
     pub(crate) rows: Vec<Row>,
 }
 
+/// A card that is built, where its row is, and what became of its name.
+struct Built<'a> {
+    source: &'a SourceNic,
+    row: usize,
+    name: Option<&'a Name>,
+}
+
 /// Chooses model, target and address of each card, in the order of the source.
-pub(crate) fn cards(scene: &Scene<'_>, identity: &Identity) -> Cards {
+pub(crate) fn cards(scene: &Scene<'_>, keeping: &Keeping, identity: &Identity) -> Cards {
     let mut cards = Cards::default();
+    let mut built: Vec<Built<'_>> = Vec::new();
     let mut taken: Vec<(String, NicTarget)> = Vec::new();
     for (at, source) in scene.system.nics.iter().enumerate() {
         let id = format!("nic{at}");
@@ -44,57 +56,112 @@ pub(crate) fn cards(scene: &Scene<'_>, identity: &Identity) -> Cards {
             cards.rows.push(row.at(&source.origin.path));
             continue;
         }
-        let (model, model_note) = choose_model(scene, source);
+        let name = keeping.name(at);
+        let slot = stays(scene, name);
+        let chosen = choose_model(scene.choices, scene.guest, &id, source);
+        let (model, model_note) = offered(scene, &id, chosen);
+        let (model, model_note) = behind_port(slot, model, model_note);
         let (target, target_note) = choose_target(scene, network);
         let shared = shares(&taken, network, &target);
         taken.push((network.to_owned(), target.clone()));
-        let (mac, mac_note) = choose_mac(scene, source, identity, at);
+        let (mac, mac_note) = choose_mac(scene, source, &cards.nics, identity.mac(at));
         let to = format!("{} → {}", model.as_str(), describe(&target));
         let mut row = Row::kept(&id, label.trim_end(), from, to)
             .note_if(model_note)
             .note_if(target_note)
             .note_if(shared)
             .note_if(mac_note)
-            .note_if(renamed(scene, source))
             .at(&source.origin.path);
         if row.notes.iter().any(|note| note.code == Code::W0102) && row.action == Action::Kept {
             row = row.changed();
         }
         let link_up = source.connected != Some(false) && !matches!(target, NicTarget::None);
+        built.push(Built { source, row: cards.rows.len(), name });
         cards.rows.push(row);
         cards.ranks.push(boot::rank(source.boot_rank));
-        cards.nics.push(Nic { model, target, mac: Some(mac), link_up, boot_order: None });
+        cards.nics.push(Nic { model, target, mac: Some(mac), slot, link_up, boot_order: None });
     }
+    tell_names(scene, &built, &mut cards);
     cards
 }
 
+/// The slot number that a card shows so that its name stays; only q35 has ports that show one.
+fn stays(scene: &Scene<'_>, name: Option<&Name>) -> Option<u16> {
+    match name {
+        Some(Name::Stays(slot)) if scene.chipset == Chipset::Q35 => Some(*slot),
+        _ => None,
+    }
+}
+
+/// The model behind a port that shows a slot number: a conventional card cannot be there.
+fn behind_port(slot: Option<u16>, model: NicModel, note: Option<Note>) -> (NicModel, Option<Note>) {
+    if slot.is_none() || model.is_express() {
+        return (model, note);
+    }
+    let text =
+        format!("its name stays on a PCI Express card only, which {} is not", model.as_str());
+    (NicModel::E1000e, Some(Note::new(Code::W0102, text)))
+}
+
+/// Says in the row of each card what becomes of its name, once all cards have their places.
+fn tell_names(scene: &Scene<'_>, built: &[Built<'_>], cards: &mut Cards) {
+    let layout = PciLayout::of(scene.chipset, &cards.nics);
+    for (at, (card, nic)) in built.iter().zip(&cards.nics).enumerate() {
+        let Some(row) = cards.rows.get_mut(card.row) else { continue };
+        match (card.name, nic.slot) {
+            (_, Some(slot)) => row.reason = format!("stays ens{slot}"),
+            (Some(Name::Lost(why)), None) => row.notes.push(names::lost(why)),
+            (_, None) => row.notes.extend(names::changes(scene, card.source, &layout, at)),
+        }
+    }
+}
+
 /// The card's model, and a note where the guest needs another driver.
-fn choose_model(scene: &Scene<'_>, source: &SourceNic) -> (NicModel, Option<Note>) {
-    let mapped = source_model(scene, source);
+pub(super) fn choose_model(
+    choices: &Choices,
+    guest: &GuestOs,
+    id: &str,
+    source: &SourceNic,
+) -> (NicModel, Option<Note>) {
+    let mapped = source_model(guest, source);
     let changed = |model: NicModel, why: &str| {
         let same = mapped.why.is_none() && mapped.model == model;
         (model, (!same).then(|| Note::new(Code::W0102, why)))
     };
-    match (scene.choices.nic_model, scene.choices.profile) {
+    match (choices.model_of(id), choices.profile) {
         (Some(NicChoice::Model(model)), _) => changed(model, "set by you"),
         (None, Profile::Virtio) => {
             let (model, note) = changed(NicModel::Virtio, "profile virtio");
             let hint = "make sure that the guest has virtio_net before you start it";
             (
                 model,
-                note.map(
-                    |note| if scene.guest.kind.carries_virtio() { note } else { note.hint(hint) },
-                ),
+                note.map(|note| if guest.kind.carries_virtio() { note } else { note.hint(hint) }),
             )
         }
         _ => (mapped.model, mapped.why.map(|why| Note::new(Code::W0102, why))),
     }
 }
 
+/// The same model, or the next one that the host has; one that the user chose stays.
+fn offered(
+    scene: &Scene<'_>,
+    id: &str,
+    (model, note): (NicModel, Option<Note>),
+) -> (NicModel, Option<Note>) {
+    let is_chosen = matches!(scene.choices.model_of(id), Some(NicChoice::Model(_)));
+    match offer::card(&scene.choices.offer, model) {
+        Instead::Same => (model, note),
+        Instead::Next(next, why) if !is_chosen => (next, Some(Note::new(Code::W0102, why))),
+        Instead::Next(_, why) | Instead::Nothing(why) => {
+            (model, Some(Note::new(Code::W0102, why).hint("choose another --nic-model")))
+        }
+    }
+}
+
 /// The table of models.
-fn source_model(scene: &Scene<'_>, source: &SourceNic) -> Mapped {
-    let kind = scene.guest.kind;
-    let old = kind.is_old() || (kind == Kind::Unknown && scene.guest.bits == Some(Bits::B32));
+fn source_model(guest: &GuestOs, source: &SourceNic) -> Mapped {
+    let kind = guest.kind;
+    let old = kind.is_old() || (kind == Kind::Unknown && guest.bits == Some(Bits::B32));
     let same = |model| Mapped { model, why: None };
     let near = |model, why| Mapped { model, why: Some(why) };
     for word in &source.words {
@@ -145,32 +212,27 @@ fn shares(taken: &[(String, NicTarget)], network: &str, target: &NicTarget) -> O
     Some(Note::new(Code::W0302, text).hint(format!("--net '{network}=…'")))
 }
 
+/// The card's address: one that is made, or the source's own if a card can have it and none before
+/// has.
 fn choose_mac(
     scene: &Scene<'_>,
     source: &SourceNic,
-    identity: &Identity,
-    card: usize,
+    before: &[Nic],
+    made: MacAddress,
 ) -> (MacAddress, Option<Note>) {
-    let made = identity.mac(card);
     if scene.choices.mac == Origin::New {
         return (made, None);
     }
     let given = source.mac.as_deref().map(str::parse::<MacAddress>);
-    match given {
-        Some(Ok(mac)) if mac.is_usable() => (mac, None),
-        Some(_) => (made, Some(Note::new(Code::W0303, "the source's address cannot be used"))),
-        None => (made, Some(Note::new(Code::W0303, "the source gives no address to keep"))),
-    }
-}
-
-/// A note that names the old interface name where the slot number tells it.
-fn renamed(scene: &Scene<'_>, source: &SourceNic) -> Option<Note> {
-    let slot = source.pci_slot?;
-    let linux = matches!(scene.guest.kind, Kind::Linux | Kind::LinuxVirtio | Kind::Unknown);
-    let text = format!("a Linux guest that calls it ens{slot} will see another name");
-    linux.then(|| {
-        Note::new(Code::W0304, text).hint("check addresses that are bound to the name in the guest")
-    })
+    let why = match given {
+        Some(Ok(mac)) if before.iter().any(|nic| nic.mac == Some(mac)) => {
+            "another card has the source's address"
+        }
+        Some(Ok(mac)) if mac.is_usable() => return (mac, None),
+        Some(_) => "the source's address cannot be used",
+        None => "the source gives no address to keep",
+    };
+    (made, Some(Note::new(Code::W0303, why)))
 }
 
 /// The target as a plan names it.

@@ -1,16 +1,14 @@
-//! Processors and memory.
+//! Processors.
 
 use code::Code;
-use vm::{ByteSize, CpuFeature, Cpus, GuestFamily, Topology};
+use vm::{CpuFeature, Cpus, GuestFamily, Topology};
 
 use super::Scene;
-use crate::{Note, Row};
-
-/// The smallest memory that is built: 1 MiB, the limit of this product.
-const MIN_MEMORY_BYTES: u64 = 1 << 20;
-
-/// The greatest memory that is built: 64 TiB, the limit of this product.
-const MAX_MEMORY_BYTES: u64 = 64 << 40;
+use crate::{
+    Note, Row,
+    guest::{GuestOs, Kind},
+    source::Compute,
+};
 
 /// The greatest number of processors that is built, the limit of this product.
 const MAX_CPUS: u32 = 4096;
@@ -34,25 +32,64 @@ pub(crate) fn cpus(scene: &Scene<'_>) -> (Cpus, Row) {
     };
     let from = stated.map_or_else(|| "not stated".to_owned(), |count| count.to_string());
     let reason = if scene.choices.vcpus.is_some() { "set by you" } else { "" };
-    let (topology, topology_note) = topology(scene, count);
+    let (max_count, room_note) = room(scene, count);
+    let (topology, topology_note) = topology(scene, max_count.unwrap_or(count));
     let to = match topology {
         Some(Topology { sockets, cores, threads }) if cores > 1 || threads > 1 => {
             format!("{count} ({sockets} × {cores} cores × {threads} threads)")
         }
         _ => count.to_string(),
     };
+    let to = match max_count {
+        Some(most) => format!("{to}, up to {most} while it runs"),
+        None => to,
+    };
+    let nested = is_nested(scene);
     let cpus = Cpus {
         count,
+        max_count,
         topology,
         model: scene.choices.cpu_model.clone(),
-        features: if scene.system.compute.nested { vec![CpuFeature::Nested] } else { Vec::new() },
+        features: if nested { vec![CpuFeature::Nested] } else { Vec::new() },
     };
-    let mut row =
-        Row::kept("vcpu", "vCPU", from, to).because(reason).note_if(note).note_if(topology_note);
+    let nested_note = nested.then(|| {
+        Note::new(Code::W0205, "virtual machines inside the guest work only where the host nests")
+            .hint("cat /sys/module/kvm_*/parameters/nested")
+    });
+    let mut row = Row::kept("vcpu", "vCPU", from, to)
+        .because(reason)
+        .note_if(note)
+        .note_if(topology_note)
+        .note_if(room_note)
+        .note_if(nested_note);
     if stated.is_some_and(|stated| stated != count) && !row.is_blocker() {
         row = row.changed();
     }
     (cpus, row)
+}
+
+/// Whether the guest runs machines of its own: it was let to, protects itself by one, or is ESXi.
+fn is_nested(scene: &Scene<'_>) -> bool {
+    let Scene { system, choices, guest, .. } = scene;
+    let GuestOs { kind, .. } = guest;
+    system.compute.nested || *kind == Kind::Esxi || system.wants_vbs(choices)
+}
+
+/// How many processors there may be, which takes a ceiling from the user.
+fn room(scene: &Scene<'_>, count: u32) -> (Option<u32>, Option<Note>) {
+    let Compute { cpu_hot_add, .. } = scene.system.compute;
+    match scene.choices.max_vcpus {
+        Some(most) if most > count => (Some(most), None),
+        Some(most) if most < count => {
+            let text = format!("at most {most} processors were asked for, and {count} are built");
+            (None, Some(Note::blocker(Code::E0304, text).hint("--max-vcpus N")))
+        }
+        None if cpu_hot_add => {
+            let text = "processors could be added on the old host; here the number is fixed";
+            (None, Some(Note::new(Code::W0205, text).hint("--max-vcpus N for room to grow")))
+        }
+        Some(_) | None => (None, None),
+    }
 }
 
 /// A note when the chosen number is outside the range that the package states.
@@ -95,60 +132,4 @@ fn topology(scene: &Scene<'_>, count: u32) -> (Option<Topology>, Option<Note>) {
         }
         _ => (None, None),
     }
-}
-
-/// Chooses the memory.
-pub(crate) fn memory(scene: &Scene<'_>) -> (u64, Row) {
-    let stated = scene.system.compute.memory_bytes;
-    let from = stated.map_or_else(|| "not stated".to_owned(), size_text);
-    let wanted = scene.choices.memory_bytes.or(stated);
-    let row = |bytes| Row::kept("memory", "memory", from.clone(), bytes);
-    match wanted {
-        None => {
-            let note =
-                Note::blocker(Code::E0304, "the descriptor names no memory that can be read")
-                    .hint("--memory SIZE");
-            (MIN_MEMORY_BYTES, row(String::new()).note(note))
-        }
-        Some(bytes) if !(MIN_MEMORY_BYTES..=MAX_MEMORY_BYTES).contains(&bytes) => {
-            let text = format!(
-                "{bytes} bytes of memory, {MIN_MEMORY_BYTES} to {MAX_MEMORY_BYTES} are allowed"
-            );
-            let note = Note::blocker(Code::E0304, text).hint("--memory SIZE");
-            (MIN_MEMORY_BYTES, row(String::new()).note(note))
-        }
-        Some(bytes) => {
-            let rounded = bytes.next_multiple_of(1024);
-            let mut row = row(size_text(rounded));
-            if scene.choices.memory_bytes.is_some() {
-                row = row.because("set by you").note_if(outside_memory(scene, bytes));
-                if stated.is_some_and(|stated| stated != rounded) {
-                    row = row.changed();
-                }
-            }
-            (rounded, row)
-        }
-    }
-}
-
-fn outside_memory(scene: &Scene<'_>, bytes: u64) -> Option<Note> {
-    let (min, max) = scene.system.compute.memory_range_bytes;
-    let text = match (min, max) {
-        (Some(min), _) if bytes < min => {
-            format!(
-                "{} set by you, the package asks for {} at least",
-                ByteSize(bytes),
-                ByteSize(min)
-            )
-        }
-        (_, Some(max)) if bytes > max => {
-            format!("{} set by you, the package allows {} at most", ByteSize(bytes), ByteSize(max))
-        }
-        _ => return None,
-    };
-    Some(Note::new(Code::W0112, text))
-}
-
-fn size_text(bytes: u64) -> String {
-    ByteSize(bytes).to_string()
 }

@@ -3,17 +3,14 @@
 use code::Code;
 use ovf::descriptor::UnknownSection;
 
-use super::Scene;
-use crate::{Note, Row};
-
-/// Namespace of VMware's own elements; a section of it is never more than a warning.
-const VMWARE: &str = "http://www.vmware.com/schema/ovf";
+use super::{Scene, storage};
+use crate::{FW_CFG_NAME, Note, Row, wants_guest_info};
 
 /// Rows for everything that is said beside the items.
 pub(crate) fn rows(scene: &Scene<'_>) -> Vec<Row> {
     let mut rows = Vec::new();
-    rows.extend(nvram(scene));
     rows.extend(vendor_keys(scene));
+    rows.extend(environment(scene));
     rows.extend(properties(scene));
     if !scene.system.remarks.eulas.is_empty() {
         let note = Note::new(Code::W0402, "its text: relift inspect --full");
@@ -28,23 +25,8 @@ pub(crate) fn rows(scene: &Scene<'_>) -> Vec<Row> {
             Note::new(Code::W0502, text),
         ));
     }
-    rows.extend(
-        scene.system.remarks.sections.iter().filter_map(|section| self::section(scene, section)),
-    );
+    rows.extend(scene.system.remarks.sections.iter().map(|section| self::section(scene, section)));
     rows
-}
-
-/// The file with the firmware's variables, which QEMU's firmware does not read.
-fn nvram(scene: &Scene<'_>) -> Option<Row> {
-    let file = scene.system.remarks.nvram.as_deref()?;
-    if !scene.firmware.is_uefi() {
-        return None;
-    }
-    let note = Note::new(Code::W0104, "the boot entries of VMware's firmware are not carried over")
-        .hint(
-            "if it does not boot, start the loader from the firmware's shell and repair the entry",
-        );
-    Some(Row::dropped("nvram", "firmware variables", file, note))
 }
 
 fn vendor_keys(scene: &Scene<'_>) -> Option<Row> {
@@ -58,7 +40,32 @@ fn vendor_keys(scene: &Scene<'_>) -> Option<Row> {
     Some(Row::dropped("settings", "vendor settings", shown, note))
 }
 
-/// Properties: relift hands no OVF environment to the guest, so each one is said.
+/// The environment: a CD, since what VMware's tools ask is not there.
+fn environment(scene: &Scene<'_>) -> Option<Row> {
+    let remarks = &scene.system.remarks;
+    if !remarks.wants_environment {
+        return None;
+    }
+    let from = match remarks.transports.as_slice() {
+        [] => "properties".to_owned(),
+        words => words.join(" "),
+    };
+    let (id, label) = (storage::ENVIRONMENT, "OVF environment");
+    if !storage::wants_environment(scene) {
+        let note = Note::new(Code::W0203, "left out on request");
+        return Some(Row::dropped(id, label, from, note));
+    }
+    if !wants_guest_info(scene.system) {
+        return Some(Row::kept(id, label, from, "ovf-env.xml on a CD of its own"));
+    }
+    let row =
+        Row::kept(id, label, from, format!("ovf-env.xml on a CD, and as fw_cfg {FW_CFG_NAME}"));
+    let text = "a guest that reads guestinfo through VMware's tools only finds neither";
+    let note = Note::new(Code::W0205, text).hint("cloud-init reads the CD");
+    Some(row.changed().note(note))
+}
+
+/// Properties: the guest finds each one in its environment.
 fn properties<'a>(scene: &'a Scene<'_>) -> impl Iterator<Item = Row> + use<'a> {
     scene.system.remarks.properties.iter().map(|property| {
         let id = format!("property.{}", property.key);
@@ -73,25 +80,27 @@ fn properties<'a>(scene: &'a Scene<'_>) -> impl Iterator<Item = Row> + use<'a> {
                 .hint(format!("--prop {}=…", property.key));
             return Row::blocked(&id, &label, "no value", note);
         }
-        let text = "the guest gets no OVF environment; set it inside the guest";
-        Row::dropped(&id, &label, shown, Note::new(Code::W0203, text))
+        if !storage::wants_environment(scene) {
+            let text = "the guest gets no OVF environment; set it inside the guest";
+            return Row::dropped(&id, &label, shown, Note::new(Code::W0203, text));
+        }
+        Row::kept(&id, &label, shown, "in the OVF environment")
     })
 }
 
-/// A section that is not read: a required one of a foreign vendor waits for somebody.
-fn section(scene: &Scene<'_>, section: &UnknownSection) -> Option<Row> {
-    let id = format!("section.{}", section.name);
+/// A section that is not acted upon: a required one of a foreign vendor waits for somebody.
+fn section(scene: &Scene<'_>, section: &UnknownSection) -> Row {
+    let id = section.item();
     let path = &section.origin.path;
+    let dropped = |note| Row::dropped(&id, "section", &section.name, note).at(path);
     if scene.choices.ignores(&id, None) {
-        return None;
+        return dropped(Note::new(Code::W0203, "left out on request"));
     }
-    let foreign = section.namespace.as_deref().map(|uri| uri.trim_end_matches('/')) != Some(VMWARE);
-    if section.required == Some(true) && foreign {
+    if section.code == Code::E0305 {
         let note =
-            Note::blocker(Code::E0305, "the section is not known, and the package requires it")
-                .hint(format!("--ignore {id}, if the guest works without it"));
-        return Some(Row::blocked(&id, "section", &section.name, note).at(path));
+            Note::blocker(section.code, "the section is not known, and the package requires it")
+                .hint(format!("--ignore section:{}, if the guest works without it", section.name));
+        return Row::blocked(&id, "section", &section.name, note).at(path);
     }
-    let note = Note::new(Code::W0204, "the section is not read");
-    Some(Row::dropped(&id, "section", &section.name, note).at(path))
+    dropped(Note::new(section.code, section.message.clone()))
 }

@@ -4,18 +4,19 @@
 //! each disk hangs on, [`place`](place::place) gives the addresses once the board is known.
 
 mod choose;
+mod driven;
 mod place;
 
 use code::Code;
 use vm::{Bus, ByteSize, ControllerModel, Disk, DiskId, Removable, RemovableKind};
 
-pub(crate) use choose::{Asked, Hang, Hung, choose};
+pub(crate) use choose::{Asked, Hang, Hung, boot_disk, choose};
 pub(crate) use place::Places;
 
 use super::{Scene, boot};
 use crate::{
     Identity, Note, Row, SourceDisk, SourceMedium,
-    source::{self, Bus as SourceBus, Controller, Drive},
+    source::{self, Bus as SourceBus, Controller, DiskNote, Drive},
 };
 
 /// The storage of a machine.
@@ -30,6 +31,8 @@ pub(crate) struct Storage {
     pub(crate) removable_ranks: Vec<u32>,
     pub(crate) sources: Vec<SourceDisk>,
     pub(crate) media: Vec<SourceMedium>,
+    /// The drive with the OVF environment, by its place among the removable ones.
+    pub(crate) environment: Option<usize>,
     pub(crate) rows: Vec<Row>,
 }
 
@@ -60,9 +63,28 @@ pub(crate) fn build(scene: &Scene<'_>, chosen: &[Option<Hung>], identity: &Ident
     for (at, source) in scene.system.floppies.iter().enumerate() {
         floppy(scene, &mut storage, source, at);
     }
+    if wants_environment(scene) {
+        environment(scene, &mut storage);
+    }
     controllers(scene, chosen, &mut storage);
     storage
 }
+
+/// Whether the guest gets a CD with its OVF environment.
+pub(crate) fn wants_environment(scene: &Scene<'_>) -> bool {
+    scene.system.remarks.wants_environment && !scene.choices.ignores(ENVIRONMENT, None)
+}
+
+/// A drive of its own for the environment, so that the guest's own drives keep their places.
+fn environment(scene: &Scene<'_>, storage: &mut Storage) {
+    let source = Drive::default();
+    let placed = storage.places.cdrom(scene.chipset, &source);
+    storage.environment = Some(storage.removables.len());
+    push_removable(storage, RemovableKind::Cdrom, ENVIRONMENT, (&source, placed));
+}
+
+/// The item that the OVF environment is called by.
+pub(crate) const ENVIRONMENT: &str = "environment";
 
 /// A disk with everything that was decided about it.
 struct Built<'a> {
@@ -96,6 +118,7 @@ fn disk(storage: &mut Storage, built: &Built<'_>, identity: &Identity) {
         let text = "was read-only; a hard disk on this bus cannot be";
         row = row.note(Note::new(Code::W0205, text).hint("--disk-bus virtio-scsi"));
     }
+    row = source.lost.iter().fold(row, |row, lost| row.note(lost_note(*lost)));
     if placed.address.is_none() && bus != Bus::VirtioBlk {
         let note = Note::blocker(Code::E0305, "no place is left on this bus");
         row = row.note(note.hint("choose another --disk-bus"));
@@ -120,8 +143,23 @@ fn disk(storage: &mut Storage, built: &Built<'_>, identity: &Identity) {
         wwn: (hung.hang == Hang::Controller(ControllerModel::LsiSas1068))
             .then(|| identity.disk_wwn(number)),
         read_only: source.read_only && !matches!(bus, Bus::Ide | Bus::Sata),
+        solid_state: source.solid_state && matches!(bus, Bus::Ide | Bus::Sata | Bus::Scsi),
         boot_order: None,
     });
+}
+
+/// What a disk is built without.
+fn lost_note(lost: DiskNote) -> Note {
+    match lost {
+        DiskNote::WriteThrough => {
+            Note::new(Code::W0205, "wrote through the old host's cache; here the host decides")
+                .hint("<driver cache='writethrough'/> in the domain XML")
+        }
+        DiskNote::Independent => Note::new(
+            Code::W0205,
+            "stood outside snapshots on the old host; here it is a normal disk",
+        ),
+    }
 }
 
 fn describe(source: &source::Disk) -> String {
@@ -149,8 +187,11 @@ fn cdrom(scene: &Scene<'_>, storage: &mut Storage, source: &Drive, at: usize) {
     let optional = source.origin.required == Some(false);
     let spare = at > 0 && optional && source.file.is_none();
     if scene.ignores(&id, &source.origin) || spare {
-        let text = if spare { "a second empty drive, not required" } else { "left out on request" };
-        let note = Note::new(Code::W0203, text);
+        let note = match (spare, &source.file) {
+            (true, _) => Note::new(Code::W0203, "a second empty drive, not required"),
+            (false, Some(_)) => Note::new(Code::W0202, "its image is left out on request"),
+            (false, None) => Note::new(Code::W0203, "left out on request"),
+        };
         storage.rows.push(Row::dropped(&id, &label, from, note).at(&source.origin.path));
         return;
     }
@@ -250,6 +291,7 @@ fn name(controller: &Controller) -> String {
         SourceBus::Ide => "IDE".to_owned(),
         SourceBus::Nvme => "NVMe".to_owned(),
         SourceBus::Sata => "SATA (AHCI)".to_owned(),
+        SourceBus::Virtio => "virtio-blk".to_owned(),
         SourceBus::Scsi => match () {
             () if has("virtualscsi") || has("pvscsi") => "VMware PVSCSI".to_owned(),
             () if has("lsilogicsas") || has("lsilogic-sas") => "LSI Logic SAS".to_owned(),

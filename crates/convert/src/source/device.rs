@@ -18,13 +18,15 @@ pub struct Device {
 pub enum DeviceKind {
     /// A sound card.
     Sound(SoundCard),
-    /// A graphics card, with its memory in bytes where stated.
-    Video(Option<u64>),
-    /// A USB controller.
-    Usb {
-        /// Whether it is xHCI, so that the guest drives that.
-        xhci: bool,
+    /// A graphics card.
+    Video {
+        /// Its memory in bytes, where stated.
+        memory_bytes: Option<u64>,
+        /// How many screens it has, where stated.
+        displays: Option<u32>,
     },
+    /// A USB controller.
+    Usb(UsbClass),
     /// A serial port.
     Serial,
     /// A serial port that is VMware's virtual printer.
@@ -43,6 +45,13 @@ pub enum DeviceKind {
     Nvdimm,
     /// A device of the old host, with its PCI ids where they are stated.
     Passthrough(Option<(u16, u16)>),
+    /// A bus adapter or SCSI device of the old host; whether a disk of the machine hangs on it.
+    HostAdapter {
+        /// A disk of the machine hangs on it.
+        carries_disk: bool,
+    },
+    /// A feature of the old host's processor or board.
+    Feature(HostFeature),
     /// Something that every machine has.
     Implicit,
     /// A second statement of what a machine has once.
@@ -66,4 +75,26 @@ pub enum SoundCard {
     Ensoniq,
     /// None of them.
     Unknown,
+}
+
+/// USB controllers, by what the guest's driver must know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UsbClass {
+    /// xHCI.
+    Xhci,
+    /// EHCI or older.
+    Ehci,
+    /// Not stated.
+    Unknown,
+}
+
+/// Features of the old host that the source lets the guest use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostFeature {
+    /// AMD's encrypted memory.
+    Sev,
+    /// Intel's enclaves.
+    Sgx,
+    /// Apple's system management controller, which macOS asks for.
+    AppleSmc,
 }

@@ -39,8 +39,34 @@ pub struct Disk {
     pub unit: Option<u32>,
     /// The guest must not write to it.
     pub read_only: bool,
+    /// The guest is told that nothing turns in it.
+    pub solid_state: bool,
+    /// Settings of the old host that it is built without.
+    pub lost: Vec<DiskNote>,
+    /// What its first sectors can be started by, where somebody looked.
+    pub loader: Option<Loader>,
     /// Its place in the boot order, where stated; smaller is earlier.
     pub boot_rank: Option<u32>,
+}
+
+/// Settings of a disk that have no equivalent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiskNote {
+    /// Writes were not to stay in the old host's cache.
+    WriteThrough,
+    /// Snapshots of the machine were to leave it out, or its changes were to be forgotten.
+    Independent,
+}
+
+/// What the first sectors of a disk can be started by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loader {
+    /// There is code for a BIOS.
+    Bios,
+    /// There is an EFI system partition and nothing that a BIOS would start.
+    Uefi,
+    /// Neither.
+    None,
 }
 
 /// One CD or floppy drive.

@@ -15,36 +15,6 @@ fn other(resource_type: &str, subtype: &str) -> Descriptor {
 }
 
 #[test]
-fn maps_the_devices_of_the_table() {
-    for (resource_type, subtype, item, want) in [
-        ("1", "vmware.soundcard.hdaudio", "sound", "kept | ich9 | "),
-        ("1", "vmware.soundcard.ensoniq1371", "sound", "changed | es1370 | W0106"),
-        ("35", "ensoniq1371", "sound", "changed | ac97 | W0106"),
-        ("1", "vmware.soundcard.sb16", "sound", "dropped |  | W0203"),
-        ("1", "vmware.vmci", "item7", "dropped |  | W0201"),
-        ("1", "vmware.vmci.unrestricted", "item7", "dropped |  | W0201"),
-        ("1", "vmware.pci.passthrough", "item7", "blocked |  | W0206"),
-        ("1", "vmware.pci.passthrough-vmiop", "item7", "blocked |  | W0206"),
-        ("1", "vmware.watchdogtimer", "item7", "dropped |  | W0203"),
-        ("1", "vmware.keyboard", "item7", "kept | part of the machine | "),
-        ("1", "vmware.vtpm", "tpm", "changed | TPM 2.0, emulated | W0109"),
-        ("34", "vmware.vtpm", "tpm", "changed | TPM 2.0, emulated | W0109"),
-        ("20", "vmware.nvdimm.controller", "item7", "dropped |  | W0207"),
-        ("21", "vmware.serialport.device", "serial0", "changed | pseudo terminal | W0105"),
-        ("21", "vmware.serialport.thinprint", "item7", "dropped |  | W0203"),
-        ("22", "vmware.parallelport.device", "item7", "dropped |  | W0203"),
-        ("23", "vmware.usb.xhci", "usb", "kept | xHCI and a tablet | "),
-        ("24", "", "video", "changed | VGA, 16 MiB | W0106"),
-        ("14", "vmware.floppy.device", "floppy0", "dropped |  | W0203"),
-        ("12", "x", "item7", "dropped |  | W0204"),
-        ("32769", "x", "item7", "dropped |  | W0204"),
-    ] {
-        let converted = map(&other(resource_type, subtype), &Choices::default());
-        assert_eq!(line(row(&converted, item)), want, "{resource_type} {subtype}");
-    }
-}
-
-#[test]
 fn a_required_item_that_is_not_known_blocks_until_it_is_ignored() {
     let descriptor = Descriptor::new("vm", "debian12_64Guest").raw_item(
         r#"<Item ovf:required="true"><rasd:InstanceID>7</rasd:InstanceID><rasd:ResourceType>32769</rasd:ResourceType></Item>"#,
@@ -178,14 +148,14 @@ fn says_what_no_item_says() {
     let descriptor = Descriptor::new("vm", "otherGuest")
         .setting("firmware", "efi")
         .setting("nvram", "vm.nvram")
-        .setting("cpuHotAddEnabled", "true")
+        .setting("cpuHotRemoveEnabled", "true")
         .setting("tools.syncTimeWithHost", "false")
         .section(r#"<ProductSection><Info>x</Info><Property ovf:key="hostname" ovf:type="string" ovf:userConfigurable="true"/><Property ovf:key="secret" ovf:type="string" ovf:password="true" ovf:value="hunter2"/></ProductSection><EulaSection><Info>x</Info><License>text</License></EulaSection>"#);
     let converted = map(&descriptor, &Choices::default());
     assert_eq!(line(row(&converted, "guest")), "kept | no libosinfo id | W0501");
     assert_eq!(line(row(&converted, "nvram")), "dropped |  | W0104");
     assert_eq!(line(row(&converted, "settings")), "dropped |  | W0205");
-    assert_eq!(row(&converted, "settings").from, "cpuHotAddEnabled");
+    assert_eq!(row(&converted, "settings").from, "cpuHotRemoveEnabled");
     assert_eq!(line(row(&converted, "property.hostname")), "blocked |  | W0401");
     assert_eq!(row(&converted, "property.secret").from, "***");
     assert_eq!(line(row(&converted, "eula")), "kept | not accepted | W0402");

@@ -7,22 +7,34 @@ mod copy_encoded;
 mod copy_out;
 mod copy_stream_optimized;
 mod devices;
+mod hardware_map;
+mod names;
 mod network;
 mod storage;
 mod vmx;
 
-use convert::{Choices, Converted, Identity, Row, from_ovf, map_hardware};
+use convert::{Choices, Converted, Identity, Row, from_ovf, map_hardware, source::System};
 use ovf::Envelope;
 use testkit::Descriptor;
 
 /// Maps the one machine of a descriptor.
 fn map(descriptor: &Descriptor, choices: &Choices) -> Converted {
-    let xml = descriptor.xml();
+    map_xml(&descriptor.xml(), choices)
+}
+
+/// Maps the one machine of a text.
+fn map_xml(xml: &str, choices: &Choices) -> Converted {
+    map_changed(xml, choices, |_| {})
+}
+
+/// Maps the one machine of a text after somebody looked into it.
+fn map_changed(xml: &str, choices: &Choices, look: impl FnOnce(&mut System)) -> Converted {
     let envelope = Envelope::parse(xml.as_bytes()).expect("a sound descriptor");
     let selection = envelope.select(&ovf::Choices::default()).expect("a sound selection");
-    let system = &selection.systems[0];
+    let mut system = from_ovf(&envelope, &selection.systems[0]);
+    look(&mut system);
     let identity = Identity::new(xml.as_bytes(), &system.handle, "vm");
-    map_hardware(&from_ovf(&envelope, system), choices, "vm", &identity)
+    map_hardware(&system, choices, "vm", &identity)
 }
 
 /// The row of an item.

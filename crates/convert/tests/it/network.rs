@@ -67,33 +67,66 @@ fn says_where_networks_go_when_nobody_chose() {
     assert!(!converted.machine.nics[1].link_up);
 }
 
-#[test]
-fn makes_addresses_or_keeps_those_of_the_package() {
-    let with_mac = |mac: &str| {
-        Descriptor::new("vm", "debian12_64Guest").item(&[
-            ("Address", mac),
+/// A Debian machine with a card for each of these addresses.
+fn with_macs(macs: &[(&str, &str)]) -> Descriptor {
+    let card = |at: usize, (field, mac): &(&str, &str)| {
+        let id = (9 + at).to_string();
+        testkit::item(&[
+            (*field, *mac),
             ("Connection", "A"),
-            ("InstanceID", "9"),
+            ("InstanceID", &id),
             ("ResourceSubType", "E1000"),
             ("ResourceType", "10"),
         ])
     };
-    let made = map(&with_mac("00:50:56:aa:bb:cc"), &mapped(NicTarget::User));
-    assert!(made.machine.nics[0].mac.unwrap().to_string().starts_with("52:54:00:"));
-    let keep = Choices { mac: Origin::Keep, ..mapped(NicTarget::User) };
-    let kept = map(&with_mac("00-50-56-AA-BB-CC"), &keep);
-    assert_eq!(kept.machine.nics[0].mac.unwrap().to_string(), "00:50:56:aa:bb:cc");
-    let unusable = map(&with_mac("01:00:5e:00:00:01"), &keep);
-    assert_eq!(line(row(&unusable, "nic0")), "kept | e1000 → user network | W0303");
+    let cards = macs.iter().enumerate().map(|(at, mac)| card(at, mac));
+    cards.fold(Descriptor::new("vm", "debian12_64Guest"), |vm, card| vm.raw_item(&card))
 }
 
 #[test]
-fn names_the_interface_that_will_be_renamed() {
-    let descriptor = Descriptor::new("vm", "debian12_64Guest").raw_item(
-        r#"<Item><rasd:Connection>A</rasd:Connection><rasd:InstanceID>9</rasd:InstanceID><rasd:ResourceSubType>VmxNet3</rasd:ResourceSubType><rasd:ResourceType>10</rasd:ResourceType><vmw:Config vmw:key="slotInfo.pciSlotNumber" vmw:value="192"/></Item>"#,
-    );
-    let converted = map(&descriptor, &mapped(NicTarget::User));
-    let nic = row(&converted, "nic0");
-    assert_eq!(line(nic), "kept | vmxnet3 → user network | W0304");
-    assert!(nic.notes[0].text.contains("ens192"));
+fn makes_addresses_that_are_the_same_each_time() {
+    let descriptor = with_macs(&[("Address", "00:50:56:aa:bb:cc"), ("Connection", "A")]);
+    let made = map(&descriptor, &mapped(NicTarget::User));
+    let macs: Vec<_> = made.machine.nics.iter().map(|nic| nic.mac.unwrap().to_string()).collect();
+    assert!(macs.iter().all(|mac| mac.starts_with("52:54:00:")) && macs[0] != macs[1], "{macs:?}");
+    assert_eq!(line(row(&made, "nic0")), "kept | e1000 → user network | ");
+    assert_eq!(map(&descriptor, &mapped(NicTarget::User)).machine, made.machine);
+}
+
+#[test]
+fn keeps_an_address_of_the_package_however_it_is_written() {
+    let keep = Choices { mac: Origin::Keep, ..mapped(NicTarget::User) };
+    for (field, mac, want) in [
+        ("Address", "00:50:56:AA:bb:cc", "00:50:56:aa:bb:cc"),
+        ("Address", "00-50-56-AA-BB-CC", "00:50:56:aa:bb:cc"),
+        ("Address", "0800273E698E", "08:00:27:3e:69:8e"),
+        ("MACAddress", "00:1a:4a:16:01:51", "00:1a:4a:16:01:51"),
+    ] {
+        let kept = map(&with_macs(&[(field, mac)]), &keep);
+        assert_eq!(kept.machine.nics[0].mac.unwrap().to_string(), want);
+        assert_eq!(line(row(&kept, "nic0")), "kept | e1000 → user network | ");
+    }
+}
+
+#[test]
+fn makes_an_address_where_that_of_the_package_cannot_be() {
+    let keep = Choices { mac: Origin::Keep, ..mapped(NicTarget::User) };
+    let unusable = "the source's address cannot be used";
+    for (mac, want) in [
+        ("01:00:5e:00:00:01", unusable),
+        ("00:00:00:00:00:00", unusable),
+        ("00:50:56:aa:bb", unusable),
+        ("7", unusable),
+    ] {
+        let made = map(&with_macs(&[("Address", mac)]), &keep);
+        assert!(made.machine.nics[0].mac.unwrap().to_string().starts_with("52:54:00:"), "{mac}");
+        assert_eq!(line(row(&made, "nic0")), "kept | e1000 → user network | W0303", "{mac}");
+        assert_eq!(row(&made, "nic0").notes[0].text, want, "{mac}");
+    }
+    let without = map(&with_macs(&[("Connection", "A")]), &keep);
+    assert_eq!(row(&without, "nic0").notes[0].text, "the source gives no address to keep");
+    let twice = map(&with_macs(&[("Address", "00:50:56:aa:bb:cc"); 2]), &keep);
+    assert_eq!(line(row(&twice, "nic0")), "kept | e1000 → user network | ");
+    assert_eq!(row(&twice, "nic1").notes[0].text, "another card has the source's address");
+    assert_ne!(twice.machine.nics[0].mac, twice.machine.nics[1].mac);
 }

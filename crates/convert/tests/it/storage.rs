@@ -84,7 +84,7 @@ fn keeps_the_controller_that_the_guest_drives_or_goes_down_the_steps() {
         (
             "nvme",
             one_disk(debian, "20", "vmware.nvme.controller"),
-            "changed | virtio-scsi | W0103",
+            "changed | SATA (AHCI) | W0103",
             Chipset::Q35,
         ),
     ] {

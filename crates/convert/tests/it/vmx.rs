@@ -86,7 +86,7 @@ fn each_item_of_a_vmx_is_in_one_row() {
         lines(&converted),
         [
             "guest: kept | http://debian.org/debian/10 | ",
-            "vcpu: kept | 1 | ",
+            "vcpu: kept | 1 | W0205",
             "memory: kept | 512 MiB | ",
             "firmware: kept | BIOS (SeaBIOS) | ",
             "machine: kept | q35 | ",
@@ -118,7 +118,7 @@ fn each_item_of_a_vmx_is_in_one_row() {
     );
     assert_eq!(row(&converted, "cdrom0").from, "/vmfs/volumes/iso/a.iso");
     assert_eq!(row(&converted, "pciBridge0").from, "2 PCI bridges");
-    assert_eq!(row(&converted, "settings").from, "vcpu.hotadd and 1 more");
+    assert_eq!(row(&converted, "settings").from, "sched.cpu.min");
 }
 
 #[test]
@@ -212,4 +212,13 @@ fn devices_are_left_out_by_their_names() {
     let ide = Choices { disk_bus: Some(DiskBus::Ide), ..Choices::default() };
     let models: Vec<_> = map(&vmx, &ide).machine.controllers.iter().map(|one| one.model).collect();
     assert_eq!(models, [ControllerModel::Ide]);
+}
+
+#[test]
+fn a_slot_of_a_vmx_keeps_its_name() {
+    let vmx = Vmx::small("vm").set("ethernet0.pciSlotNumber", "192");
+    let told = map(&vmx, &Choices::default());
+    assert_eq!(row(&told, "nic0").notes[1].text, "ens192 becomes enp1s0");
+    let kept = map(&vmx, &Choices { keep_nic_names: true, ..Choices::default() });
+    assert_eq!((kept.machine.chipset, kept.machine.nics[0].slot), (Chipset::Q35, Some(192)));
 }

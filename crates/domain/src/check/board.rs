@@ -20,7 +20,12 @@ const MAX_CPUS: u32 = 4096;
 pub(super) fn check(machine: &Machine) -> Result<(), Error> {
     check_names(machine)?;
     check_memory(machine.memory_bytes)?;
+    check_room(machine)?;
     check_cpus(&machine.cpus, max_cpus(machine))?;
+    if machine.iommu && max_cpus(machine) == PLAIN_APIC_CPUS {
+        let needs = "the q35 board and KVM";
+        return Err(Item::Machine.refuse(Refusal::Needs { what: "an IOMMU", needs }));
+    }
     // Secure Boot needs system management mode, which i440fx lacks: "Unable to find any firmware".
     if machine.firmware == Firmware::UefiSecure && machine.chipset == Chipset::Pc {
         return Err(
@@ -30,14 +35,20 @@ pub(super) fn check(machine: &Machine) -> Result<(), Error> {
     Ok(())
 }
 
-fn check_names(machine: &Machine) -> Result<(), Error> {
-    let name = Text::new(Item::Machine, "name", &machine.name);
-    name.require_line()?;
-    name.require_length(MAX_NAME_BYTES)?;
+/// Refuses a name that libvirt cannot keep.
+pub(crate) fn check_name(name: &str) -> Result<(), Error> {
+    let text = Text::new(Item::Machine, "name", name);
+    text.require_line()?;
+    text.require_length(MAX_NAME_BYTES)?;
     // libvirt names files and folders after the machine.
-    if machine.name.contains('/') || matches!(machine.name.as_str(), "." | "..") {
-        return Err(name.refuse("a file name"));
+    if name.contains('/') || matches!(name, "." | "..") {
+        return Err(text.refuse("a file name"));
     }
+    Ok(())
+}
+
+fn check_names(machine: &Machine) -> Result<(), Error> {
+    check_name(&machine.name)?;
     if let Some(title) = &machine.title {
         Text::new(Item::Machine, "title", title).require_line()?;
     }
@@ -64,6 +75,17 @@ fn check_memory(bytes: u64) -> Result<(), Error> {
     Err(Item::Machine.refuse(Refusal::Memory { bytes, wanted: "a multiple of 1024" }))
 }
 
+/// Memory that can grow is more than what is there at start.
+fn check_room(machine: &Machine) -> Result<(), Error> {
+    let Some(most) = machine.max_memory_bytes else { return Ok(()) };
+    let least = machine.memory_bytes.saturating_add(1024);
+    Item::Machine.require_range("greatest memory", most, least..=*MEMORY_BYTES.end())?;
+    if most.is_multiple_of(1024) {
+        return Ok(());
+    }
+    Err(Item::Machine.refuse(Refusal::Memory { bytes: most, wanted: "a multiple of 1024" }))
+}
+
 /// Interrupt remapping is an Intel IOMMU on q35 with KVM's split interrupt controller.
 fn max_cpus(machine: &Machine) -> u32 {
     match (machine.chipset, machine.accelerator) {
@@ -74,20 +96,24 @@ fn max_cpus(machine: &Machine) -> u32 {
 
 fn check_cpus(cpus: &Cpus, most: u32) -> Result<(), Error> {
     Item::Cpus.require_range("count", cpus.count.into(), 1..=most.into())?;
+    if let Some(greatest) = cpus.max_count {
+        let allowed = cpus.count.into()..=most.into();
+        Item::Cpus.require_range("greatest count", greatest.into(), allowed)?;
+    }
     if let Some(model) = &cpus.model {
         Text::new(Item::Cpus, "model", model).require_token()?;
     }
     let Some(topology) = cpus.topology else { return Ok(()) };
     let product =
         topology.sockets.checked_mul(topology.cores).and_then(|n| n.checked_mul(topology.threads));
-    if product == Some(cpus.count) {
+    if product == Some(cpus.most()) {
         return Ok(());
     }
     Err(Item::Cpus.refuse(Refusal::Topology {
         sockets: topology.sockets,
         cores: topology.cores,
         threads: topology.threads,
-        count: cpus.count,
+        count: cpus.most(),
     }))
 }
 
@@ -173,6 +199,41 @@ mod tests {
                 |m| (m.cpus.count, m.accelerator) = (256, Accelerator::Qemu),
                 "cpus: count of 256 is not in 1..=255",
             ),
+        ]);
+    }
+
+    #[test]
+    fn refuses_ceilings_below_what_is_there_at_start_or_above_the_limits() {
+        assert_refusals(&[
+            (
+                |m| m.max_memory_bytes = Some(m.memory_bytes),
+                "machine: greatest memory of 1073741824 is not in 1073742848..=70368744177664",
+            ),
+            (
+                |m| m.max_memory_bytes = Some((2 << 30) + 1),
+                "machine: memory of 2147483649 bytes is not a multiple of 1024",
+            ),
+            (|m| m.cpus.max_count = Some(1), "cpus: greatest count of 1 is not in 2..=4096"),
+            (
+                |m| (m.cpus.max_count, m.chipset) = (Some(256), Chipset::Pc),
+                "cpus: greatest count of 256 is not in 2..=255",
+            ),
+            (
+                |m| {
+                    m.cpus.topology = Some(Topology { sockets: 1, cores: 2, threads: 1 });
+                    m.cpus.max_count = Some(4);
+                },
+                "cpus: 1 sockets x 2 cores x 1 threads are not 4 processors",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn refuses_an_iommu_where_it_would_not_start() {
+        const WANT: &str = "machine: an IOMMU needs the q35 board and KVM";
+        assert_refusals(&[
+            (|m| (m.iommu, m.chipset) = (true, Chipset::Pc), WANT),
+            (|m| (m.iommu, m.accelerator) = (true, Accelerator::Qemu), WANT),
         ]);
     }
 

@@ -16,6 +16,8 @@ const VLAN_IDS: std::ops::RangeInclusive<u64> = 1..=4094;
 const MAX_BRIDGE_BYTES: u64 = 15;
 /// The video memory that QEMU's VGA takes and a guest of this century can use.
 const VIDEO_MEMORY_BYTES: std::ops::RangeInclusive<u64> = 16 << 20..=256 << 20;
+/// The screens of QEMU's virtio-gpu (`VIRTIO_GPU_MAX_SCANOUTS`).
+const MAX_HEADS: u64 = 16;
 /// ISA has four serial ports.
 const MAX_SERIALS: u64 = 4;
 
@@ -62,8 +64,10 @@ fn check_target(item: Item, target: &NicTarget) -> Result<(), Error> {
     }
 }
 
-/// virtio-gpu has no fixed memory, so that a number asked for it is not looked at.
+/// virtio-gpu has no fixed memory, so that a number asked for it is not looked at; VGA has one screen.
 fn check_video(video: Video) -> Result<(), Error> {
+    let most = if video.model == VideoModel::Virtio { MAX_HEADS } else { 1 };
+    Item::Video.require_range("heads", video.heads.into(), 1..=most)?;
     let (VideoModel::Vga, Some(bytes)) = (video.model, video.memory_bytes) else { return Ok(()) };
     Item::Video.require_range("memory", bytes, VIDEO_MEMORY_BYTES)?;
     if bytes.is_power_of_two() {
@@ -142,7 +146,7 @@ mod tests {
     #[test]
     fn refuses_video_memory_that_qemu_would_round() {
         const fn vga(bytes: u64) -> Option<Video> {
-            Some(Video { model: VideoModel::Vga, memory_bytes: Some(bytes) })
+            Some(Video { model: VideoModel::Vga, memory_bytes: Some(bytes), heads: 1 })
         }
         assert_refusals(&[
             (|m| m.video = vga(1 << 20), "video: memory of 1048576 is not in 16777216..=268435456"),
@@ -151,6 +155,18 @@ mod tests {
                 "video: memory of 536870912 is not in 16777216..=268435456",
             ),
             (|m| m.video = vga(17 << 20), "video: memory of 17825792 bytes is not a power of two"),
+        ]);
+    }
+
+    #[test]
+    fn refuses_more_screens_than_a_card_has() {
+        const fn card(model: VideoModel, heads: u32) -> Option<Video> {
+            Some(Video { model, memory_bytes: None, heads })
+        }
+        assert_refusals(&[
+            (|m| m.video = card(VideoModel::Vga, 2), "video: heads of 2 is not in 1..=1"),
+            (|m| m.video = card(VideoModel::Virtio, 0), "video: heads of 0 is not in 1..=16"),
+            (|m| m.video = card(VideoModel::Virtio, 17), "video: heads of 17 is not in 1..=16"),
         ]);
     }
 

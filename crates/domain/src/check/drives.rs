@@ -65,6 +65,9 @@ impl Place {
         if disk.wwn.is_some() && !matches!(self.bus, Bus::Ide | Bus::Scsi) {
             return Err(self.needs("a world wide name", "the ide or scsi bus"));
         }
+        if disk.solid_state && !matches!(self.bus, Bus::Ide | Bus::Sata | Bus::Scsi) {
+            return Err(self.needs("a rotation rate", "the ide, sata or scsi bus"));
+        }
         match self.bus {
             Bus::Nvme => Err(self.item.refuse(Refusal::Nvme)),
             Bus::Fdc => Err(self.needs("a hard disk", "a bus other than fdc")),
@@ -268,6 +271,18 @@ mod tests {
                 "disk 0: a read-only disk needs the scsi or virtio bus",
             ),
         ]);
+    }
+
+    #[test]
+    fn refuses_a_rotation_rate_where_libvirt_has_none() {
+        assert_refusals(&[(
+            |m| {
+                let disk = &mut m.disks[0];
+                (disk.bus, disk.address, disk.wwn, disk.solid_state) =
+                    (Bus::VirtioBlk, None, None, true);
+            },
+            "disk 0: a rotation rate needs the ide, sata or scsi bus",
+        )]);
     }
 
     #[test]

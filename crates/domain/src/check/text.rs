@@ -74,7 +74,7 @@ impl<'a> Text<'a> {
 /// Refuses an image path that is relative, no UTF-8, or of more than one line.
 ///
 /// libvirt reads a path in its own working folder, and its XML is UTF-8.
-pub(super) fn require_image_path(item: Item, path: &Path) -> Result<(), Error> {
+pub(crate) fn require_image_path(item: Item, path: &Path) -> Result<(), Error> {
     let lossy = path.to_string_lossy();
     let text = Text::new(item, "image path", &lossy);
     if path.to_str().is_none() {

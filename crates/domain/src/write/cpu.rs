@@ -5,7 +5,8 @@ use vm::{Accelerator, CpuFeature, Cpus, Machine, Topology};
 use xml::Element;
 
 pub(super) fn vcpu(cpus: &Cpus) -> Element<'static> {
-    Element::text("vcpu", cpus.count.to_string()).with("placement", "static")
+    let vcpu = Element::text("vcpu", cpus.most().to_string()).with("placement", "static");
+    if cpus.most() > cpus.count { vcpu.with_number("current", cpus.count) } else { vcpu }
 }
 
 /// The processor's model, grouping and features.
@@ -32,8 +33,20 @@ pub(super) fn cpu(machine: &Machine) -> Element<'_> {
     model.holding(cpus.topology.map(topology)).holding(
         emulation_feature(machine)
             .into_iter()
-            .chain(cpus.features.iter().flat_map(|asked| feature(*asked))),
+            .chain(cpus.features.iter().flat_map(|asked| feature(*asked)))
+            .chain(machine.max_memory_bytes.map(|_| numa(machine))),
     )
+}
+
+/// One node with everything: libvirt adds memory to a running guest only where there are nodes.
+fn numa(machine: &Machine) -> Element<'static> {
+    let last = machine.cpus.most().saturating_sub(1);
+    let cell = Element::new("cell")
+        .with("id", "0")
+        .with("cpus", format!("0-{last}"))
+        .with_number("memory", machine.memory_bytes / 1024)
+        .with("unit", "KiB");
+    Element::new("numa").holding([cell])
 }
 
 fn topology(topology: Topology) -> Element<'static> {

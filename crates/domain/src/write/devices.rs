@@ -36,8 +36,9 @@ pub(super) fn devices(machine: &Machine) -> Vec<Element<'static>> {
     }
     all.extend(machine.sound.map(sound));
     all.push(balloon(if machine.balloon { "virtio" } else { "none" }));
+    all.extend(machine.watchdog.then(watchdog));
     all.extend(machine.rng.then(rng));
-    all.extend(platform::has_remapping(machine).then(iommu));
+    all.extend(platform::iommu(machine));
     all
 }
 
@@ -87,7 +88,7 @@ fn video_card(video: Video) -> Element<'static> {
         (VideoModel::Vga, None) => model.with("type", "vga"),
         (VideoModel::Virtio, _) => model.with("type", "virtio"),
     };
-    Element::new("video").holding([model.with("heads", "1").with("primary", "yes")])
+    Element::new("video").holding([model.with_number("heads", video.heads).with("primary", "yes")])
 }
 
 fn sound(sound: Sound) -> Element<'static> {
@@ -103,8 +104,7 @@ fn rng() -> Element<'static> {
     Element::new("rng").with("model", "virtio").holding([backend])
 }
 
-/// Interrupt remapping with wide APIC ids, for more processors than 8 bits can number.
-fn iommu() -> Element<'static> {
-    let driver = Element::new("driver").with("intremap", "on").with("eim", "on");
-    Element::new("iommu").with("model", "intel").holding([driver])
+/// A timer that the guest can feed; when it runs out the host looks on, as nobody asked for more.
+fn watchdog() -> Element<'static> {
+    Element::new("watchdog").with("model", "i6300esb").with("action", "none")
 }

@@ -1,8 +1,8 @@
 //! Network cards.
 
-use vm::{Nic, NicTarget};
+use vm::{Nic, NicTarget, PciAddress};
 
-use super::storage::boot;
+use super::{pci, storage::boot};
 use xml::Element;
 
 /// A card, with its cable pulled where the machine has it so.
@@ -11,7 +11,7 @@ use xml::Element;
 /// libvirt's `null` interface is newer than 9.0's QEMU driver, and every other kind needs something
 /// of the host that may not be there. A VLAN tag on a plain Linux bridge needs libvirt 11.0; older
 /// ones take it for Open vSwitch only.
-pub(super) fn interface(nic: &Nic) -> Element<'_> {
+pub(super) fn interface(nic: &Nic, address: Option<PciAddress>) -> Element<'_> {
     let (kind, source, vlan) = match &nic.target {
         NicTarget::Network(name) => ("network", Some(source("network", name)), None),
         NicTarget::Bridge { name, vlan } => ("bridge", Some(source("bridge", name)), *vlan),
@@ -26,6 +26,7 @@ pub(super) fn interface(nic: &Nic) -> Element<'_> {
         .holding([Element::new("model").with("type", nic.model.as_str())])
         .holding(is_down.then(|| Element::new("link").with("state", "down")))
         .holding(nic.boot_order.map(boot))
+        .holding(address.map(pci::address))
 }
 
 fn source<'a>(kind: &'static str, name: &'a str) -> Element<'a> {

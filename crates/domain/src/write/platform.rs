@@ -5,6 +5,17 @@ use vm::{Accelerator, Chipset, Clock, Firmware, GuestFamily, Machine};
 use crate::check::PLAIN_APIC_CPUS;
 use xml::Element;
 
+/// Files for the guest in the firmware's configuration.
+pub(super) fn sysinfo(machine: &Machine) -> Option<Element<'_>> {
+    let entries = machine.fw_cfg.iter().map(|entry| {
+        Element::new("entry")
+            .with("name", entry.name.as_str())
+            .with("file", entry.file.to_string_lossy())
+    });
+    let is_there = !machine.fw_cfg.is_empty();
+    is_there.then(|| Element::new("sysinfo").with("type", "fwcfg").holding(entries))
+}
+
 pub(super) fn os(machine: &Machine) -> Element<'static> {
     let board = match machine.chipset {
         Chipset::Pc => "pc",
@@ -30,16 +41,26 @@ fn firmware(is_secure: &'static str) -> Element<'static> {
 
 pub(super) fn features(machine: &Machine) -> Element<'static> {
     let hyperv = has_enlightenments(machine).then(hyperv);
-    let ioapic = has_remapping(machine).then(|| Element::new("ioapic").with("driver", "qemu"));
+    let ioapic = iommu(machine).is_some().then(|| Element::new("ioapic").with("driver", "qemu"));
     Element::new("features")
         .holding([Element::new("acpi"), Element::new("apic")])
         .holding(hyperv)
+        .holding(machine.pmu.then(|| Element::new("pmu").with("state", "on")))
         .holding(ioapic)
 }
 
-/// Whether interrupts are remapped, so that APIC ids may be wider than 8 bits.
-pub(super) fn has_remapping(machine: &Machine) -> bool {
-    machine.cpus.count > PLAIN_APIC_CPUS
+/// Interrupt remapping: asked for, or with wide APIC ids for more processors than 8 bits can number.
+/// It needs the I/O APIC in QEMU.
+pub(super) fn iommu(machine: &Machine) -> Option<Element<'static>> {
+    let is_wide = machine.cpus.most() > PLAIN_APIC_CPUS;
+    if !is_wide && !machine.iommu {
+        return None;
+    }
+    let driver = Element::new("driver").with("intremap", "on");
+    // A guest that hands devices on to its own guests needs the cached mappings to be told.
+    let driver = if machine.iommu { driver.with("caching_mode", "on") } else { driver };
+    let driver = if is_wide { driver.with("eim", "on") } else { driver };
+    Some(Element::new("iommu").with("model", "intel").holding([driver]))
 }
 
 /// Windows is told that it runs on a hypervisor like its own; the emulator has no such interface.

@@ -39,7 +39,7 @@ fn disk<'a>(disk: &'a Disk, names: &mut DeviceNames) -> Element<'a> {
         .holding([
             driver(disk.format.as_str()).with("discard", "unmap"),
             source(&disk.image),
-            target(disk.bus, device),
+            rotating(target(disk.bus, device), disk),
         ])
         .holding(disk.read_only.then(|| Element::new("readonly")))
         .holding((!disk.serial.is_empty()).then(|| Element::text("serial", disk.serial.as_str())))
@@ -78,6 +78,11 @@ fn source(image: &Path) -> Element<'_> {
 
 fn target(bus: Bus, device: String) -> Element<'static> {
     Element::new("target").with("dev", device).with("bus", bus_name(bus))
+}
+
+/// libvirt counts 1 for a disk in which nothing turns.
+fn rotating(target: Element<'static>, disk: &Disk) -> Element<'static> {
+    if disk.solid_state { target.with("rotation_rate", "1") } else { target }
 }
 
 pub(super) fn boot(order: u16) -> Element<'static> {

@@ -16,6 +16,8 @@ pub(crate) fn all() -> Vec<Machine> {
         sas(),
         windows(),
         everything_else(),
+        with_room(),
+        named_cards(),
         smallest(),
     ]
 }
@@ -29,8 +31,9 @@ pub(crate) fn smallest() -> Machine {
         uuid: None,
         guest: Guest::default(),
         accelerator: Accelerator::Kvm,
-        cpus: Cpus { count: 1, topology: None, model: None, features: Vec::new() },
+        cpus: Cpus { count: 1, max_count: None, topology: None, model: None, features: Vec::new() },
         memory_bytes: 512 << 20,
+        max_memory_bytes: None,
         chipset: Chipset::Q35,
         firmware: Firmware::Bios,
         clock: Clock::Utc,
@@ -43,9 +46,13 @@ pub(crate) fn smallest() -> Machine {
         usb: None,
         serials: Vec::new(),
         tpm: false,
+        iommu: false,
+        pmu: false,
+        watchdog: false,
         agent_channel: false,
         rng: false,
         balloon: false,
+        fw_cfg: Vec::new(),
     }
 }
 
@@ -77,7 +84,7 @@ pub(crate) fn ide_on_pc() -> Machine {
             },
         ],
         nics: vec![nic(NicModel::Pcnet, NicTarget::User)],
-        video: Some(Video { model: VideoModel::Vga, memory_bytes: None }),
+        video: Some(Video { model: VideoModel::Vga, memory_bytes: None, heads: 1 }),
         sound: Some(Sound::Sb16),
         usb: Some(Usb::Uhci),
         serials: vec![Serial { target: SerialTarget::Pty }],
@@ -99,6 +106,7 @@ pub(crate) fn sata_on_uefi() -> Machine {
         firmware: Firmware::Uefi,
         cpus: Cpus {
             count: 4,
+            max_count: None,
             topology: Some(Topology { sockets: 2, cores: 2, threads: 1 }),
             model: None,
             features: vec![CpuFeature::Nested],
@@ -130,7 +138,7 @@ pub(crate) fn sata_on_uefi() -> Machine {
             },
             nic(NicModel::E1000, NicTarget::None),
         ],
-        video: Some(Video { model: VideoModel::Vga, memory_bytes: Some(32 << 20) }),
+        video: Some(Video { model: VideoModel::Vga, memory_bytes: Some(32 << 20), heads: 1 }),
         usb: Some(Usb::Xhci),
         serials: vec![Serial { target: SerialTarget::Pty }],
         agent_channel: true,
@@ -183,7 +191,7 @@ pub(crate) fn windows() -> Machine {
         controllers: vec![Controller { model: ControllerModel::Ahci, index: 0 }],
         disks: vec![disk("win11", 0, Bus::Sata, at(0, 0, 0))],
         nics: vec![nic(NicModel::E1000e, NicTarget::Network("default".into()))],
-        video: Some(Video { model: VideoModel::Vga, memory_bytes: Some(16 << 20) }),
+        video: Some(Video { model: VideoModel::Vga, memory_bytes: Some(16 << 20), heads: 1 }),
         sound: Some(Sound::Ich9),
         usb: Some(Usb::Xhci),
         tpm: true,
@@ -197,6 +205,7 @@ pub(crate) fn everything_else() -> Machine {
         name: "rest".into(),
         cpus: Cpus {
             count: 256,
+            max_count: None,
             topology: None,
             model: Some("EPYC-Rome".into()),
             features: Vec::new(),
@@ -211,10 +220,48 @@ pub(crate) fn everything_else() -> Machine {
             disk("rest", 2, Bus::Scsi, at(1, 0, 6)),
         ],
         nics: vec![nic(NicModel::Virtio, NicTarget::User), nic(NicModel::Rtl8139, NicTarget::User)],
-        video: Some(Video { model: VideoModel::Virtio, memory_bytes: None }),
+        video: Some(Video { model: VideoModel::Virtio, memory_bytes: None, heads: 1 }),
         sound: Some(Sound::Es1370),
         usb: Some(Usb::Ehci),
         serials: vec![Serial { target: SerialTarget::Pty }; 2],
+        ..smallest()
+    }
+}
+
+/// Room to grow, an IOMMU and counters for guests of the guest, two screens, a watchdog, a disk in
+/// which nothing turns.
+pub(crate) fn with_room() -> Machine {
+    Machine {
+        name: "room".into(),
+        cpus: Cpus {
+            count: 2,
+            max_count: Some(8),
+            topology: Some(Topology { sockets: 2, cores: 4, threads: 1 }),
+            model: None,
+            features: vec![CpuFeature::Nested],
+        },
+        max_memory_bytes: Some(4 << 30),
+        iommu: true,
+        pmu: true,
+        watchdog: true,
+        controllers: vec![Controller { model: ControllerModel::Ahci, index: 0 }],
+        disks: vec![Disk { solid_state: true, ..disk("room", 0, Bus::Sata, at(0, 0, 0)) }],
+        video: Some(Video { model: VideoModel::Virtio, memory_bytes: None, heads: 2 }),
+        ..smallest()
+    }
+}
+
+/// Three cards that keep the names which VMware's slots gave them, and one that has none.
+pub(crate) fn named_cards() -> Machine {
+    let named = |model, slot| Nic { slot: Some(slot), ..nic(model, NicTarget::User) };
+    Machine {
+        name: "named".into(),
+        nics: vec![
+            named(NicModel::Vmxnet3, 192),
+            nic(NicModel::E1000, NicTarget::User),
+            named(NicModel::E1000e, 160),
+            named(NicModel::Virtio, 224),
+        ],
         ..smallest()
     }
 }
@@ -230,12 +277,13 @@ fn disk(machine: &str, id: u16, bus: Bus, address: Option<DriveAddress>) -> Disk
         serial: format!("{machine}-{id}"),
         wwn: None,
         read_only: false,
+        solid_state: false,
         boot_order: None,
     }
 }
 
 fn nic(model: NicModel, target: NicTarget) -> Nic {
-    Nic { model, target, mac: None, link_up: true, boot_order: None }
+    Nic { model, target, mac: None, slot: None, link_up: true, boot_order: None }
 }
 
 fn at(controller: u16, target: u16, unit: u16) -> Option<DriveAddress> {

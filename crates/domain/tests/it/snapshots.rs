@@ -60,6 +60,7 @@ fn writes_an_emulated_i440fx_with_ide_and_a_floppy() {
         </disk>
         <interface type="user">
           <model type="pcnet"/>
+          <address type="pci" domain="0x0000" bus="0x00" slot="0x03" function="0x0"/>
         </interface>
         <serial type="pty">
           <target type="isa-serial" port="0"/>
@@ -126,6 +127,18 @@ fn writes_a_q35_with_uefi_sata_and_three_cards() {
         <controller type="sata" index="0"/>
         <controller type="sata" index="1"/>
         <controller type="usb" index="0" model="qemu-xhci"/>
+        <controller type="pci" index="1" model="pcie-root-port">
+          <address type="pci" domain="0x0000" bus="0x00" slot="0x02" function="0x0" multifunction="on"/>
+        </controller>
+        <controller type="pci" index="2" model="pcie-root-port">
+          <address type="pci" domain="0x0000" bus="0x00" slot="0x02" function="0x1"/>
+        </controller>
+        <controller type="pci" index="3" model="pcie-root-port">
+          <address type="pci" domain="0x0000" bus="0x00" slot="0x02" function="0x2"/>
+        </controller>
+        <controller type="pci" index="4" model="pcie-to-pci-bridge">
+          <address type="pci" domain="0x0000" bus="0x03" slot="0x00" function="0x0"/>
+        </controller>
         <disk type="file" device="disk">
           <driver name="qemu" type="qcow2" discard="unmap"/>
           <source file="/images/web-disk0.qcow2"/>
@@ -152,6 +165,7 @@ fn writes_a_q35_with_uefi_sata_and_three_cards() {
           <source network="default"/>
           <model type="vmxnet3"/>
           <boot order="2"/>
+          <address type="pci" domain="0x0000" bus="0x01" slot="0x00" function="0x0"/>
         </interface>
         <interface type="bridge">
           <source bridge="br-dmz"/>
@@ -160,10 +174,12 @@ fn writes_a_q35_with_uefi_sata_and_three_cards() {
           </vlan>
           <model type="e1000e"/>
           <link state="down"/>
+          <address type="pci" domain="0x0000" bus="0x02" slot="0x00" function="0x0"/>
         </interface>
         <interface type="user">
           <model type="e1000"/>
           <link state="down"/>
+          <address type="pci" domain="0x0000" bus="0x04" slot="0x01" function="0x0"/>
         </interface>
         <serial type="pty">
           <target type="isa-serial" port="0"/>
@@ -332,6 +348,9 @@ fn writes_windows_with_secure_boot_and_enlightenments() {
       <devices>
         <controller type="sata" index="0"/>
         <controller type="usb" index="0" model="qemu-xhci"/>
+        <controller type="pci" index="1" model="pcie-root-port">
+          <address type="pci" domain="0x0000" bus="0x00" slot="0x02" function="0x0" multifunction="on"/>
+        </controller>
         <disk type="file" device="disk">
           <driver name="qemu" type="qcow2" discard="unmap"/>
           <source file="/images/win11-disk0.qcow2"/>
@@ -342,6 +361,7 @@ fn writes_windows_with_secure_boot_and_enlightenments() {
         <interface type="network">
           <source network="default"/>
           <model type="e1000e"/>
+          <address type="pci" domain="0x0000" bus="0x01" slot="0x00" function="0x0"/>
         </interface>
         <input type="tablet" bus="usb"/>
         <tpm model="tpm-crb">
@@ -400,6 +420,15 @@ fn writes_many_processors_and_virtio() {
         <controller type="usb" index="0" model="ich9-uhci3">
           <master startport="4"/>
         </controller>
+        <controller type="pci" index="1" model="pcie-root-port">
+          <address type="pci" domain="0x0000" bus="0x00" slot="0x02" function="0x0" multifunction="on"/>
+        </controller>
+        <controller type="pci" index="2" model="pcie-root-port">
+          <address type="pci" domain="0x0000" bus="0x00" slot="0x02" function="0x1"/>
+        </controller>
+        <controller type="pci" index="3" model="pcie-to-pci-bridge">
+          <address type="pci" domain="0x0000" bus="0x02" slot="0x00" function="0x0"/>
+        </controller>
         <disk type="file" device="disk">
           <driver name="qemu" type="qcow2" discard="unmap"/>
           <source file="/images/rest-disk0.qcow2"/>
@@ -421,9 +450,11 @@ fn writes_many_processors_and_virtio() {
         </disk>
         <interface type="user">
           <model type="virtio"/>
+          <address type="pci" domain="0x0000" bus="0x01" slot="0x00" function="0x0"/>
         </interface>
         <interface type="user">
           <model type="rtl8139"/>
+          <address type="pci" domain="0x0000" bus="0x03" slot="0x01" function="0x0"/>
         </interface>
         <serial type="pty">
           <target type="isa-serial" port="0"/>
@@ -481,4 +512,131 @@ fn pulls_the_cable_of_a_card_that_is_plugged_into_nothing() {
     assert!(!written(&machine).contains("<link"));
     machine.nics[0].target = vm::NicTarget::None;
     assert!(written(&machine).contains("<link state=\"down\"/>"));
+}
+
+#[test]
+fn writes_room_to_grow_and_what_is_there_on_request() {
+    assert_snapshot!(written(&machines::with_room()), @r#"
+    <domain type="kvm">
+      <name>room</name>
+      <maxMemory unit="KiB" slots="16">4194304</maxMemory>
+      <memory unit="KiB">524288</memory>
+      <vcpu placement="static" current="2">8</vcpu>
+      <os>
+        <type arch="x86_64" machine="q35">hvm</type>
+      </os>
+      <features>
+        <acpi/>
+        <apic/>
+        <pmu state="on"/>
+        <ioapic driver="qemu"/>
+      </features>
+      <cpu mode="host-model">
+        <topology sockets="2" dies="1" cores="4" threads="1"/>
+        <feature policy="optional" name="vmx"/>
+        <feature policy="optional" name="svm"/>
+        <numa>
+          <cell id="0" cpus="0-7" memory="524288" unit="KiB"/>
+        </numa>
+      </cpu>
+      <clock offset="utc">
+        <timer name="rtc" tickpolicy="catchup"/>
+        <timer name="pit" tickpolicy="delay"/>
+        <timer name="hpet" present="no"/>
+      </clock>
+      <on_poweroff>destroy</on_poweroff>
+      <on_reboot>restart</on_reboot>
+      <on_crash>destroy</on_crash>
+      <devices>
+        <controller type="sata" index="0"/>
+        <controller type="usb" index="0" model="none"/>
+        <disk type="file" device="disk">
+          <driver name="qemu" type="qcow2" discard="unmap"/>
+          <source file="/images/room-disk0.qcow2"/>
+          <target dev="sda" bus="sata" rotation_rate="1"/>
+          <serial>room-0</serial>
+          <address type="drive" controller="0" bus="0" target="0" unit="0"/>
+        </disk>
+        <graphics type="vnc" port="-1" autoport="yes" listen="127.0.0.1">
+          <listen type="address" address="127.0.0.1"/>
+        </graphics>
+        <video>
+          <model type="virtio" heads="2" primary="yes"/>
+        </video>
+        <memballoon model="none"/>
+        <watchdog model="i6300esb" action="none"/>
+        <iommu model="intel">
+          <driver intremap="on" caching_mode="on"/>
+        </iommu>
+      </devices>
+    </domain>
+    "#);
+}
+
+#[test]
+fn writes_ports_that_show_the_slots_of_named_cards() {
+    let text = written(&machines::named_cards());
+    assert!(text.contains("xmlns:qemu=\"http://libvirt.org/schemas/domain/qemu/1.0\""));
+    let (_, devices) = text.split_once("<devices>\n").unwrap();
+    assert_snapshot!(devices, @r#"
+        <controller type="usb" index="0" model="none"/>
+        <controller type="pci" index="1" model="pcie-root-port">
+          <alias name="ua-nic192"/>
+          <address type="pci" domain="0x0000" bus="0x00" slot="0x02" function="0x0" multifunction="on"/>
+        </controller>
+        <controller type="pci" index="2" model="pcie-root-port">
+          <address type="pci" domain="0x0000" bus="0x00" slot="0x02" function="0x1"/>
+        </controller>
+        <controller type="pci" index="3" model="pcie-to-pci-bridge">
+          <address type="pci" domain="0x0000" bus="0x02" slot="0x00" function="0x0"/>
+        </controller>
+        <controller type="pci" index="4" model="pcie-root-port">
+          <alias name="ua-nic160"/>
+          <address type="pci" domain="0x0000" bus="0x00" slot="0x02" function="0x2"/>
+        </controller>
+        <controller type="pci" index="5" model="pcie-root-port">
+          <alias name="ua-nic224"/>
+          <address type="pci" domain="0x0000" bus="0x00" slot="0x02" function="0x3"/>
+        </controller>
+        <interface type="user">
+          <model type="vmxnet3"/>
+          <address type="pci" domain="0x0000" bus="0x01" slot="0x00" function="0x0"/>
+        </interface>
+        <interface type="user">
+          <model type="e1000"/>
+          <address type="pci" domain="0x0000" bus="0x03" slot="0x01" function="0x0"/>
+        </interface>
+        <interface type="user">
+          <model type="e1000e"/>
+          <address type="pci" domain="0x0000" bus="0x04" slot="0x00" function="0x0"/>
+        </interface>
+        <interface type="user">
+          <model type="virtio"/>
+          <address type="pci" domain="0x0000" bus="0x05" slot="0x00" function="0x0"/>
+        </interface>
+        <memballoon model="none"/>
+      </devices>
+      <qemu:commandline>
+        <qemu:arg value="-global"/>
+        <qemu:arg value="ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"/>
+      </qemu:commandline>
+      <qemu:override>
+        <qemu:device alias="ua-nic192">
+          <qemu:frontend>
+            <qemu:property name="slot" type="unsigned" value="192"/>
+          </qemu:frontend>
+        </qemu:device>
+        <qemu:device alias="ua-nic160">
+          <qemu:frontend>
+            <qemu:property name="slot" type="unsigned" value="160"/>
+          </qemu:frontend>
+        </qemu:device>
+        <qemu:device alias="ua-nic224">
+          <qemu:frontend>
+            <qemu:property name="slot" type="unsigned" value="224"/>
+          </qemu:frontend>
+        </qemu:device>
+      </qemu:override>
+    </domain>
+    "#);
 }

@@ -5,7 +5,10 @@ use std::collections::HashSet;
 use code::Code;
 
 use super::{Origin, reader::Reader};
-use crate::{Error, quote, xml::Element};
+use crate::{
+    Error, quote,
+    xml::{Element, Space},
+};
 
 /// The most disks a descriptor may describe (ours; the largest real one has 32).
 const MAX_DISKS: usize = 1024;
@@ -123,6 +126,8 @@ pub struct Disk {
     pub parent_ref: Option<String>,
     /// oVirt's `disk-interface`, such as `VirtIO_SCSI`.
     pub ovirt_interface: Option<String>,
+    /// `vbox:uuid`: what VirtualBox's own description calls the image.
+    pub vbox_uuid: Option<String>,
     /// Where it stands.
     pub origin: Origin,
 }
@@ -208,6 +213,9 @@ impl Disk {
             format_uri,
             parent_ref: element.filled("parentRef"),
             ovirt_interface: element.filled("disk-interface"),
+            vbox_uuid: element
+                .attribute_in(&Space::Vbox, "uuid")
+                .map(|uuid| uuid.trim().to_owned()),
             id,
             origin,
         };

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use code::Code;
 
 use super::{
-    Disk, File, Origin, Product, StartupItem, VirtualSystem, disk_section,
+    BundleFiles, Disk, File, Origin, Product, StartupItem, VirtualSystem, disk_section,
     reader::{Reader, section_name},
     startup,
     system::{self, Surroundings},
@@ -93,8 +93,20 @@ pub struct UnknownSection {
     pub required: Option<bool>,
     /// `Info`.
     pub info: Option<String>,
+    /// How much it matters that the section is not acted upon: `E0305` must block a plan.
+    pub code: Code,
+    /// What is not done with it: a lowercase fragment, escaped for printing.
+    pub message: String,
     /// Where it stands.
     pub origin: Origin,
+}
+
+impl UnknownSection {
+    /// What it is called in findings, and in what a user leaves out: `section.NAME`.
+    #[must_use]
+    pub fn item(&self) -> String {
+        format!("section.{}", quote::Plain(&self.name))
+    }
 }
 
 /// A descriptor as it was written.
@@ -127,19 +139,33 @@ pub struct Envelope {
 }
 
 impl Envelope {
-    /// Reads a descriptor.
+    /// Reads a descriptor whose other files are out of reach.
     ///
-    /// Message ids are replaced by the texts of the bundles inside the descriptor; bundles in other
-    /// files are named in a finding.
+    /// As [`parse_with`](Self::parse_with), but message bundles in files are named in a finding.
+    ///
+    /// # Errors
+    /// As [`parse_with`](Self::parse_with).
+    pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
+        Self::parse_with(bytes, &mut |_| Err("files of the package are not at hand".to_owned()))
+    }
+
+    /// Reads a descriptor, and the message bundles that lie in files of the package.
+    ///
+    /// Message ids are replaced by texts in the language of the envelope; `files` is asked for the
+    /// bundles of that language only.
     ///
     /// # Errors
     /// `E0301` when the bytes are not the XML of an OVF envelope, are forbidden (a DOCTYPE, an
     /// entity) or over a limit; `E0302` when there is no virtual system; `E0106` for more files,
     /// disks, networks, configurations or systems than the named limits.
-    pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
+    pub fn parse_with(bytes: &[u8], files: &mut BundleFiles<'_>) -> Result<Self, Error> {
+        Self::read(bytes, files).map_err(|error| xml::with_context(error, bytes))
+    }
+
+    fn read(bytes: &[u8], files: &mut BundleFiles<'_>) -> Result<Self, Error> {
         let document = xml::parse(bytes)?;
         let root = &document.root;
-        let mut reader = Reader::new(document.findings, root);
+        let mut reader = Reader::new(document.findings, root, files);
         let mut envelope = Self {
             version: version_of(root, &mut reader)?,
             producer: producer(root, &document.comments),
@@ -452,6 +478,7 @@ mod tests {
         }
         let page = Envelope::parse(b"<html><body/></html>").unwrap_err();
         assert_eq!(page.hint(), Some("this is an HTML page"));
+        assert_eq!(page.context(), Some("    1 | <html><body/></html>\n"));
     }
 
     #[test]

@@ -386,6 +386,9 @@ impl Item {
             };
             let message = format!("the {what} {} is not read", quote::Quoted(&child.name));
             reader.note(code, message, &self.origin);
+            if let Some(finding) = reader.findings.last_mut() {
+                finding.item = Some(format!("element.{}", quote::Plain(&child.name)));
+            }
         }
     }
 }

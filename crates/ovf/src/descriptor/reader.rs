@@ -1,10 +1,11 @@
-//! What every section reader shares: findings and message bundles.
-
-use std::collections::HashMap;
+//! What every section reader shares: findings and texts.
 
 use code::Code;
 
-use super::{Origin, Quantity, UnknownSection};
+use super::{
+    Origin, Quantity, UnknownSection,
+    bundles::{BundleFiles, Messages},
+};
 use crate::{
     Finding, quote,
     xml::{Element, Space},
@@ -13,7 +14,7 @@ use crate::{
 /// Collects findings and replaces message ids while sections are read.
 pub(super) struct Reader {
     pub(super) findings: Vec<Finding>,
-    messages: HashMap<String, String>,
+    messages: Messages,
     replaced_bytes: usize,
     words: usize,
 }
@@ -24,10 +25,13 @@ const MAX_WORDS: usize = 200_000;
 const MAX_REPLACED_BYTES: usize = 16 << 20;
 
 impl Reader {
-    pub(super) fn new(findings: Vec<Finding>, root: &Element) -> Self {
-        let mut reader = Self { findings, messages: HashMap::new(), replaced_bytes: 0, words: 0 };
-        reader.read_bundles(root);
-        reader
+    pub(super) fn new(
+        mut findings: Vec<Finding>,
+        root: &Element,
+        files: &mut BundleFiles<'_>,
+    ) -> Self {
+        let messages = Messages::read(root, files, &mut findings);
+        Self { findings, messages, replaced_bytes: 0, words: 0 }
     }
 
     /// Notes a defect of the descriptor at an element.
@@ -91,71 +95,60 @@ impl Reader {
         value
     }
 
-    /// Keeps a section that is not read, and says so.
+    /// Keeps a section that is not acted upon, and says so.
     ///
-    /// One that is marked as required blocks a plan (`E0305`), unless it is VMware's own: those are
-    /// required by habit.
+    /// One that is marked as required blocks a plan (`E0305`), unless it is VMware's own, which are
+    /// required by habit, or one that asks for nothing but what the plan reports.
     pub(super) fn unknown_section(&mut self, element: &Element, parent: &str) -> UnknownSection {
         let name = section_name(element).unwrap_or(&element.name).to_owned();
         let origin =
             Origin { line: element.line, path: format!("{parent}/{}", quote::Plain(&name)) };
         let required = element.required();
-        let blocks = required == Some(true) && element.space != Space::Vmware;
+        let is_reported = element.space.is_standard() && REPORTED.contains(&name.as_str());
         let code = match required {
             Some(false) => Code::W0203,
-            _ if blocks => Code::E0305,
+            Some(true) if element.space != Space::Vmware && !is_reported => Code::E0305,
             _ => Code::W0204,
         };
-        self.note(code, format!("the section {} is not read", quote::Quoted(&name)), &origin);
-        let info = self.text(element, "Info");
-        UnknownSection { name, namespace: element.space.foreign_name(), required, info, origin }
-    }
-
-    fn read_bundles(&mut self, root: &Element) {
-        let mut bundles = Vec::new();
-        find_bundles(root, &mut bundles);
-        let language = root.attribute_in(&Space::Xml, "lang").unwrap_or("en-US").to_owned();
-        // The best bundle is read last and overwrites the others.
-        bundles.sort_by_key(|bundle| std::cmp::Reverse(rank(bundle, &language)));
-        for bundle in bundles {
-            if let Some(reference) = bundle.filled("fileRef") {
-                let message =
-                    format!("the message bundle {} is not read", quote::Quoted(&reference));
-                self.findings.push(Finding::new(Code::W0610, message).at_line(bundle.line));
-            }
-            if rank(bundle, &language) == OTHER_LANGUAGE {
-                continue;
-            }
-            for message in bundle.all("Msg") {
-                if let (Some(id), Some(text)) = (message.filled("msgid"), message.filled_text()) {
-                    self.messages.insert(id, text);
-                }
-            }
+        let section = UnknownSection {
+            info: self.text(element, "Info"),
+            namespace: element.space.foreign_name(),
+            message: not_done(&name, element),
+            name,
+            required,
+            code,
+            origin,
+        };
+        self.note(code, section.message.clone(), &section.origin);
+        if let Some(finding) = self.findings.last_mut() {
+            finding.item = Some(section.item());
         }
+        section
     }
 }
 
-/// The rank of a bundle in a language that nobody asked for.
-const OTHER_LANGUAGE: u8 = 4;
+/// Sections of the standard that say how to deploy on the old platform; a plan reports them.
+const REPORTED: [&str; 6] = [
+    "InstallSection",
+    "PlacementGroupSection",
+    "PlacementSection",
+    "ResourceAllocationSection",
+    "ScaleOutSection",
+    "StartupSection",
+];
 
-/// How good a bundle is: English, then one of no language, then that of the envelope.
-fn rank(bundle: &Element, envelope_language: &str) -> u8 {
-    match bundle.attribute_in(&Space::Xml, "lang").map(str::trim) {
-        Some(language) if language.eq_ignore_ascii_case("en-US") => 0,
-        Some(language) if language.eq_ignore_ascii_case("en") => 1,
-        None | Some("") => 2,
-        Some(language) if language.eq_ignore_ascii_case(envelope_language) => 3,
-        Some(_) => OTHER_LANGUAGE,
-    }
-}
-
-fn find_bundles<'e>(element: &'e Element, found: &mut Vec<&'e Element>) {
-    for child in &element.children {
-        if child.is("Strings") {
-            found.push(child);
-        } else {
-            find_bundles(child, found);
+/// What is not done with a section.
+fn not_done(name: &str, element: &Element) -> String {
+    let delay = element.filled("initialBootStopDelay").filter(|delay| delay != "0");
+    match (name, delay) {
+        ("InstallSection", Some(delay)) => format!(
+            "the first start installs the machine, which then stops by itself within {} s",
+            quote::Plain(&delay)
+        ),
+        ("InstallSection", None) => {
+            "the first start installs the machine, which then stops by itself".to_owned()
         }
+        _ => format!("the section {} is not read", quote::Quoted(name)),
     }
 }
 

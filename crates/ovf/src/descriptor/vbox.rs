@@ -36,6 +36,8 @@ pub struct VboxAdapter {
     pub mac: Option<String>,
     /// The name of the element that says how it is attached: `NAT`, `BridgedInterface` …
     pub attachment: Option<String>,
+    /// The `name` of that element: the network or the interface of the old host.
+    pub network: Option<String>,
 }
 
 /// One `StorageController`.
@@ -110,17 +112,19 @@ fn adapters(network: &Element) -> Vec<VboxAdapter> {
         .children
         .iter()
         .filter(|child| child.name == "Adapter" && flag(child, "enabled") == Some(true))
-        .map(|adapter| VboxAdapter {
-            slot: number(adapter, "slot"),
-            model: text(adapter, "type"),
-            mac: text(adapter, "MACAddress"),
-            attachment: adapter
-                .children
-                .iter()
-                .find(|child| child.name != "DisabledModes")
-                .map(|child| child.name.clone()),
-        })
+        .map(adapter)
         .collect()
+}
+
+fn adapter(adapter: &Element) -> VboxAdapter {
+    let attached = adapter.children.iter().find(|child| child.name != "DisabledModes");
+    VboxAdapter {
+        slot: number(adapter, "slot"),
+        model: text(adapter, "type"),
+        mac: text(adapter, "MACAddress"),
+        attachment: attached.map(|child| child.name.clone()),
+        network: attached.and_then(|child| text(child, "name")),
+    }
 }
 
 fn controllers(list: &Element) -> Vec<VboxController> {

@@ -37,6 +37,12 @@ impl Controllers {
         Self { by_id }
     }
 
+    /// The controller of this number on the bus.
+    pub(super) fn numbered(&self, bus: Bus, number: u32) -> Option<&Ranked> {
+        let is_meant = |one: &&Ranked| one.controller.bus == bus && one.controller.number == number;
+        self.by_id.values().filter(is_meant).min_by_key(|one| one.rank)
+    }
+
     /// The controller that an item names as its parent.
     pub(super) fn parent_of(&self, item: &Item) -> Option<&Ranked> {
         item.parent.as_ref().and_then(|parent| self.by_id.get(parent))

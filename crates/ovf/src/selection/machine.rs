@@ -33,6 +33,8 @@ pub enum Bus {
     Sata,
     /// Resource type 20 with an NVMe subtype.
     Nvme,
+    /// oVirt's virtio-blk, which has no controller.
+    Virtio,
 }
 
 impl Bus {
@@ -64,6 +66,7 @@ impl Bus {
             Self::Scsi => "scsi",
             Self::Sata => "sata",
             Self::Nvme => "nvme",
+            Self::Virtio => "virtio",
         }
     }
 }
@@ -143,8 +146,6 @@ pub struct SelectedDisk {
     pub controller: Option<Controller>,
     /// `AddressOnParent`, if it is a number.
     pub unit: Option<u32>,
-    /// oVirt's `disk-interface`, where no controller is stated: `VirtIO`, `VirtIO_SCSI`, `SATA`, `IDE`.
-    pub interface: Option<String>,
 }
 
 impl SelectedDisk {
@@ -177,6 +178,8 @@ pub struct Nic {
     pub network: Option<String>,
     /// The subtype as written, such as `VmxNet3`.
     pub model: Option<String>,
+    /// VirtualBox's own word for the card, such as `82540EM`, which beats the model.
+    pub adapter: Option<String>,
     /// The MAC address as written.
     pub mac: Option<String>,
     /// `slotInfo.pciSlotNumber`: the number that old Linux names the interface by.

@@ -5,7 +5,7 @@ use code::Code;
 use super::{Nic, Selector, at_most};
 use crate::{
     Error,
-    descriptor::{Item, ItemKind, resource},
+    descriptor::{Item, ItemKind, VirtualSystem, resource},
     quote,
 };
 
@@ -14,10 +14,18 @@ const MAX_NICS: usize = 64;
 
 impl Selector<'_> {
     /// The network cards, in document order.
-    pub(super) fn nics(&mut self, items: &[&Item]) -> Result<Vec<Nic>, Error> {
+    pub(super) fn nics(
+        &mut self,
+        system: &VirtualSystem,
+        items: &[&Item],
+    ) -> Result<Vec<Nic>, Error> {
         let cards: Vec<&Item> = items.iter().copied().filter(|item| is_card(item)).collect();
         at_most(MAX_NICS, "network cards", &cards)?;
-        Ok(cards.into_iter().map(|item| self.nic(item)).collect())
+        let mut nics: Vec<Nic> = cards.into_iter().map(|item| self.nic(item)).collect();
+        if let Some(machine) = &system.vbox {
+            self.complete_cards(&mut nics, machine);
+        }
+        Ok(nics)
     }
 
     fn nic(&mut self, item: &Item) -> Nic {
@@ -35,6 +43,7 @@ impl Selector<'_> {
         Nic {
             network,
             model: item.subtype.clone(),
+            adapter: None,
             mac: item.mac.clone(),
             pci_slot: item
                 .setting("slotInfo.pciSlotNumber")

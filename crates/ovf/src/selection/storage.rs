@@ -3,7 +3,7 @@
 use code::Code;
 
 use super::{
-    Drive, PackageFile, ParentDisk, SelectedDisk, Selector, at_most,
+    Bus, Controller, Drive, PackageFile, ParentDisk, SelectedDisk, Selector, at_most,
     controllers::Controllers,
     item_error,
     package::{Package, Reference},
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Error, Kind,
-    descriptor::{Disk, Item, Quantity, resource},
+    descriptor::{Disk, Item, Quantity, VirtualSystem, resource},
     quote,
     units::ByteUnit,
 };
@@ -36,26 +36,53 @@ impl<'a> Selector<'a> {
     /// come last.
     pub(super) fn disks(
         &mut self,
+        system: &VirtualSystem,
         items: &[&'a Item],
-        controllers: &Controllers,
-        properties: &Properties<'a>,
+        (controllers, properties): (&Controllers, &Properties<'a>),
     ) -> Result<Vec<SelectedDisk>, Error> {
         let disks: Vec<&Item> = items.iter().copied().filter(|item| self.is_disk(item)).collect();
         at_most(MAX_DISKS, "disks", &disks)?;
         let mut ranked = Vec::new();
         for (position, item) in disks.into_iter().enumerate() {
-            let parent = controllers.parent_of(item);
-            if parent.is_none() && item.parent.is_some() {
-                self.note(Code::W0610, "the parent of the disk is no controller", item);
-            }
             let mut disk = self.disk(item, properties)?;
-            disk.controller = parent.map(|ranked| ranked.controller.clone());
-            let rank = parent.map_or((u64::MAX, usize::MAX), |ranked| ranked.rank);
-            let key = (parent.is_none(), rank, disk.unit.unwrap_or(u32::MAX), position);
-            ranked.push((key, disk));
+            let rank = self.hang(&mut disk, (item, system), controllers);
+            let last = (u64::MAX, usize::MAX);
+            let unit = disk.unit.unwrap_or(u32::MAX);
+            ranked.push(((rank.is_none(), rank.unwrap_or(last), unit, position), disk));
         }
         ranked.sort_by_key(|(key, _)| *key);
         Ok(ranked.into_iter().map(|(_, disk)| disk).collect())
+    }
+
+    /// Hangs a disk: where VirtualBox's own description says, else on the parent of its item, else
+    /// on what oVirt calls its interface. Gives what it is sorted by, if it has a controller.
+    fn hang(
+        &mut self,
+        disk: &mut SelectedDisk,
+        (item, system): (&'a Item, &VirtualSystem),
+        controllers: &Controllers,
+    ) -> Option<(u64, usize)> {
+        let described =
+            disk.id.as_ref().and_then(|id| self.envelope.disks.iter().find(|d| d.id == *id));
+        let image = described.and_then(|disk| disk.vbox_uuid.as_deref());
+        if let (Some(machine), Some(image)) = (&system.vbox, image)
+            && let Some(hung) = self.hung_by_virtualbox(machine, (image, item), controllers)
+        {
+            disk.controller = Some(hung.controller);
+            disk.unit = hung.unit;
+            return Some(hung.rank);
+        }
+        let parent = controllers.parent_of(item);
+        let interface = described.and_then(|disk| disk.ovirt_interface.as_deref());
+        disk.controller = match (parent, interface) {
+            (Some(ranked), _) => Some(ranked.controller.clone()),
+            (None, Some(interface)) => ovirt_controller(interface),
+            (None, None) => None,
+        };
+        if disk.controller.is_none() && item.parent.is_some() {
+            self.note(Code::W0610, "the parent of the disk is no controller", item);
+        }
+        parent.map(|ranked| ranked.rank)
     }
 
     /// The drives of one kind, in document order.
@@ -110,7 +137,6 @@ impl<'a> Selector<'a> {
             parents: Vec::new(),
             controller: None,
             unit: unit_of(item),
-            interface: None,
         };
         let Some(text) = item.host_resources.first() else {
             selected.capacity_bytes = Some(blank_capacity(item)?);
@@ -133,7 +159,6 @@ impl<'a> Selector<'a> {
         selected.file = package.file_of(disk)?;
         selected.format = disk.format;
         selected.format_uri.clone_from(&disk.format_uri);
-        selected.interface.clone_from(&disk.ovirt_interface);
         selected.capacity_bytes = self.capacity(item, disk, properties)?;
         for parent in package.chain(disk)? {
             selected.parents.push(ParentDisk {
@@ -215,6 +240,19 @@ impl<'a> Selector<'a> {
     }
 }
 
+/// The controller that oVirt's `disk-interface` stands for: it writes no items for controllers.
+fn ovirt_controller(interface: &str) -> Option<Controller> {
+    let (bus, subtype) = match interface.to_ascii_lowercase().as_str() {
+        "virtio" => (Bus::Virtio, Some("virtio")),
+        "virtio_scsi" => (Bus::Scsi, Some("virtio-scsi")),
+        "sata" => (Bus::Sata, None),
+        "ide" => (Bus::Ide, None),
+        _ => return None,
+    };
+    let subtype = subtype.map(str::to_owned);
+    Some(Controller { instance_id: String::new(), bus, subtype, number: 0 })
+}
+
 /// The position on the controller: `AddressOnParent`, else what oVirt writes into `Address`.
 fn unit_of(item: &Item) -> Option<u32> {
     if let Some(text) = &item.address_on_parent {
@@ -251,7 +289,6 @@ mod tests {
     use crate::{
         Selection,
         sample::{Sample, item, rasd},
-        selection::Bus,
     };
 
     fn disk(id: &str, resource: &str, parent: &str, unit: &str) -> String {
@@ -289,6 +326,31 @@ mod tests {
         assert_eq!(buses, [nvme, sata, scsi, scsi, None]);
         sample.items = parts.iter().rev().cloned().collect();
         assert_eq!(ids(&sample.select().unwrap()), ids(&forward));
+    }
+
+    #[test]
+    fn a_disk_of_ovirt_hangs_on_its_interface() {
+        for (interface, want) in [
+            ("VirtIO", Some((Bus::Virtio, Some("virtio")))),
+            ("VirtIO_SCSI", Some((Bus::Scsi, Some("virtio-scsi")))),
+            ("SATA", Some((Bus::Sata, None))),
+            ("IDE", Some((Bus::Ide, None))),
+            ("SPAPR_VSCSI", None),
+        ] {
+            let mut sample = Sample::new();
+            sample.disks =
+                sample.disks.replace("/>", &format!(r#" ovf:disk-interface="{interface}"/>"#));
+            let nil = "00000000-0000-0000-0000-000000000000";
+            sample.items = disk("20", "ovf:/disk/d1", nil, "");
+            let system = sample.select().unwrap().systems.remove(0);
+            let controller = system.disks[0].controller.as_ref();
+            let found = controller.map(|one| (one.bus, one.subtype.as_deref()));
+            assert_eq!(found, want, "{interface}");
+            // A parent that is a controller is surer.
+            sample.items = disk("20", "ovf:/disk/d1", "9", "") + &item(6, "9", "");
+            let system = sample.select().unwrap().systems.remove(0);
+            assert_eq!(system.disks[0].controller.as_ref().unwrap().instance_id, "9");
+        }
     }
 
     #[test]

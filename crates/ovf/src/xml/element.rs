@@ -95,9 +95,11 @@ impl Element {
         self.attribute("required").and_then(boolean)
     }
 
-    /// The type in `xsi:type`, without its prefix and without `_Type`.
+    /// The type in `xsi:type`, without its prefix and without `_Type`; `type` without a prefix counts
+    /// where it is the only one.
     pub(crate) fn xsi_type(&self) -> Option<&str> {
-        let value = self.attribute_in(&Space::Xsi, "type")?.trim();
+        let stated = self.attribute_in(&Space::Xsi, "type");
+        let value = stated.or_else(|| self.attribute_in(&Space::None, "type"))?.trim();
         let local = value.rsplit_once(':').map_or(value, |(_, local)| local);
         Some(local.strip_suffix("_Type").unwrap_or(local))
     }

@@ -14,12 +14,16 @@ use ovf::{
 };
 use vm::DiskFormat;
 
-use super::{Execution, Output, Step, Written, copy_settings, files, is_disk, undo::Undo};
+use super::{Execution, Output, Step, Written, copy_settings, files, is_disk};
 use crate::{
     Delivery, Error, Facts, ManifestPolicy, PackedImage, Plan, Reading, Source, VerifyOutput,
     plan::{FilePlan, FileRole, MachinePlan, capacity},
+    undo::Undo,
     verify,
 };
+
+/// Disks are counted in sectors.
+const SECTOR_BYTES: u64 = 512;
 
 /// The images of a run, while they are written.
 pub(super) struct Images<'a, 'u> {
@@ -118,6 +122,9 @@ impl<'a, 'u> Images<'a, 'u> {
     pub(super) fn finish(mut self) -> Result<Converted, Error> {
         let jobs: Vec<Job<'_>> = self.jobs(|file| file.image.is_none());
         for job in jobs {
+            if let FileRole::Made(bytes) = &job.file.role {
+                self.made(job, bytes)?;
+            }
             let FileRole::Disk { stated_bytes, .. } = job.file.role else { continue };
             let capacity_bytes = stated_bytes.unwrap_or_default();
             let (mut target, partial) = self.target(job, capacity_bytes)?;
@@ -128,6 +135,17 @@ impl<'a, 'u> Images<'a, 'u> {
         self.written.sort_by_key(|(number, _)| *number);
         let written = self.written.into_iter().map(|(_, written)| written).collect();
         Ok(Converted { written, digests: self.digests, findings: self.findings })
+    }
+
+    /// Writes a file that the planner made.
+    fn made(&mut self, job: Job<'_>, bytes: &[u8]) -> Result<(), Error> {
+        let (file, partial) = self.partial(job)?;
+        file.write_all_at(bytes, 0).map_err(|source| {
+            Error::io(format!("cannot write {}", job.file.to.display()), source)
+        })?;
+        let length = bytes.len() as u64;
+        self.keep(job, length, copy::Summary { data_bytes: length, file_bytes: length }, partial);
+        Ok(())
     }
 
     /// One member: every image that is made of it, and its digests, in one pass.
@@ -141,6 +159,10 @@ impl<'a, 'u> Images<'a, 'u> {
         if jobs.is_empty() {
             self.with.watch.begin(Step::Digest { name });
         }
+        let length_bytes = match &delivery {
+            Delivery::Whole(bytes, _) => bytes.len_bytes(),
+            Delivery::Stream { length_bytes, .. } => *length_bytes,
+        };
         let digests = match delivery {
             Delivery::Whole(bytes, package) => {
                 self.whole(name, (&bytes, package), algorithms, &jobs)?
@@ -158,6 +180,24 @@ impl<'a, 'u> Images<'a, 'u> {
         };
         if !digests.is_empty() {
             self.digests.push((name.clone(), digests));
+        }
+        for job in jobs.iter().filter(|job| matches!(job.file.role, FileRole::Kept)) {
+            self.cut(*job, length_bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Gives a file that is no disk its own length: disks are counted in sectors.
+    ///
+    /// One that was unpacked or joined stays as long as its sectors are.
+    fn cut(&mut self, job: Job<'_>, length_bytes: u64) -> Result<(), Error> {
+        let written = self.written.iter_mut().find(|(number, _)| *number == job.number);
+        let Some((_, written)) = written else { return Ok(()) };
+        if written.output.file_bytes == length_bytes.next_multiple_of(SECTOR_BYTES) {
+            let shown = written.partial.path.display();
+            let wrap = |source| Error::io(format!("cannot cut {shown}"), source);
+            written.partial.file.set_len(length_bytes).map_err(wrap)?;
+            written.output.file_bytes = length_bytes;
         }
         Ok(())
     }
@@ -365,7 +405,8 @@ impl<'a, 'u> Images<'a, 'u> {
     /// A member that the plan wants and that never came.
     fn missing(&self, facts: &Facts) -> Result<(), Error> {
         let written = |number: usize| self.written.iter().any(|(there, _)| *there == number);
-        let missing = self.jobs(|file| file.image.is_some());
+        let is_needed = |file: &FilePlan| !matches!(file.role, FileRole::Kept);
+        let missing = self.jobs(|file| file.image.is_some() && is_needed(file));
         match missing.into_iter().find(|job| !written(job.number)) {
             None => Ok(()),
             Some(job) => {
@@ -394,7 +435,7 @@ fn file_name(file: &FilePlan) -> String {
 const fn options(file: &FilePlan) -> TargetOptions {
     match file.role {
         FileRole::Disk { output, .. } => output,
-        FileRole::Medium => TargetOptions::Raw,
+        FileRole::Made(_) | FileRole::Medium | FileRole::Kept => TargetOptions::Raw,
     }
 }
 

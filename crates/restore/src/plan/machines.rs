@@ -3,11 +3,14 @@
 use std::path::PathBuf;
 
 use code::Code;
-use convert::{Converted, Identity, Note, Row, SourceDisk, SourceMedium, source::System};
+use convert::{
+    Action, Converted, Identity, Note, Row, SourceDisk, SourceMedium, SourceNvram,
+    source::{Loader, System},
+};
 use ovf::Finding;
 use vm::{ByteSize, DiskId, RemovableKind};
 
-use super::{Choices, FilePlan, FileRole, MachinePlan, RESULT_NAME, files};
+use super::{Choices, FilePlan, FileRole, MachinePlan, RESULT_NAME, environment, files};
 use crate::{Error, Facts, ImageFacts, PackedImage, Selection};
 
 /// Disks are counted in sectors.
@@ -25,6 +28,8 @@ pub(super) struct Inputs<'a> {
     pub(super) facts: &'a Facts,
     pub(super) images: &'a [ImageFacts],
     pub(super) choices: &'a Choices,
+    /// All machines that are planned.
+    pub(super) systems: &'a [&'a System],
 }
 
 /// Where a machine goes.
@@ -119,8 +124,9 @@ pub(super) fn plan(
     let Inputs { facts, choices, .. } = inputs;
     let seed = system.id.as_deref().unwrap_or(&system.handle);
     let identity = Identity::new(&facts.descriptor.bytes, seed, &place.name.domain);
-    let Converted { mut machine, guest, mut rows, disks, media } =
-        convert::map_hardware(system, &choices.hardware, &place.name.domain, &identity);
+    let seen = boot_records(inputs, system);
+    let Converted { mut machine, guest, mut rows, disks, media, nvram, environment } =
+        convert::map_hardware(&seen, &choices.hardware, &place.name.domain, &identity);
     let mut planned = Vec::new();
     for source in &disks {
         let number = usize::from(source.disk.0);
@@ -151,6 +157,14 @@ pub(super) fn plan(
             Err(note) => add_notes(&mut rows, &medium.row, vec![note]),
         }
     }
+    if let Some(kept) = nvram {
+        let to = place.folder.join(format!("{}.nvram", place.name.slug));
+        match kept_file(facts, &kept, to) {
+            Some(file) => planned.push(file),
+            None => not_there(&mut rows, &kept),
+        }
+    }
+    planned.extend(environment::files(system, inputs.systems, &mut machine, environment, place)?);
     let is_blocked = rows.iter().any(Row::is_blocker);
     let domain_xml = match domain::write(&machine) {
         Ok(xml) => Some(xml),
@@ -172,6 +186,48 @@ pub(super) fn plan(
     })
 }
 
+/// The system with what the first sectors of its disks can be started by, where that was read.
+fn boot_records(inputs: &Inputs<'_>, system: &System) -> System {
+    let mut seen = system.clone();
+    for disk in &mut seen.disks {
+        let Some(file) = &disk.file else { continue };
+        let found = files::resolve(inputs.facts, file, &disk.parents, disk.format);
+        let Ok(Ok(found)) = found else { continue };
+        let image = inputs.images.iter().find(|image| image.name == found.image.name);
+        disk.loader = image.and_then(|image| image.boot).map(loader);
+    }
+    seen
+}
+
+/// A disk that both kinds of firmware can start is one for a BIOS: that is what its source had.
+const fn loader(boot: disk::BootRecord) -> Loader {
+    if boot.has_bios_code || boot.has_bios_partition {
+        Loader::Bios
+    } else if boot.has_efi_partition {
+        Loader::Uefi
+    } else {
+        Loader::None
+    }
+}
+
+/// A file that is kept for people; `None` where it is not there, which keeps no machine from being
+/// built. Of a pipe nobody can tell before it has passed.
+fn kept_file(facts: &Facts, kept: &SourceNvram, to: PathBuf) -> Option<FilePlan> {
+    let found = files::resolve(facts, &kept.file, &[], None).ok()?.ok()?;
+    let declared = disk::Declared::Stated(disk::Format::Raw);
+    let image = Some(PackedImage { declared, ..found.image });
+    Some(FilePlan { image, href: found.href, to, role: FileRole::Kept })
+}
+
+/// Says in the row of a kept file that it is not there.
+fn not_there(rows: &mut [Row], kept: &SourceNvram) {
+    if let Some(row) = rows.iter_mut().find(|row| row.item == kept.row) {
+        row.action = Action::Dropped;
+        row.to.clear();
+        row.reason = "the file is not in the package".to_owned();
+    }
+}
+
 /// Where a disk comes from and goes to, and what is wrong with it.
 fn disk_file(
     inputs: &Inputs<'_>,
@@ -179,7 +235,7 @@ fn disk_file(
     place: &Place<'_>,
     findings: &mut Vec<Finding>,
 ) -> Result<(FilePlan, Vec<Note>), Error> {
-    let Inputs { facts, images, choices } = inputs;
+    let Inputs { facts, images, choices, .. } = inputs;
     let DiskId(number) = source.disk;
     let output = choices.output;
     let ending = output.format().as_str();

@@ -57,7 +57,11 @@ pub(super) fn of(
             .and_then(|image| image.info.as_ref().ok());
         let is_packed = info.is_some_and(|info| info.variant == "streamOptimized");
         let (full, needed, least) = match &file.role {
-            FileRole::Medium => (packed, packed, packed),
+            FileRole::Medium | FileRole::Kept => (packed, packed, packed),
+            FileRole::Made(bytes) => {
+                let length = bytes.len() as u64;
+                (length, length, length)
+            }
             FileRole::Disk { stated_bytes, .. } => {
                 let full = stated_bytes.unwrap_or(packed);
                 let grown = packed.saturating_mul(GROWTH_TENTHS) / 10;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use code::Code;
 use disk::{ReadAt, Slice};
 use ovf::{
     EntryName,
@@ -52,7 +53,14 @@ pub(super) fn facts(
     let descriptor = text(index.descriptor()?)?;
     let manifest = index.manifest()?.map(text).transpose()?;
     let certificate = index.certificate()?.map(text).transpose()?;
-    let judged = Papers { descriptor, manifest, certificate }.judge(&name, policy)?;
+    let names: Vec<EntryName> = index.members.iter().map(|entry| entry.name.clone()).collect();
+    let beside = descriptor.name.clone();
+    let small = |href: &str| {
+        let found = ovf::resolve_href(href, &beside, &names)?;
+        let entry = index.members.iter().find(|entry| entry.name == *found.name);
+        entry.map_or_else(|| Err(Error::new(Code::E0104, "it is not there")), text)
+    };
+    let judged = Papers { descriptor, manifest, certificate }.judge(&name, policy, &small)?;
     let members = index.members.iter().map(|entry| Member {
         name: entry.name.clone(),
         offset_bytes: entry.offset_bytes,
@@ -65,6 +73,7 @@ pub(super) fn facts(
         description: Description::Ovf(Box::new(judged.envelope)),
         manifest: judged.manifest,
         signature: judged.signature,
+        bundles: judged.bundles,
         members: members.collect(),
         is_complete: true,
         package_bytes: Some(index.length_bytes),

@@ -73,7 +73,8 @@ impl<'a> OvaStream<'a> {
                 None
             },
         };
-        let judged = papers.judge(&named.name, policy)?;
+        let later = |_: &str| Err(Error::new(Code::E0107, "on a pipe it is still to come"));
+        let judged = papers.judge(&named.name, policy, &later)?;
         let facts = Facts {
             kind: SourceKind::Ova,
             name: named.name,
@@ -82,6 +83,7 @@ impl<'a> OvaStream<'a> {
             description: Description::Ovf(Box::new(judged.envelope)),
             manifest: judged.manifest,
             signature: judged.signature,
+            bundles: judged.bundles,
             members,
             is_complete: waiting.is_none(),
             package_bytes: None,

@@ -23,51 +23,22 @@ pub(super) struct OvfDir {
 }
 
 impl OvfDir {
-    /// Opens a folder that holds exactly one descriptor.
-    pub(super) fn of_folder(path: &Path, policy: &Policy) -> Result<Self, Error> {
-        let folder = Folder::open(path)?;
-        let names = folder.names()?;
-        let found: Vec<&EntryName> = names
-            .iter()
-            .filter(|name| name.has_extension("ovf") && !name.base().starts_with("._"))
-            .collect();
-        let [descriptor] = found.as_slice() else {
-            let shown = path.display();
-            let text = match found.len() {
-                0 => format!("no .ovf is in the folder {shown}"),
-                count => format!("{count} .ovf files are in the folder {shown}"),
-            };
-            let list = found.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
-            let error = Error::new(Code::E0103, text);
-            return Err(if list.is_empty() {
-                error.fix("point relift at the .ovf, the .vmx or the .ova itself")
-            } else {
-                error.detail("found", list).fix("point relift at one of them")
-            });
-        };
-        let name = (*descriptor).clone();
-        // Nobody typed this name, so it is opened as the package's other names are.
-        let Some(text) = folder.text(name.clone())? else {
-            return Err(Error::new(Code::E0105, format!("{name} is no regular file")));
-        };
-        let shown = path.display().to_string();
-        Self::read(shown, Typed { path: path.to_owned(), folder, text }, policy)
-    }
-
     /// Opens a descriptor.
     pub(super) fn of_descriptor(path: &Path, policy: &Policy) -> Result<Self, Error> {
         Self::read(path.display().to_string(), Folder::of_typed(path)?, policy)
     }
 
-    fn read(name: String, typed: Typed, policy: &Policy) -> Result<Self, Error> {
+    /// Reads a descriptor that is open; `name` is what the user typed.
+    pub(super) fn read(name: String, typed: Typed, policy: &Policy) -> Result<Self, Error> {
         let Typed { path, folder, text: descriptor } = typed;
         let beside = |extension: &str| -> Result<Option<Text>, Error> {
             folder.text(EntryName::parse(&format!("{}.{extension}", descriptor.name.stem()))?)
         };
         let (manifest, certificate) = (beside("mf")?, beside("cert")?);
         let shown = descriptor.name.to_string();
-        let Judged { descriptor, envelope, manifest, signature, findings } =
-            Papers { descriptor, manifest, certificate }.judge(&shown, policy)?;
+        let small = |href: &str| bundle(&folder, href);
+        let Judged { descriptor, envelope, manifest, signature, bundles, findings } =
+            Papers { descriptor, manifest, certificate }.judge(&shown, policy, &small)?;
         let members = folder.members(&descriptor, folders_of(&envelope), &|name| {
             let listed = manifest.as_ref().is_some_and(|(_, all)| all.expected(name).is_some());
             listed || is_spoken_of(name, &envelope, &descriptor.name)
@@ -79,6 +50,7 @@ impl OvfDir {
             description: Description::Ovf(Box::new(envelope)),
             manifest,
             signature,
+            bundles,
             is_complete: true,
             package_bytes: None,
             findings,
@@ -105,6 +77,18 @@ impl Source for OvfDir {
     ) -> Result<(), Error> {
         deliver_whole(self, wanted, take)
     }
+}
+
+/// A message bundle beside the descriptor, found as any other file of the package.
+fn bundle(folder: &Folder, href: &str) -> Result<Text, Error> {
+    ovf::check_href(href)?;
+    for spelling in ovf::spellings(href) {
+        let Ok(name) = EntryName::parse(&spelling) else { continue };
+        if let Some(text) = folder.text(name)? {
+            return Ok(text);
+        }
+    }
+    Err(Error::new(Code::E0104, "it is not beside the descriptor"))
 }
 
 /// Whether the descriptor speaks of a file.

@@ -26,14 +26,25 @@ pub(super) struct Judged {
     pub(super) envelope: Envelope,
     pub(super) manifest: Option<(Text, Manifest)>,
     pub(super) signature: Signature,
+    /// The message bundles that the envelope was read with.
+    pub(super) bundles: Vec<Text>,
     pub(super) findings: Vec<Finding>,
 }
 
+/// Finds and reads a small file of the package by its href.
+pub(super) type SmallFile<'a> = dyn Fn(&str) -> Result<Text, Error> + 'a;
+
 impl Papers {
-    /// Reads and judges them; `package` is what the package is called in messages.
-    pub(super) fn judge(self, package: &str, policy: &Policy) -> Result<Judged, Error> {
+    /// Reads and judges them; `package` is what the package is called in messages, `small` reads the
+    /// message bundles.
+    pub(super) fn judge(
+        self,
+        package: &str,
+        policy: &Policy,
+        small: &SmallFile<'_>,
+    ) -> Result<Judged, Error> {
         let Self { descriptor, manifest, certificate } = self;
-        let envelope = parse_descriptor(&descriptor, package)?;
+        let (envelope, bundles) = parse_descriptor(&descriptor, package, small)?;
         let signature = match &certificate {
             Some(certificate) => {
                 signature(certificate, manifest.as_ref(), &descriptor.name, policy)
@@ -45,7 +56,7 @@ impl Papers {
             Some(text) => parse_manifest(text, policy.manifest, &mut findings)?,
             None => None,
         };
-        Ok(Judged { descriptor, envelope, manifest, signature, findings })
+        Ok(Judged { descriptor, envelope, manifest, signature, bundles, findings })
     }
 }
 
@@ -70,12 +81,26 @@ pub(super) fn read_text(
     Ok(Text { name, bytes })
 }
 
-/// Reads the descriptor, with the file's name in what goes wrong.
-pub(super) fn parse_descriptor(text: &Text, package: &str) -> Result<Envelope, Error> {
-    Envelope::parse(&text.bytes).map_err(|error| {
+/// Reads the descriptor with its message bundles, with the file's name in what goes wrong.
+fn parse_descriptor(
+    text: &Text,
+    package: &str,
+    small: &SmallFile<'_>,
+) -> Result<(Envelope, Vec<Text>), Error> {
+    let mut bundles: Vec<Text> = Vec::new();
+    let mut files = |href: &str| {
+        let bundle = small(href).map_err(|error| error.to_string())?;
+        let bytes = bundle.bytes.clone();
+        if bundles.iter().all(|known| known.name != bundle.name) {
+            bundles.push(bundle);
+        }
+        Ok(bytes)
+    };
+    let envelope = Envelope::parse_with(&text.bytes, &mut files).map_err(|error| {
         let error = Error::from(error);
         if package == text.name.as_str() { error } else { error.detail("file", text.name.as_str()) }
-    })
+    })?;
+    Ok((envelope, bundles))
 }
 
 /// Reads the manifest as the policy says; a bad one is dropped where it is only a warning.

@@ -24,7 +24,12 @@ pub(super) struct VmxDir {
 impl VmxDir {
     /// Opens a VMX.
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
-        let Typed { path: parent, folder, text: descriptor } = Folder::of_typed(path)?;
+        Self::read(path.display().to_string(), Folder::of_typed(path)?)
+    }
+
+    /// Reads a VMX that is open; `name` is what the user typed.
+    pub(super) fn read(name: String, typed: Typed) -> Result<Self, Error> {
+        let Typed { path: parent, folder, text: descriptor } = typed;
         let vmx = Vmx::parse(&descriptor.bytes)
             .map_err(|error| of_vmx(&error).detail("file", descriptor.name.as_str()))?;
         let (system, _) = convert::from_vmx(&vmx);
@@ -33,12 +38,13 @@ impl VmxDir {
         let members = folder.members(&descriptor, folders, &|name| named.contains(name))?;
         let facts = Facts {
             kind: SourceKind::Vmx,
-            name: path.display().to_string(),
+            name,
             folder: Some(parent),
             descriptor,
             description: Description::Vmx(Box::new(vmx)),
             manifest: None,
             signature: Signature::Unsigned,
+            bundles: Vec::new(),
             members,
             is_complete: true,
             package_bytes: None,

@@ -24,7 +24,9 @@ pub(super) fn check(out: &Path) -> Result<()> {
     let ending = |endings: &[&str]| endings.iter().any(|ending| lower.ends_with(ending));
     let tip = if ending(&[".qcow2", ".raw", ".img", ".vmdk", ".vhd", ".vhdx", ".vdi"]) {
         "a single disk is converted with: relift disk convert IMG -O qcow2 -o OUT".to_owned()
-    } else if ending(&[".tar", ".tar.zst", ".ova", ".ovf", ".xml", ".zip", ".gz"]) {
+    } else if ending(&[".ova", ".ovf"]) {
+        "a folder that convert wrote becomes an OVA with: relift export DIR -o OUT.ova".to_owned()
+    } else if ending(&[".tar", ".tar.zst", ".xml", ".zip", ".gz"]) {
         format!("convert writes a folder; if it shall have this name: -o '{name}/'")
     } else {
         return Ok(());
@@ -68,7 +70,9 @@ mod tests {
         assert_eq!(failure.message, "-o x.QCOW2 is not the name of a folder");
         assert!(failure.tip.unwrap().starts_with("a single disk is converted with: "));
         let failure = check(Path::new("x.ova")).unwrap_err();
-        assert!(failure.tip.unwrap().ends_with("-o 'x.ova/'"));
+        assert!(failure.tip.unwrap().ends_with("relift export DIR -o OUT.ova"));
+        let failure = check(Path::new("x.zip")).unwrap_err();
+        assert!(failure.tip.unwrap().ends_with("-o 'x.zip/'"));
     }
 
     #[test]

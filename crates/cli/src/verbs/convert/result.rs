@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     json::{Message, SignerData},
-    verbs::plan::document::{self, RowData, SourceData},
+    verbs::plan::{
+        document::{self, RowData, SourceData},
+        package::{self, StartupData},
+    },
 };
 
 /// The name of the schema.
@@ -18,6 +21,7 @@ pub(super) struct Data {
     schema: &'static str,
     source: SourceData,
     configuration: Option<String>,
+    startup: Vec<StartupData>,
     manifest_matches: bool,
     signature: &'static str,
     signer: Option<SignerData>,
@@ -100,12 +104,13 @@ pub(super) fn of(plan: &Plan, done: &Outcome) -> Data {
         id: machine.id.clone(),
         name: machine.machine.name.clone(),
         uuid: machine.machine.uuid.map(|uuid| uuid.to_string()),
-        rows: document::rows(machine),
+        rows: document::rows(&machine.rows),
     });
     Data {
         schema: SCHEMA,
         source: document::source(plan, done.source_digest.as_deref()),
         configuration: plan.configuration.clone(),
+        startup: package::startup(plan),
         manifest_matches: done.manifest_matches,
         signature: done.signature.as_str(),
         signer: SignerData::of(&done.signature),

@@ -67,11 +67,12 @@ impl<'a> Look<'a> {
     pub(super) fn file(&self, file: &File) -> Found<'_> {
         let Ok(parts) = restore::locate(self.facts, file) else { return Found::default() };
         let length = |part: &Located| Some(self.facts.member(&part.name)?.length_bytes);
-        let lengths = parts.iter().map(length);
+        let mut lengths = parts.iter().map(length);
         let image =
             self.images.iter().find(|image| parts.iter().any(|part| part.name == image.name));
         Found {
-            packed_bytes: lengths.sum(),
+            // A ZIP archive may claim any length.
+            packed_bytes: lengths.try_fold(0_u64, |sum, length| Some(sum.saturating_add(length?))),
             image: image.and_then(|image| image.info.as_ref().ok()),
         }
     }

@@ -6,7 +6,7 @@ use convert::{
 };
 use ovf::{
     Signature,
-    descriptor::{Configuration, VirtualSystem},
+    descriptor::{Configuration, UnknownSection, VirtualSystem},
     selection::SelectedProperty,
 };
 use restore::{Checked, Description};
@@ -49,6 +49,9 @@ pub(super) fn of(view: &View<'_>) -> String {
         }
         lines.extend(machine(view, system, converted));
         lines.push(String::new());
+    }
+    if view.full {
+        lines.extend(package(&view.look.facts.description));
     }
     lines.extend(end(view));
     lines.join("\n") + "\n"
@@ -229,11 +232,61 @@ fn everything(system: &System) -> Vec<String> {
         lines.push("  Notes".to_owned());
         lines.extend(indented(annotation));
     }
+    let sections = &system.remarks.sections;
+    if !sections.is_empty() {
+        lines.push("  Sections that are not acted upon".to_owned());
+        lines.extend(sections.iter().flat_map(section));
+    }
     for eula in &system.remarks.eulas {
         lines.push("  EULA".to_owned());
         lines.extend(indented(eula));
     }
     lines
+}
+
+/// What stands around the machines, for `--full`: configurations, order of starting, sections.
+fn package(description: &Description) -> Vec<String> {
+    let Some(envelope) = description.envelope() else { return Vec::new() };
+    let mut lines = Vec::new();
+    if !envelope.configurations.is_empty() {
+        let mut table = Table::new(&[]);
+        table.row(["Configurations", "ID", "LABEL", "DESCRIPTION"]);
+        for one in &envelope.configurations {
+            let text = |text: &Option<String>| text.clone().unwrap_or_default();
+            table.row(["", &one.id, &text(&one.label), &text(&one.description)]);
+        }
+        lines.extend(table.lines(2, None));
+        lines.push(String::new());
+    }
+    for collection in &envelope.collections {
+        let mut table = Table::new(&[1]);
+        table.row(["Start order of", "ORDER", "ID", "DELAY", "ACTION"]);
+        let path = collection.path.join("/");
+        for item in &collection.startup {
+            let (order, delay) =
+                (item.order.to_string(), format!("{} s", item.start_delay_seconds));
+            table.row([&path, &order, &item.id, &delay, &item.start_action]);
+        }
+        if !collection.startup.is_empty() {
+            lines.extend(table.lines(2, None));
+            lines.push(String::new());
+        }
+    }
+    let of_collections = envelope.collections.iter().flat_map(|one| &one.sections);
+    let sections: Vec<String> =
+        envelope.sections.iter().chain(of_collections).flat_map(section).collect();
+    if !sections.is_empty() {
+        lines.push("  Sections of the package that are not acted upon".to_owned());
+        lines.extend(sections);
+        lines.push(String::new());
+    }
+    lines
+}
+
+/// A section by name, with what it says of itself.
+fn section(section: &UnknownSection) -> Vec<String> {
+    let info = section.info.as_ref().map(|info| format!(": {info}")).unwrap_or_default();
+    indented(&format!("{}{info}", section.name))
 }
 
 fn indented(text: &str) -> Vec<String> {

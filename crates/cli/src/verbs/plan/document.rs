@@ -5,6 +5,7 @@ use restore::{MachinePlan, Plan};
 use serde::{Deserialize, Serialize};
 use vm::{Bus, Chipset, Firmware, NicTarget};
 
+use super::package::{self, ConfigurationData, StartupData};
 use crate::json::SignerData;
 
 #[derive(Debug, Serialize)]
@@ -14,6 +15,8 @@ pub(crate) struct Data {
     signature: &'static str,
     signer: Option<SignerData>,
     configuration: Option<String>,
+    configurations: Vec<ConfigurationData>,
+    startup: Vec<StartupData>,
     machines: Vec<MachineData>,
     space: SpaceData,
 }
@@ -88,6 +91,8 @@ pub(crate) fn of(plan: &Plan) -> Data {
         signature: plan.signed.as_str(),
         signer: SignerData::of(&plan.signed),
         configuration: plan.configuration.clone(),
+        configurations: package::configurations(plan),
+        startup: package::startup(plan),
         machines: plan.machines.iter().map(machine).collect(),
         space: SpaceData {
             needed_bytes: plan.space.needed_bytes,
@@ -106,9 +111,9 @@ pub(crate) fn source(plan: &Plan, digest: Option<&str>) -> SourceData {
     }
 }
 
-/// What becomes of each item of a machine.
-pub(crate) fn rows(machine: &MachinePlan) -> Vec<RowData> {
-    machine.rows.iter().map(row).collect()
+/// What becomes of each item.
+pub(crate) fn rows(rows: &[Row]) -> Vec<RowData> {
+    rows.iter().map(row).collect()
 }
 
 fn machine(planned: &MachinePlan) -> MachineData {
@@ -149,7 +154,7 @@ fn machine(planned: &MachinePlan) -> MachineData {
         },
         disks: disks.collect(),
         nics: nics.collect(),
-        rows: rows(planned),
+        rows: rows(&planned.rows),
         domain_xml: planned.domain_xml.clone(),
     }
 }

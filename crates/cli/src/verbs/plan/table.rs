@@ -1,10 +1,10 @@
 //! A plan as a table for people.
 
 use convert::{Action, Row};
-use restore::{MachinePlan, Plan};
+use restore::Plan;
 use vm::ByteSize;
 
-use super::Shown;
+use super::{Shown, package};
 use crate::show::{Show, clean, table::Table};
 
 /// Where what is behind the heading begins.
@@ -18,9 +18,10 @@ pub(super) fn of(plan: &Plan, shown: &Shown<'_>, convert: &str, show: &Show) -> 
         let padding = " ".repeat(HEADING.saturating_sub(head.chars().count()));
         lines.push(format!("{}{padding}   nothing has been changed yet", show.heading(&head)));
         lines.push(String::new());
-        lines.extend(rows(machine, show.width()));
+        lines.extend(rows(&machine.rows, "ON KVM", show.width()));
         lines.push(String::new());
     }
+    lines.extend(package::lines(plan));
     let (warnings, blockers) = (plan.warnings(), plan.blockers().len());
     let count = |count: usize, word: &str| match count {
         1 => format!("1 {word}"),
@@ -42,10 +43,11 @@ pub(super) fn of(plan: &Plan, shown: &Shown<'_>, convert: &str, show: &Show) -> 
     lines.join("\n") + "\n"
 }
 
-fn rows(machine: &MachinePlan, width: Option<usize>) -> Vec<String> {
+/// What becomes of each item, one line a note; `target` heads the column of what it becomes.
+pub(crate) fn rows(rows: &[Row], target: &str, width: Option<usize>) -> Vec<String> {
     let mut table = Table::new(&[]);
-    table.row(["  ITEM", "SOURCE", "ON KVM", "WHY"]);
-    for row in &machine.rows {
+    table.row(["  ITEM", "SOURCE", target, "WHY"]);
+    for row in rows {
         let symbol = match row.action {
             Action::Kept => "=",
             Action::Changed => "~",

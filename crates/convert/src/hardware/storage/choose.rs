@@ -1,6 +1,6 @@
 //! Which kind of controller each disk gets.
 //!
-//! `compat` goes down four steps and takes the first that holds:
+//! `compat` goes down four steps and takes the first candidate that can be:
 //!
 //! 1. the model QEMU emulates that the guest already drives, if the firmware can boot from it;
 //! 2. another bus whose driver the source proves (AHCI, then IDE);
@@ -13,11 +13,15 @@
 use code::Code;
 use vm::{Bus, Chipset, ControllerModel, Firmware};
 
+use super::driven::Driven;
 use crate::{
     Choices, DiskBus, Note, Profile,
     guest::GuestOs,
-    hardware::boot,
-    source::{Bus as SourceBus, Controller, Disk, Drive, Format, System},
+    hardware::{
+        boot,
+        offer::{self, Instead},
+    },
+    source::{Bus as SourceBus, Disk, Drive, Format, System},
 };
 
 /// IDE has two channels of two devices.
@@ -92,7 +96,8 @@ struct Case<'a> {
 pub(crate) fn choose(asked: &Asked<'_>) -> Vec<Option<Hung>> {
     let Asked { system, choices, guest, .. } = *asked;
     let uefi = asked.firmware.is_uefi();
-    let ide_allowed = !uefi && choices.chipset != Some(Chipset::Q35);
+    let ide_allowed =
+        !uefi && choices.chipset != Some(Chipset::Q35) && offer::has_ide(&choices.offer);
     let disks = system.disks.iter().enumerate().filter(|(at, disk)| asked.keeps(*at, disk));
     let devices = disks.count().saturating_add(usize::from(asked.has_cd()));
     let case = Case {
@@ -104,25 +109,34 @@ pub(crate) fn choose(asked: &Asked<'_>) -> Vec<Option<Hung>> {
         ide_allowed,
         ide_fits: ide_allowed && devices <= IDE_DEVICES && system.proves(SourceBus::Ide),
     };
-    let boot = asked.boot_disk();
+    let boot = boot_disk_number(system, choices);
     let each = system.disks.iter().enumerate();
     each.map(|(at, disk)| {
         let boots = boot == Some(at);
-        asked.keeps(at, disk).then(|| case.one(disk.controller.as_ref(), boots))
+        asked.keeps(at, disk).then(|| case.one((at, disk), boots))
     })
     .collect()
+}
+
+/// Whether the disk is built.
+fn keeps(choices: &Choices, at: usize, disk: &Disk) -> bool {
+    !choices.ignores(&format!("disk{at}"), disk.origin.id.as_deref())
+}
+
+/// The disk that the firmware must be able to read: the first of the boot order, else the first.
+pub(crate) fn boot_disk<'a>(system: &'a System, choices: &Choices) -> Option<&'a Disk> {
+    system.disks.get(boot_disk_number(system, choices)?)
+}
+
+fn boot_disk_number(system: &System, choices: &Choices) -> Option<usize> {
+    let kept = system.disks.iter().enumerate().filter(|(at, disk)| keeps(choices, *at, disk));
+    kept.min_by_key(|(_, disk)| boot::rank(disk.boot_rank)).map(|(at, _)| at)
 }
 
 impl Asked<'_> {
     /// Whether the disk is built.
     fn keeps(&self, at: usize, disk: &Disk) -> bool {
-        !self.choices.ignores(&format!("disk{at}"), disk.origin.id.as_deref())
-    }
-
-    /// The disk that the firmware must be able to read: the first of the boot order, else the first.
-    fn boot_disk(&self) -> Option<usize> {
-        let kept = self.system.disks.iter().enumerate().filter(|(at, disk)| self.keeps(*at, disk));
-        kept.min_by_key(|(_, disk)| boot::rank(disk.boot_rank)).map(|(at, _)| at)
+        keeps(self.choices, at, disk)
     }
 
     /// The CD drives that are built.
@@ -145,12 +159,13 @@ impl Asked<'_> {
 }
 
 impl Case<'_> {
-    fn one(&self, controller: Option<&Controller>, boots: bool) -> Hung {
-        let source = Source::of(controller);
-        let mut hung = match (self.choices.disk_bus, self.choices.profile) {
-            (Some(bus), _) => self.asked(source, bus),
-            (None, Profile::Virtio) => self.virtio(source),
-            (None, Profile::Compat) => self.compat(source, boots),
+    fn one(&self, (at, disk): (usize, &Disk), boots: bool) -> Hung {
+        let source = Driven::of(disk);
+        let wanted = self.choices.bus_of(&format!("disk{at}"));
+        let mut hung = match (wanted, self.choices.profile) {
+            (Some(bus), _) => self.told(self.asked(source, bus)),
+            (None, Profile::Virtio) => self.offered(self.virtio(source), source, boots),
+            (None, Profile::Compat) => self.offered(self.compat(source, boots), source, boots),
         };
         if boots && self.uefi && !firmware_reads(hung.hang) {
             hung.risk = Some(
@@ -161,58 +176,88 @@ impl Case<'_> {
         hung
     }
 
-    /// The four steps.
-    fn compat(&self, source: Source, boots: bool) -> Hung {
-        use ControllerModel::{Ahci, Ide, LsiSas1068, VirtioScsi, VmPvScsi};
-        let same = |model| Hung::new(Hang::Controller(model), "QEMU has the same controller");
-        let bootable = !(boots && self.uefi);
-        match source {
-            Source::PvScsi if bootable => same(VmPvScsi),
-            Source::LsiSas if bootable => same(LsiSas1068),
-            Source::VirtioScsi => same(VirtioScsi),
-            Source::Ahci => same(Ahci),
-            Source::Ide if self.ide_allowed => same(Ide),
-            Source::PvScsi | Source::LsiSas => {
-                self.fallback(source, "UEFI firmware cannot boot from it", boots)
+    /// The same bus, or the next one that the host has.
+    fn offered(&self, hung: Hung, source: Driven, boots: bool) -> Hung {
+        match offer::bus(&self.choices.offer, hung.hang, self.ide_allowed) {
+            Instead::Same => hung,
+            Instead::Next(hang, why) => {
+                let next = Hung::new(hang, "the next bus that the host has");
+                self.unproven(next.because(source.changed(), &why), boots)
             }
-            Source::BusLogic if self.ide_fits => {
-                let proof = self.proof.ide();
-                Hung::new(Hang::Controller(Ide), proof)
-                    .because(Code::W0101, &format!("QEMU has no such chip; {proof}"))
-            }
-            Source::LsiLogic | Source::BusLogic => {
-                self.fallback(source, "QEMU has no such chip", boots)
-            }
-            Source::OtherScsi => self.fallback(source, "no model is named that QEMU has", boots),
-            Source::Ide => self.fallback(source, "q35 has no IDE", boots),
-            Source::Nvme => self.fallback(source, "libvirt before 11.5 offers no NVMe disk", boots),
-            Source::None => self.fallback(source, "no controller is named", boots),
+            Instead::Nothing(why) => warned(hung, why),
         }
     }
 
-    /// Steps 2 to 4.
-    fn fallback(&self, source: Source, why: &str, boots: bool) -> Hung {
+    /// The bus that the user chose, with a warning where the host has none.
+    fn told(&self, hung: Hung) -> Hung {
+        match offer::bus(&self.choices.offer, hung.hang, self.ide_allowed) {
+            Instead::Same => hung,
+            Instead::Next(_, why) | Instead::Nothing(why) => warned(hung, why),
+        }
+    }
+
+    /// The first candidate that the host has.
+    fn compat(&self, source: Driven, boots: bool) -> Hung {
+        let last = || Hung::new(Hang::Controller(ControllerModel::Ahci), "every board has AHCI");
+        let has = |hung: &Hung| {
+            offer::bus(&self.choices.offer, hung.hang, self.ide_allowed) == Instead::Same
+        };
+        self.candidates(source, boots).into_iter().find(has).unwrap_or_else(last)
+    }
+
+    /// What the disk may hang on, best first: the four steps. The last is on every host.
+    fn candidates(&self, source: Driven, boots: bool) -> Vec<Hung> {
         use ControllerModel::{Ahci, Ide, VirtioScsi};
+        let why = self.why_not_the_same(source, boots);
+        let same = source.same_as().filter(|_| why.is_none());
+        let same = same.map(|hang| Hung::new(hang, "QEMU has the same controller"));
+        let name = source.same_as().map_or("such controller", Hang::describe);
+        let why = why.map_or_else(|| offer::lacks(name), str::to_owned);
         let to = |model, reason: &'static str| {
             Hung::new(Hang::Controller(model), reason)
                 .because(source.changed(), &format!("{why}; {reason}"))
         };
-        if self.proves_ahci {
-            return to(Ahci, self.proof.ahci());
+        let guest = self.guest.kind;
+        let ide_first = source == Driven::BusLogic && self.ide_fits;
+        // libvirt before 11.5 offers no NVMe disk; AHCI is a class of its own as well.
+        let ahci_next = source == Driven::Nvme && !self.proves_ahci;
+        let old = guest.is_old() && self.ide_allowed;
+        [
+            same,
+            ide_first.then(|| to(Ide, self.proof.ide())),
+            self.proves_ahci.then(|| to(Ahci, self.proof.ahci())),
+            self.uefi.then(|| self.unproven(to(Ahci, "UEFI boots from AHCI"), boots)),
+            ahci_next.then(|| self.unproven(to(Ahci, "most systems drive AHCI"), boots)),
+            self.ide_fits.then(|| to(Ide, self.proof.ide())),
+            guest
+                .carries_virtio()
+                .then(|| to(VirtioScsi, "this system carries virtio in every boot image")),
+            old.then(|| self.unproven(to(Ide, "an old system drives IDE"), boots)),
+            Some(self.unproven(to(Ahci, "most systems drive AHCI"), boots)),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    /// Why the guest cannot have the controller that it drives; `None` where it can.
+    const fn why_not_the_same(&self, source: Driven, boots: bool) -> Option<&'static str> {
+        match source {
+            Driven::PvScsi | Driven::LsiSas if boots && self.uefi => {
+                Some("UEFI firmware cannot boot from it")
+            }
+            Driven::Ide if !self.ide_allowed => Some("q35 has no IDE"),
+            Driven::PvScsi
+            | Driven::LsiSas
+            | Driven::VirtioScsi
+            | Driven::VirtioBlk
+            | Driven::Ahci
+            | Driven::Ide => None,
+            Driven::LsiLogic | Driven::BusLogic => Some("QEMU has no such chip"),
+            Driven::OtherScsi => Some("no model is named that QEMU has"),
+            Driven::Nvme => Some("libvirt before 11.5 offers no NVMe disk"),
+            Driven::None => Some("no controller is named"),
         }
-        if self.uefi {
-            return self.unproven(to(Ahci, "UEFI boots from AHCI"), boots);
-        }
-        if self.ide_fits {
-            return to(Ide, self.proof.ide());
-        }
-        if self.guest.kind.carries_virtio() {
-            return to(VirtioScsi, "this system carries virtio in every boot image");
-        }
-        if self.guest.kind.is_old() && self.ide_allowed {
-            return self.unproven(to(Ide, "an old system drives IDE"), boots);
-        }
-        self.unproven(to(Ahci, "most systems drive AHCI"), boots)
     }
 
     /// Adds the warning about a boot disk whose driver nothing proves.
@@ -229,7 +274,7 @@ impl Case<'_> {
         hung
     }
 
-    fn virtio(&self, source: Source) -> Hung {
+    fn virtio(&self, source: Driven) -> Hung {
         let hang = if source.is_scsi() {
             Hang::Controller(ControllerModel::VirtioScsi)
         } else {
@@ -238,29 +283,29 @@ impl Case<'_> {
         self.by_choice(source, hang, "profile virtio")
     }
 
-    fn asked(&self, source: Source, bus: DiskBus) -> Hung {
+    fn asked(&self, source: Driven, bus: DiskBus) -> Hung {
         use ControllerModel::{Ahci, Ide, LsiLogic, LsiSas1068, VirtioScsi, VmPvScsi};
         let refuse =
             |why| Hung { refusal: Some(why), ..Hung::new(Hang::Controller(Ahci), "set by you") };
         let hang = match (bus, source) {
-            (DiskBus::VirtioBlk, _) => Hang::VirtioBlk,
-            (DiskBus::VirtioScsi, _) | (DiskBus::Keep, Source::VirtioScsi) => {
+            (DiskBus::VirtioBlk, _) | (DiskBus::Keep, Driven::VirtioBlk) => Hang::VirtioBlk,
+            (DiskBus::VirtioScsi, _) | (DiskBus::Keep, Driven::VirtioScsi) => {
                 Hang::Controller(VirtioScsi)
             }
-            (DiskBus::Sata, _) | (DiskBus::Keep, Source::Ahci | Source::None) => {
+            (DiskBus::Sata, _) | (DiskBus::Keep, Driven::Ahci | Driven::None) => {
                 Hang::Controller(Ahci)
             }
-            (DiskBus::Ide, _) | (DiskBus::Keep, Source::Ide) if self.ide_allowed => {
+            (DiskBus::Ide, _) | (DiskBus::Keep, Driven::Ide) if self.ide_allowed => {
                 Hang::Controller(Ide)
             }
-            (DiskBus::Ide, _) | (DiskBus::Keep, Source::Ide) => return refuse("q35 has no IDE"),
-            (DiskBus::Keep, Source::PvScsi) => Hang::Controller(VmPvScsi),
-            (DiskBus::Keep, Source::LsiSas) => Hang::Controller(LsiSas1068),
-            (DiskBus::Keep, Source::LsiLogic) => Hang::Controller(LsiLogic),
-            (DiskBus::Keep, Source::BusLogic | Source::OtherScsi) => {
+            (DiskBus::Ide, _) | (DiskBus::Keep, Driven::Ide) => return refuse("q35 has no IDE"),
+            (DiskBus::Keep, Driven::PvScsi) => Hang::Controller(VmPvScsi),
+            (DiskBus::Keep, Driven::LsiSas) => Hang::Controller(LsiSas1068),
+            (DiskBus::Keep, Driven::LsiLogic) => Hang::Controller(LsiLogic),
+            (DiskBus::Keep, Driven::BusLogic | Driven::OtherScsi) => {
                 return refuse("QEMU has no such controller");
             }
-            (DiskBus::Keep, Source::Nvme) => {
+            (DiskBus::Keep, Driven::Nvme) => {
                 return refuse("libvirt before 11.5 offers no NVMe disk");
             }
         };
@@ -268,7 +313,7 @@ impl Case<'_> {
     }
 
     /// A bus that the user chose: said where it differs, with a warning where nothing proves it.
-    fn by_choice(&self, source: Source, hang: Hang, reason: &'static str) -> Hung {
+    fn by_choice(&self, source: Driven, hang: Hang, reason: &'static str) -> Hung {
         let mut hung = Hung::new(hang, reason);
         if source.same_as() == Some(hang) {
             return hung;
@@ -285,7 +330,8 @@ impl Case<'_> {
         if !proven {
             let name = hang.describe();
             let text = format!("{} is not known to have the driver for {name}", self.guest.label);
-            let hint = "install the driver in the guest before the move";
+            let hint =
+                "install the driver in the guest before the move, or leave the bus to relift";
             hung.risk = Some(Note::new(Code::W0503, text).hint(hint));
         }
         hung
@@ -320,82 +366,17 @@ impl Hung {
     }
 }
 
+/// The same bus, with a warning that this host cannot give it.
+fn warned(hung: Hung, why: String) -> Hung {
+    let note = Note::new(Code::W0503, why).hint("choose another --disk-bus");
+    Hung { risk: Some(note), ..hung }
+}
+
 /// Whether stock firmware of both kinds can read a disk there.
 fn firmware_reads(hang: Hang) -> bool {
     use ControllerModel::{Ahci, Ide, VirtioScsi};
     match hang {
         Hang::VirtioBlk => true,
         Hang::Controller(model) => matches!(model, Ide | Ahci | VirtioScsi),
-    }
-}
-
-/// Controllers of a source, as far as they are treated differently.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Source {
-    PvScsi,
-    LsiSas,
-    LsiLogic,
-    BusLogic,
-    VirtioScsi,
-    OtherScsi,
-    Ide,
-    Ahci,
-    Nvme,
-    None,
-}
-
-impl Source {
-    /// Reads the subtype: the first word of the list that is known.
-    fn of(controller: Option<&Controller>) -> Self {
-        let Some(controller) = controller else { return Self::None };
-        match controller.bus {
-            SourceBus::Ide => Self::Ide,
-            SourceBus::Sata => Self::Ahci,
-            SourceBus::Nvme => Self::Nvme,
-            SourceBus::Scsi => {
-                let subtype = controller.subtype.as_deref().unwrap_or("lsilogic").to_lowercase();
-                let mut words = subtype.split([' ', ',']);
-                words.find_map(Self::of_scsi_word).unwrap_or(Self::OtherScsi)
-            }
-        }
-    }
-
-    fn of_scsi_word(word: &str) -> Option<Self> {
-        Some(match word {
-            "virtualscsi" | "pvscsi" | "vmpvscsi" => Self::PvScsi,
-            "lsilogicsas" | "lsilogic-sas" | "lsisas1068" => Self::LsiSas,
-            "lsilogic" => Self::LsiLogic,
-            "buslogic" => Self::BusLogic,
-            "virtio-scsi" | "virtioscsi" | "virtio_scsi" => Self::VirtioScsi,
-            _ => return None,
-        })
-    }
-
-    const fn is_scsi(self) -> bool {
-        !matches!(self, Self::Ide | Self::Ahci | Self::Nvme | Self::None)
-    }
-
-    /// The code for a disk that leaves a controller of this kind.
-    const fn changed(self) -> Code {
-        match self {
-            Self::Nvme => Code::W0103,
-            Self::None => Code::W0111,
-            _ => Code::W0101,
-        }
-    }
-
-    /// What the guest's driver for this controller drives as well.
-    fn same_as(self) -> Option<Hang> {
-        let model = match self {
-            Self::PvScsi => ControllerModel::VmPvScsi,
-            Self::LsiSas => ControllerModel::LsiSas1068,
-            Self::VirtioScsi => ControllerModel::VirtioScsi,
-            Self::Ide => ControllerModel::Ide,
-            Self::Ahci => ControllerModel::Ahci,
-            Self::LsiLogic | Self::BusLogic | Self::OtherScsi | Self::Nvme | Self::None => {
-                return None;
-            }
-        };
-        Some(Hang::Controller(model))
     }
 }

@@ -7,7 +7,7 @@ use host::Host;
 /// Acts that can be taken back, newest first.
 ///
 /// Dropping the list takes them back, whatever ended the run; a run that is complete forgets it.
-pub(super) struct Undo<'a> {
+pub(crate) struct Undo<'a> {
     host: &'a dyn Host,
     keep_partial: bool,
     acts: Vec<Act>,
@@ -21,33 +21,33 @@ enum Act {
 }
 
 impl<'a> Undo<'a> {
-    pub(super) const fn new(host: &'a dyn Host, keep_partial: bool) -> Self {
+    pub(crate) const fn new(host: &'a dyn Host, keep_partial: bool) -> Self {
         Self { host, keep_partial, acts: Vec::new() }
     }
 
     /// A folder was made.
-    pub(super) fn folder(&mut self, path: &Path) {
+    pub(crate) fn folder(&mut self, path: &Path) {
         self.acts.push(Act::Folder(path.to_owned()));
     }
 
     /// An unfinished file was made.
-    pub(super) fn partial(&mut self, path: &Path) {
+    pub(crate) fn partial(&mut self, path: &Path) {
         self.acts.push(Act::Partial(path.to_owned()));
     }
 
     /// An unfinished file got its name.
-    pub(super) fn published(&mut self, partial: &Path, path: &Path) {
+    pub(crate) fn published(&mut self, partial: &Path, path: &Path) {
         self.acts.retain(|act| !matches!(act, Act::Partial(there) if there == partial));
         self.acts.push(Act::Published(path.to_owned()));
     }
 
     /// A file of an earlier run was moved out of the way.
-    pub(super) fn set_aside(&mut self, aside: &Path, path: &Path) {
+    pub(crate) fn set_aside(&mut self, aside: &Path, path: &Path) {
         self.acts.push(Act::SetAside { aside: aside.to_owned(), path: path.to_owned() });
     }
 
     /// The run is complete: what was set aside is removed, everything else stays.
-    pub(super) fn forget(mut self) {
+    pub(crate) fn forget(mut self) {
         for act in std::mem::take(&mut self.acts) {
             if let Act::SetAside { aside, .. } = act {
                 drop(self.host.remove_file(&aside));

@@ -1,0 +1,88 @@
+//! Which libvirt host is meant, and what it offers a machine.
+
+use host::libvirt::{Known, Libvirt, LibvirtError, Offered};
+use vm::Accelerator;
+
+use crate::{
+    args::{HardwareArgs, HostArgs, VirtTypeChoice},
+    failure::Result,
+    session::Session,
+};
+
+/// Where machines of the host itself are managed.
+const USUAL: &str = "qemu:///system";
+
+/// The libvirt host of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Hypervisor {
+    /// Its address.
+    pub(crate) uri: String,
+    /// Whether the user named it for this program: then it must answer.
+    is_named: bool,
+}
+
+impl Hypervisor {
+    /// The host that `--connect` names, else the usual one of virsh.
+    pub(crate) fn of(connect: Option<&str>) -> Self {
+        let usual = || std::env::var("LIBVIRT_DEFAULT_URI").ok().filter(|uri| !uri.is_empty());
+        Self {
+            uri: connect.map(str::to_owned).or_else(usual).unwrap_or_else(|| USUAL.to_owned()),
+            is_named: connect.is_some(),
+        }
+    }
+
+    fn ask(&self) -> std::result::Result<Offered, LibvirtError> {
+        Libvirt::connect(&self.uri)?.offered()
+    }
+}
+
+/// Asks the host what it offers, and lets the choices know.
+///
+/// A host that nobody named need not be there: a folder is written without one.
+pub(crate) fn consult(
+    session: &Session,
+    args: (&HostArgs, &HardwareArgs),
+    hardware: &mut convert::Choices,
+) -> Result<()> {
+    let (host, flags) = args;
+    if host.offline {
+        return Ok(());
+    }
+    let uri = &session.hypervisor.uri;
+    match session.hypervisor.ask() {
+        Ok(offered) => {
+            session.detail(&told(uri, &offered));
+            if flags.virt_type == VirtTypeChoice::Auto && !offered.offer.kvm {
+                hardware.accelerator = Accelerator::Qemu;
+            }
+            hardware.offer = offered.offer;
+            Ok(())
+        }
+        Err(error) if session.hypervisor.is_named => Err(error.into()),
+        Err(error) => {
+            session.detail(&format!("no host is asked what it offers: {error}"));
+            Ok(())
+        }
+    }
+}
+
+fn told(uri: &str, offered: &Offered) -> String {
+    match offered.devices {
+        Known::Told => format!("{uri} and its QEMU were asked what they offer"),
+        Known::Assumed => {
+            format!("{uri} was asked what it offers; its QEMU is taken to have all devices")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_was_named_must_answer() {
+        let named = Hypervisor::of(Some("qemu+ssh://h/system"));
+        assert_eq!((named.uri.as_str(), named.is_named), ("qemu+ssh://h/system", true));
+        assert!(!Hypervisor::of(None).is_named);
+    }
+}

@@ -1,0 +1,232 @@
+//! Why a libvirt host did not do what it was asked.
+
+use std::fmt;
+
+use code::Code;
+
+use super::xml::XmlError;
+use crate::program::CallError;
+
+/// A libvirt host gave no answer, or refused.
+#[derive(Debug)]
+pub struct LibvirtError {
+    kind: LibvirtKind,
+    message: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// Classes of refusals that a caller can act on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LibvirtKind {
+    /// A program is not installed: virsh here, or one that the host needs.
+    Missing,
+    /// Nobody answers at the address.
+    Unreachable,
+    /// The host does not let this user do it, or does not do it at all.
+    Refused,
+    /// A machine of that name or UUID is there.
+    MachineExists,
+    /// A volume of that name is there.
+    VolumeExists,
+    /// There is no such pool or network, or it is not active.
+    UnknownPlace,
+    /// There is no such machine or volume.
+    UnknownId,
+    /// The storage is full.
+    NoSpace,
+    /// The storage takes no writes.
+    ReadOnly,
+    /// The firmware that the machine needs is not installed.
+    Firmware,
+}
+
+/// What libvirt says, in lower case, and what it means; the first that is in the text counts.
+const SAYINGS: &[(&str, LibvirtKind)] = {
+    use LibvirtKind::{
+        Firmware, MachineExists, Missing, NoSpace, ReadOnly, Refused, UnknownId, UnknownPlace,
+        Unreachable, VolumeExists,
+    };
+    &[
+        ("no space left", NoSpace),
+        ("disk quota exceeded", NoSpace),
+        ("read-only file system", ReadOnly),
+        ("permission denied", Refused),
+        ("authentication", Refused),
+        ("access denied", Refused),
+        ("read only access", Refused),
+        ("unable to find any firmware", Firmware),
+        ("unable to find 'efi' firmware", Firmware),
+        ("tpm version", Missing),
+        ("swtpm", Missing),
+        ("cannot find suitable emulator", Missing),
+        ("could not find kvm executable", Missing),
+        ("storage volume name", VolumeExists),
+        ("storage vol already exists", VolumeExists),
+        ("already exists", MachineExists),
+        ("already defined", MachineExists),
+        ("pool not found", UnknownPlace),
+        ("network not found", UnknownPlace),
+        ("is not active", UnknownPlace),
+        ("cannot get interface mtu", UnknownPlace),
+        ("failed to get pool", UnknownPlace),
+        ("failed to get network", UnknownPlace),
+        ("domain not found", UnknownId),
+        ("failed to get domain", UnknownId),
+        ("failed to get vol", UnknownId),
+        ("volume not found", UnknownId),
+        ("failed to connect", Unreachable),
+        ("unable to connect", Unreachable),
+        ("connection refused", Unreachable),
+        ("end of file while reading", Unreachable),
+        ("no connection driver", Unreachable),
+        ("could not resolve", Unreachable),
+    ]
+};
+
+impl LibvirtKind {
+    /// What the words on virsh's standard error mean, which are in the C locale.
+    fn of_words(words: &str) -> Self {
+        let words = words.to_lowercase();
+        let found = SAYINGS.iter().find(|(saying, _)| words.contains(saying));
+        found.map_or(Self::Refused, |(_, kind)| *kind)
+    }
+}
+
+/// What virsh wrote on standard error, as a cause.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Words(String);
+
+impl LibvirtError {
+    /// A word that virsh must not get.
+    pub(super) fn unusable(what: &str, value: &str) -> Self {
+        let message = format!("{what} {value:?} cannot be given to virsh");
+        Self { kind: LibvirtKind::Refused, message, source: None }
+    }
+
+    /// virsh was not there, or did not come to an end; `what` was tried at `uri`.
+    pub(super) fn not_called(what: &str, uri: &str, error: CallError) -> Self {
+        let (kind, message) = match &error {
+            CallError::Missing => {
+                (LibvirtKind::Missing, "virsh is not installed (package libvirt-clients)".into())
+            }
+            _ => (LibvirtKind::Unreachable, format!("virsh cannot {what} at {uri}")),
+        };
+        let source = (kind != LibvirtKind::Missing).then(|| error.into());
+        Self { kind, message, source }
+    }
+
+    /// virsh said no.
+    pub(super) fn said(what: &str, uri: &str, words: &str) -> Self {
+        let kind = LibvirtKind::of_words(words);
+        let lines = words.lines().map(|line| line.trim_start_matches("error: ").trim());
+        let words = lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(": ");
+        let message = match kind {
+            LibvirtKind::Unreachable => format!("no libvirt answers at {uri}"),
+            _ => format!("{uri} cannot {what}"),
+        };
+        Self { kind, message, source: (!words.is_empty()).then(|| Words(words).into()) }
+    }
+
+    /// The answer is not what libvirt writes.
+    pub(super) fn garbled(what: &str, uri: &str, error: XmlError) -> Self {
+        let message = format!("{uri} cannot {what}: its answer is not what libvirt writes");
+        Self { kind: LibvirtKind::Unreachable, message, source: Some(error.into()) }
+    }
+
+    /// For tests: an act that the fake refuses.
+    pub(crate) fn refused_by_test(what: &str) -> Self {
+        let message = format!("the test does not {what}");
+        Self { kind: LibvirtKind::Refused, message, source: None }
+    }
+
+    /// The class of the refusal.
+    #[must_use]
+    pub const fn kind(&self) -> LibvirtKind {
+        self.kind
+    }
+
+    /// The published code.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self.kind {
+            LibvirtKind::Missing => Code::E0701,
+            LibvirtKind::Unreachable => Code::E0501,
+            LibvirtKind::Refused => Code::E0502,
+            LibvirtKind::MachineExists => Code::E0503,
+            LibvirtKind::VolumeExists => Code::E0509,
+            LibvirtKind::UnknownPlace => Code::E0504,
+            LibvirtKind::UnknownId => Code::E0505,
+            LibvirtKind::NoSpace => Code::E0506,
+            LibvirtKind::ReadOnly => Code::E0507,
+            LibvirtKind::Firmware => Code::E0702,
+        }
+    }
+}
+
+impl fmt::Display for LibvirtError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for LibvirtError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn reads_what_virsh_says() {
+        for (words, code) in [
+            (
+                "error: failed to connect to the hypervisor\n\
+                 error: unable to connect to server at '127.0.0.1:1': Connection refused",
+                Code::E0501,
+            ),
+            (
+                "error: failed to connect to the hypervisor\n\
+                 error: authentication unavailable: no polkit agent available",
+                Code::E0502,
+            ),
+            (
+                "error: Failed to connect socket to '/run/libvirt/libvirt-sock': Permission denied",
+                Code::E0502,
+            ),
+            ("error: operation failed: domain 'a' already exists with uuid 1", Code::E0503),
+            ("error: failed to get pool 'x'\nerror: Storage pool not found: no", Code::E0504),
+            ("error: Requested operation is not valid: network 'n' is not active", Code::E0504),
+            ("error: failed to get domain 'x'", Code::E0505),
+            ("error: cannot fill file '/a': No space left on device", Code::E0506),
+            ("error: cannot create path '/a': Read-only file system", Code::E0507),
+            ("error: storage volume name 'a.qcow2' already in use.", Code::E0509),
+            ("error: unsupported configuration: TPM version '2.0' is not supported", Code::E0701),
+            ("error: operation failed: Unable to find any firmware to satisfy 'efi'", Code::E0702),
+            ("error: XML error: something new", Code::E0502),
+        ] {
+            let error = LibvirtError::said("define vm", "qemu:///system", words);
+            assert_eq!(error.code(), code, "{words}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_what_was_tried_and_why_it_failed() {
+        let words = "error: Failed to define domain from /dev/stdin\n\nerror: XML error: no\n";
+        let error = LibvirtError::said("define the machine a", "qemu:///system", words);
+        assert_eq!(error.to_string(), "qemu:///system cannot define the machine a");
+        assert_eq!(
+            error.source().unwrap().to_string(),
+            "Failed to define domain from /dev/stdin: XML error: no"
+        );
+        let error = LibvirtError::not_called("connect", "qemu:///system", CallError::Missing);
+        assert_eq!(error.to_string(), "virsh is not installed (package libvirt-clients)");
+        assert_eq!(error.code(), Code::E0701);
+    }
+}
