@@ -2,7 +2,7 @@
 
 use crate::bench::Bench;
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 18] = [
     "inspect",
     "plan",
     "convert",
@@ -12,6 +12,12 @@ const COMMANDS: [&str; 12] = [
     "disk convert",
     "disk check",
     "disk compare",
+    "backup",
+    "backup show",
+    "backup verify",
+    "backup compress",
+    "backup decompress",
+    "backup append",
     "sample create",
     "explain",
     "completions",
@@ -27,6 +33,8 @@ fn every_command_has_two_examples_and_each_of_them_runs() {
         assert!(lines.len() >= 2, "{command}: {help}");
         for line in lines {
             let fresh = Bench::new();
+            crate::backups::write(&fresh.path("web01.tar"), bundle::Form::Tar);
+            fresh.write("tools.iso", &[9; 4096]);
             let run = fresh.shell(line);
             assert_eq!(run.code, Some(0), "{line}: {run:?}");
             assert!(!run.stdout.is_empty(), "{line}");

@@ -5,6 +5,7 @@
 //! the disk afterwards. Rules are tested in the crates that hold them.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod backups;
 mod bench;
 mod containers;
 mod descriptors;

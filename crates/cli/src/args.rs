@@ -4,10 +4,15 @@ use std::{path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod backup;
 mod doctor;
 mod hardware;
 mod images;
 
+pub(crate) use backup::{
+    BackupAppendArgs, BackupCommand, BackupCompressArgs, BackupRewriteArgs, BackupShowArgs,
+    BackupVerifyArgs, BackupVerifyLevel,
+};
 pub(crate) use doctor::DoctorArgs;
 pub(crate) use hardware::{
     BusChoice, FirmwareChoice, HardwareArgs, HostArgs, KeepOrNew, MachineChoice, NicChoice,
@@ -32,11 +37,13 @@ Move in:
   verify     Check manifest, package and disk structure
   disk       Look at, check, compare, measure or convert single disk images
 
+Protect:
+  backup     Look at, check, compress or add to native backup files
+
 Service and tools:
   sample     Make the demo appliance
   doctor     What works on this host?
-  explain    The long text behind any code
-  completions, help
+  explain    The long text behind any code; also completions, help
 
 Options (on every command): -q, -v, --json, --events, --color, --progress, --connect
   -h one screen, --help with examples, -V version
@@ -44,7 +51,7 @@ Options (on every command): -q, -v, --json, --events, --color, --progress, --con
 Start with:  relift inspect FILE.ova
 ";
 
-/// Imports OVA and OVF appliances into KVM: qcow2 disks and a libvirt domain, with a reason for each change.
+/// Imports OVA and OVF appliances into KVM, with a reason for each change.
 #[derive(Debug, Parser)]
 #[command(
     name = "relift",
@@ -126,6 +133,7 @@ impl Command {
             Self::Verify(_) => "verify",
             Self::Export(_) => "export",
             Self::Disk(command) => command.verb(),
+            Self::Backup(command) => command.verb(),
             Self::Sample(SampleCommand::Create(_)) => "sample.create",
             Self::Doctor(_) => "doctor",
             Self::Explain(_) => "explain",
@@ -155,6 +163,9 @@ pub(crate) enum Command {
     /// Look at, check, compare or convert single disk images.
     #[command(subcommand, after_long_help = images::EXAMPLES)]
     Disk(DiskCommand),
+    /// Look at, check, compress or add to native backup files.
+    #[command(subcommand, after_long_help = backup::EXAMPLES)]
+    Backup(BackupCommand),
     /// Make sample packages; needs no network.
     #[command(subcommand, after_long_help = SAMPLE_EXAMPLES)]
     Sample(SampleCommand),

@@ -7,6 +7,15 @@ pub(crate) fn now() -> String {
     Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
+/// A time in seconds since 1970 as RFC 3339 writes it; one that no calendar has is the number itself.
+pub(crate) fn told(unix_seconds: u64) -> String {
+    let time = i64::try_from(unix_seconds).ok().and_then(|at| Timestamp::from_second(at).ok());
+    time.map_or_else(
+        || unix_seconds.to_string(),
+        |time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+    )
+}
+
 /// The time in seconds since 1970, in UTC.
 pub(crate) fn now_seconds() -> u64 {
     u64::try_from(Timestamp::now().as_second()).unwrap_or_default()

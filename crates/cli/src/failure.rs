@@ -150,6 +150,15 @@ impl From<disk::Error> for Box<Failure> {
     }
 }
 
+impl From<bundle::Error> for Box<Failure> {
+    fn from(error: bundle::Error) -> Self {
+        if error.kind() == bundle::Kind::Stopped {
+            return Failure::stopped(ExitStatus::Interrupted);
+        }
+        Failure::new(error.code(), error.to_string()).because(&error)
+    }
+}
+
 impl From<host::Error> for Box<Failure> {
     fn from(error: host::Error) -> Self {
         Failure::new(error.code(), error.to_string()).because(&error)

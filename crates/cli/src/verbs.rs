@@ -1,5 +1,6 @@
 //! The commands, one file each: each takes its arguments and gives a report.
 
+mod backup;
 mod completions;
 mod convert;
 mod disk;
@@ -13,7 +14,7 @@ mod source;
 mod verify;
 
 use crate::{
-    args::{Command, DiskCommand, SampleCommand},
+    args::{BackupCommand, Command, DiskCommand, SampleCommand},
     failure::Result,
     progress::{self, Gauge},
     report::Report,
@@ -38,6 +39,15 @@ fn dispatch(command: &Command, session: &Session, gauge: &Gauge<'_>) -> Result<R
         Command::Disk(DiskCommand::Compare(args)) => disk::compare::run(args, gauge),
         Command::Disk(DiskCommand::Measure(args)) => disk::measure::run(args, gauge),
         Command::Disk(DiskCommand::Map(args)) => disk::map::run(args, gauge),
+        Command::Backup(BackupCommand::Show(args)) => backup::show::run(args, session),
+        Command::Backup(BackupCommand::Verify(args)) => backup::verify::run(args, session, gauge),
+        Command::Backup(BackupCommand::Compress(args)) => {
+            backup::rewrite::compress(args, session, gauge)
+        }
+        Command::Backup(BackupCommand::Decompress(args)) => {
+            backup::rewrite::decompress(args, session, gauge)
+        }
+        Command::Backup(BackupCommand::Append(args)) => backup::append::run(args, gauge),
         Command::Sample(SampleCommand::Create(args)) => sample::run(args, session),
         Command::Doctor(_) => doctor::run(session),
         Command::Explain(args) => explain::run(args),

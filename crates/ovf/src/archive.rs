@@ -25,5 +25,5 @@ pub mod zip;
 pub use index::Index;
 pub use input::{Input, SeekInput, StreamInput};
 pub use packed::{Compression, Unpacked, unpack};
-pub use walk::{MAX_MEMBERS, Member, Walk};
+pub use walk::{MAX_MEMBERS, Member, Rules, Walk};
 pub use writer::Writer;

@@ -146,7 +146,7 @@ fn look(path: &Path, stated: Option<Format>) -> Result<(Arc<dyn ReadAt>, Declare
 }
 
 /// Opens a file without waiting: a pipe that nobody writes to would be waited for without end.
-fn open_file(path: &Path) -> std::io::Result<File> {
+pub(super) fn open_file(path: &Path) -> std::io::Result<File> {
     let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
     File::options().read(true).custom_flags(nonblocking).open(path)
 }

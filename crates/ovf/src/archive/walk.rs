@@ -17,8 +17,8 @@ use crate::{EntryName, Error, Finding, Kind, Place, quote};
 
 /// The most members an archive may have (ours; an appliance has a handful).
 pub const MAX_MEMBERS: usize = 1000;
-/// The most headers, those of folders and long names included (ours).
-const MAX_HEADERS: usize = 4 * MAX_MEMBERS;
+/// The most headers for each member allowed, those of folders and long names included (ours).
+const MAX_HEADERS_A_MEMBER: usize = 4;
 /// How many bytes behind the end are looked at (ours; tar fills up to 10 KiB with zeros).
 const TAIL_BYTES: u64 = 64 << 10;
 
@@ -52,6 +52,22 @@ pub struct Walk<I> {
     names: HashSet<String>,
     folded: HashSet<String>,
     is_over: bool,
+    rules: Rules,
+    end_bytes: Option<u64>,
+}
+
+/// What differs between the archives that are walked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// The most members.
+    pub max_members: usize,
+    /// The one name that several members may have.
+    pub repeated_name: Option<&'static str>,
+}
+
+impl Rules {
+    /// The rules of an OVA.
+    pub const APPLIANCE: Self = Self { max_members: MAX_MEMBERS, repeated_name: None };
 }
 
 /// What stands at a member's boundary.
@@ -61,9 +77,16 @@ enum Boundary {
 }
 
 impl<I: Input> Walk<I> {
-    /// Begins a walk at the start of an archive.
+    /// Begins a walk at the start of an appliance.
     pub fn new(input: I) -> Self {
+        Self::with_rules(input, Rules::APPLIANCE)
+    }
+
+    /// Begins a walk at the start of another archive.
+    pub fn with_rules(input: I, rules: Rules) -> Self {
         Self {
+            rules,
+            end_bytes: None,
             input,
             findings: Vec::new(),
             position: 0,
@@ -99,6 +122,12 @@ impl<I: Input> Walk<I> {
         &self.findings
     }
 
+    /// The byte behind the last member and its padding, where the end blocks begin or are missing;
+    /// `None` before the walk has come there.
+    pub fn end_bytes(&self) -> Option<u64> {
+        self.end_bytes
+    }
+
     /// Gives the input and the findings back.
     pub fn into_parts(self) -> (I, Vec<Finding>) {
         (self.input, self.findings)
@@ -111,7 +140,10 @@ impl<I: Input> Walk<I> {
             let offset = self.position;
             let bytes = match self.boundary()? {
                 Boundary::Header(bytes) => bytes,
-                Boundary::End if extension.is_empty() => return Ok(None),
+                Boundary::End if extension.is_empty() => {
+                    self.end_bytes = Some(offset);
+                    return Ok(None);
+                }
                 Boundary::End => {
                     let message = "the archive ends after a long name, before its tar entry";
                     return Err(Error::malformed(Code::E0102, message).at(Place::Offset(offset)));
@@ -138,8 +170,9 @@ impl<I: Input> Walk<I> {
 
     fn count_header(&mut self, offset: u64) -> Result<(), Error> {
         self.headers = self.headers.saturating_add(1);
-        if self.headers > MAX_HEADERS {
-            let message = format!("more than {MAX_HEADERS} tar headers");
+        let max_headers = self.rules.max_members.saturating_mul(MAX_HEADERS_A_MEMBER);
+        if self.headers > max_headers {
+            let message = format!("more than {max_headers} tar headers");
             return Err(Error::limit(Code::E0106, message).at(Place::Offset(offset)));
         }
         Ok(())
@@ -282,8 +315,8 @@ impl<I: Input> Walk<I> {
         let name = name_of(extension.name().unwrap_or(&block.name), offset)?;
         let length_bytes = block.length_with(extension.length_bytes(), offset)?;
         self.members = self.members.saturating_add(1);
-        if self.members > MAX_MEMBERS {
-            let message = format!("more than {MAX_MEMBERS} files in the archive");
+        if self.members > self.rules.max_members {
+            let message = format!("more than {} files in the archive", self.rules.max_members);
             return Err(Error::limit(Code::E0106, message).at(Place::Offset(offset)));
         }
         self.note_name(&name, offset)?;
@@ -300,6 +333,9 @@ impl<I: Input> Walk<I> {
     }
 
     fn note_name(&mut self, name: &EntryName, offset: u64) -> Result<(), Error> {
+        if self.rules.repeated_name == Some(name.as_str()) {
+            return Ok(());
+        }
         if !self.names.insert(name.as_str().to_owned()) {
             let message = format!("two tar entries have the name {}", quote::Quoted(name.as_str()));
             return Err(Error::new(Code::E0105, Kind::Denied, message).at(Place::Offset(offset)));

@@ -1,0 +1,204 @@
+//! `backup verify`: whether bundles are what they were when they were written.
+
+use std::path::Path;
+
+use bundle::{Bundle, Fault, Level, Report as Found};
+use code::ExitStatus;
+use serde::Serialize;
+
+use super::form_name;
+use crate::{
+    args::{BackupVerifyArgs, BackupVerifyLevel},
+    failure::{Failure, Result},
+    json::Message,
+    progress::Gauge,
+    report::Report,
+    session::Session,
+    show::table::Table,
+};
+
+#[derive(Debug, Serialize)]
+struct Data {
+    level: &'static str,
+    files: Vec<FileData>,
+}
+
+#[derive(Debug, Serialize)]
+struct FileData {
+    path: String,
+    form: Option<&'static str>,
+    manifest: Option<bool>,
+    members: Vec<MemberData>,
+    faults: Vec<FaultData>,
+}
+
+#[derive(Debug, Serialize)]
+struct MemberData {
+    name: String,
+    kind: &'static str,
+    verdict: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct FaultData {
+    code: &'static str,
+    member: Option<String>,
+    offset_bytes: Option<u64>,
+    message: String,
+}
+
+/// Verifies each bundle; what is damaged in any of them is exit 5.
+pub(in crate::verbs) fn run(
+    args: &BackupVerifyArgs,
+    session: &Session,
+    gauge: &Gauge<'_>,
+) -> Result<Report> {
+    let level = match args.level {
+        BackupVerifyLevel::Quick => Level::Quick,
+        BackupVerifyLevel::Deep => Level::Deep,
+    };
+    let (mut files, mut failures, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
+    for path in &args.files {
+        match verify(path, level, gauge) {
+            Ok((bundle, found)) => {
+                warnings.extend(super::warnings(&bundle, path));
+                failures.extend(failure(path, &found.faults));
+                files.push(file_data(path, Some((&bundle, &found)), &found.faults));
+            }
+            // A bundle that cannot be opened does not keep the others from being looked at.
+            Err(failure) if failure.code.is_some() => {
+                failures.push(failure);
+                files.push(file_data(path, None, &[]));
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    let level = match level {
+        Level::Quick => "quick",
+        Level::Deep => "deep",
+    };
+    let data = Data { level, files };
+    let text = text(&data, session.show.width());
+    Ok(Report::new(text, &data).warnings(warnings).failed(joined(failures)))
+}
+
+fn verify(path: &Path, level: Level, gauge: &Gauge<'_>) -> Result<(Bundle, Found)> {
+    let bundle = super::open(path)?;
+    let name = path.display().to_string();
+    let total = (level == Level::Deep).then(|| bundle.archive_bytes());
+    gauge.phase("verify", Some(&name), total);
+    let found =
+        bundle::verify(&bundle, level, gauge).map_err(|error| super::refused(error, path))?;
+    Ok((bundle, found))
+}
+
+fn file_data(path: &Path, found: Option<(&Bundle, &Found)>, faults: &[Fault]) -> FileData {
+    let members = found.iter().flat_map(|(_, found)| &found.members);
+    FileData {
+        path: path.display().to_string(),
+        form: found.map(|(bundle, _)| form_name(bundle.form())),
+        manifest: found.map(|(_, found)| found.has_manifest),
+        members: members
+            .map(|(member, verdict)| MemberData {
+                name: member.name.to_string(),
+                kind: member.role.as_str(),
+                verdict: verdict.as_str(),
+            })
+            .collect(),
+        faults: faults
+            .iter()
+            .map(|fault| FaultData {
+                code: fault.code.as_str(),
+                member: fault.member.clone(),
+                offset_bytes: fault.offset_bytes,
+                message: fault.message.clone(),
+            })
+            .collect(),
+    }
+}
+
+/// The first fault of a bundle is its failure, the others are listed with it.
+fn failure(path: &Path, faults: &[Fault]) -> Option<Box<Failure>> {
+    let (first, rest) = faults.split_first()?;
+    let failure = Failure::new(first.code, sentence(first))
+        .detail("bundle", path.display().to_string())
+        .detail("faults", faults.len().to_string())
+        .exit(ExitStatus::Integrity)
+        .others(rest.iter().map(|fault| Message::new(fault.code, sentence(fault))).collect());
+    Some(failure)
+}
+
+/// The member, what is wrong with it, and the byte.
+fn sentence(fault: &Fault) -> String {
+    let member = fault.member.as_ref().map(|member| format!("{member}: "));
+    let at = fault.offset_bytes.map(|at| format!(", at byte {at}"));
+    // The tables of a disk name their byte themselves.
+    let at = at.filter(|at| !fault.message.ends_with(at.as_str()));
+    format!("{}{}{}", member.unwrap_or_default(), fault.message, at.unwrap_or_default())
+}
+
+/// One failure for all bundles: that of the first, with the others beside it.
+fn joined(failures: impl IntoIterator<Item = Box<Failure>>) -> Option<Box<Failure>> {
+    let mut failures = failures.into_iter();
+    let mut first = failures.next()?;
+    for other in failures {
+        first.others.push(Message::from(&*other));
+        first.others.extend(other.others);
+    }
+    Some(first)
+}
+
+fn text(data: &Data, width: Option<usize>) -> String {
+    let mut lines = Vec::new();
+    for file in &data.files {
+        let mut table = Table::new(&[]);
+        for member in &file.members {
+            table.row([member.verdict, member.kind, &member.name]);
+        }
+        lines.extend(table.lines(0, width));
+        let name = crate::show::clean(&file.path);
+        lines.push(match (file.manifest, file.faults.len()) {
+            (None, _) => format!("{name}: cannot be read"),
+            (Some(true), 0) => format!("{name}: sound, {} members", file.members.len()),
+            (Some(false), 0) => {
+                format!("{name}: readable, {} members, no digests to compare", file.members.len())
+            }
+            (_, 1) => format!("{name}: damaged, 1 fault"),
+            (_, faults) => format!("{name}: damaged, {faults} faults"),
+        });
+    }
+    lines.join("\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use code::Code;
+
+    use super::*;
+
+    #[test]
+    fn a_fault_is_told_with_member_reason_and_byte() {
+        let fault = |member: Option<&str>, offset_bytes, message: &str| Fault {
+            code: Code::E0605,
+            member: member.map(str::to_owned),
+            offset_bytes,
+            message: message.to_owned(),
+        };
+        let faults = [
+            fault(Some("a.qcow2"), Some(7), "the digest differs"),
+            fault(None, None, "no table"),
+            fault(Some("b"), Some(9), "damaged, at byte 9"),
+        ];
+        let told: Vec<_> = faults.iter().map(sentence).collect();
+        assert_eq!(
+            told,
+            ["a.qcow2: the digest differs, at byte 7", "no table", "b: damaged, at byte 9"]
+        );
+        let first = failure(Path::new("x.tar"), &faults).unwrap();
+        assert_eq!((first.code, first.exit), (Some(Code::E0605), ExitStatus::Integrity));
+        assert_eq!(first.others.len(), 2);
+        let all = joined([first.clone(), first]).unwrap();
+        assert_eq!(all.others.len(), 5);
+        assert!(joined([]).is_none());
+    }
+}
