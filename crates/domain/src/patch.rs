@@ -68,6 +68,8 @@ pub fn patch(xml: &[u8], changes: &Changes) -> Result<String, Error> {
         let found = editor.root().at(&["os", "nvram"]);
         let nvram = found.ok_or_else(|| editor.missing("no firmware variables"))?;
         check::require_image_path(Item::Machine, file)?;
+        // With a type it would hold a source instead.
+        editor.remove_attribute(nvram, "type");
         editor.set_text(nvram, &file.to_string_lossy());
     }
     if changes.as_definition {
@@ -196,6 +198,15 @@ mod tests {
     fn gives_the_firmware_a_file_of_its_own() {
         let changes = Changes { nvram: Some("/n.fd".into()), ..Changes::default() };
         assert_patch(&changes, &[("<nvram template='/t'/>", "<nvram template='/t'>/n.fd</nvram>")]);
+    }
+
+    #[test]
+    fn gives_the_firmware_a_file_in_the_place_of_a_source_of_any_type() {
+        let text = "<domain><name>n</name><os>\
+            <nvram type='network' format='raw'><source protocol='iscsi' name='n'/></nvram></os></domain>";
+        let changes = Changes { nvram: Some("/n.fd".into()), ..Changes::default() };
+        let want = "<domain><name>n</name><os><nvram format='raw'>/n.fd</nvram></os></domain>";
+        assert_eq!(patch(text.as_bytes(), &changes).unwrap(), want);
     }
 
     #[test]
