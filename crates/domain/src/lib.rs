@@ -18,6 +18,9 @@
 //! [`read()`] takes what [`write()`] made, and what others wrote: definitions of virt-manager, dumps of
 //! running machines. What it does not carry over it says.
 //!
+//! [`drives()`] lists the drives of a document, whatever they are on, and [`firmware_files()`] the files
+//! of its firmware.
+//!
 //! [`patch()`] changes single values of a document and leaves every other byte of it as it is.
 //!
 //! The format is libvirt's "Domain XML format" (`formatdomain`), as of libvirt 9.0.
@@ -36,11 +39,15 @@
 mod bus;
 mod check;
 mod document;
+mod drives;
 mod error;
 mod patch;
 mod read;
 mod write;
 
+pub use drives::{
+    BackingImage, Drive, DriveDevice, DriveSource, FirmwareFiles, drives, firmware_files,
+};
 pub use error::{Error, Kind};
 pub use patch::{Changes, patch};
 pub use read::{Finding, Read, read};
