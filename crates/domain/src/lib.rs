@@ -43,6 +43,7 @@ mod drives;
 mod error;
 mod patch;
 mod read;
+mod snapshot;
 mod write;
 
 pub use drives::{
@@ -51,6 +52,7 @@ pub use drives::{
 pub use error::{Error, Kind};
 pub use patch::{Changes, patch};
 pub use read::{Finding, Read, read};
+pub use snapshot::{Snapshot, write_snapshot};
 pub use write::write;
 
 /// The namespace of the libosinfo element, which virt-manager and its like write and read.

@@ -9,6 +9,7 @@
 
 mod images;
 mod machines;
+mod nodes;
 
 use std::path::{Path, PathBuf};
 
@@ -348,5 +349,5 @@ const fn copy_settings(with: &Execution<'_>) -> copy::Settings {
 
 /// Whether the file is a disk.
 const fn is_disk(file: &FilePlan) -> bool {
-    matches!(file.role, FileRole::Disk { .. })
+    matches!(file.role, FileRole::Disk { .. } | FileRole::Node(_))
 }

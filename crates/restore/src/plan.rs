@@ -9,6 +9,7 @@ mod environment;
 mod files;
 mod findings;
 mod machines;
+mod native;
 mod space;
 mod startup;
 mod storage;
@@ -156,6 +157,26 @@ pub struct MachinePlan {
     pub files: Vec<FilePlan>,
     /// The domain XML; absent where a blocker forbids it.
     pub domain_xml: Option<String>,
+    /// The snapshots that come along, each before its children.
+    pub snapshots: Vec<SnapshotPlan>,
+}
+
+/// A snapshot that is told to the host again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotPlan {
+    /// Its name.
+    pub name: String,
+    /// libvirt's document of it.
+    pub document: String,
+}
+
+/// An image of a backup that stays as it is, but for the name of the one it stands on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeFile {
+    /// The size of the guest's disk.
+    pub capacity_bytes: u64,
+    /// What it stands on, as its header will say it.
+    pub backing: Option<String>,
 }
 
 /// A licence, as a result records it.
@@ -222,6 +243,8 @@ pub enum FileRole {
         /// The format and layout that are written.
         output: TargetOptions,
     },
+    /// An image of a backup, kept with its clusters where they are.
+    Node(NodeFile),
     /// A file that the planner made itself.
     Made(Made),
     /// A CD or floppy image, copied as it is.
@@ -282,6 +305,9 @@ pub fn plan(
     target: &TargetFacts,
     choices: &Choices,
 ) -> Result<Plan, Error> {
+    if let Some(native) = facts.description.native() {
+        return native::plan(facts, native, target, choices);
+    }
     crate::check_signature(facts, choices.signature)?;
     let selection = select(facts, choices)?;
     let chosen = machines::choose(&selection, &choices.systems)?;
@@ -343,13 +369,16 @@ pub fn plan(
     let conflicts: Vec<Note> = conflicts.collect();
     plan.blockers.extend(conflicts);
     plan.blockers.extend(target_blockers(&plan, target));
-    if choices.strict && plan.warnings() > 0 {
-        let text = format!("{} warnings, and --strict was given", plan.warnings());
-        plan.blockers.push(
-            Note::blocker(Code::E0802, text).hint("leave --strict out, or mend the warnings"),
-        );
-    }
+    plan.blockers.extend(strict_blocker(&plan));
     Ok(plan)
+}
+
+/// What keeps a plan with warnings from being carried out, where the user wants none.
+fn strict_blocker(plan: &Plan) -> Option<Note> {
+    (plan.strict && plan.warnings() > 0).then(|| {
+        let text = format!("{} warnings, and --strict was given", plan.warnings());
+        Note::blocker(Code::E0802, text).hint("leave --strict out, or mend the warnings")
+    })
 }
 
 /// Selects the configuration.
@@ -391,8 +420,8 @@ pub fn images(facts: &Facts, choices: &Choices) -> Result<Vec<PackedImage>, Erro
 
 /// The paths of the host that a source speaks of, and that the planner wants to know about.
 #[must_use]
-pub fn asked_paths(_facts: &Facts) -> Vec<PathBuf> {
-    Vec::new()
+pub fn asked_paths(facts: &Facts) -> Vec<PathBuf> {
+    facts.description.native().map(native::asked_paths).unwrap_or_default()
 }
 
 /// Checks what can be checked before a disk is read: that the manifest is there, that it lists what

@@ -244,6 +244,7 @@ pub(super) fn plan(
         licences: system.remarks.eulas.iter().map(|text| licence(text, choices)).collect(),
         files: planned,
         domain_xml,
+        snapshots: Vec::new(),
     })
 }
 
