@@ -1,6 +1,9 @@
 //! Whether a bundle is what it was when it was written.
 
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use code::Code;
 use disk::{Alone, Declared, Format, Kind as DiskKind, Progress};
@@ -8,7 +11,7 @@ use disk::{Alone, Declared, Format, Kind as DiskKind, Progress};
 use crate::{
     Bundle, Error, Kind, Manifest, Member, MemberDigest, Result, Role,
     digest::{compare, digest_of, unlisted},
-    frames,
+    frames, tail,
 };
 
 /// How far a verification looks.
@@ -102,6 +105,7 @@ pub struct Report {
 pub fn verify(bundle: &Bundle, level: Level, progress: &dyn Progress) -> Result<Report> {
     let mut faults = Vec::new();
     check_frames(bundle, &mut faults);
+    faults.extend(tail::check(bundle).err().map(Fault::from));
     faults.extend(bundle.config().err().map(Fault::from));
     let manifest = match bundle.manifest() {
         Ok(manifest) => manifest,
@@ -110,7 +114,8 @@ pub fn verify(bundle: &Bundle, level: Level, progress: &dyn Progress) -> Result<
             None
         }
     };
-    check_presence(bundle, manifest.as_ref(), &mut faults);
+    let differing = manifest.iter().flat_map(|manifest| presence(bundle, manifest));
+    faults.extend(differing.map(Fault::from));
     let mut read = Vec::new();
     for member in bundle.members() {
         let due = manifest.as_ref().and_then(|manifest| manifest.member(member.name.as_str()));
@@ -170,27 +175,28 @@ fn check_frames(bundle: &Bundle, faults: &mut Vec<Fault>) {
     }
 }
 
-/// Compares what the manifest lists with what is there.
-fn check_presence(bundle: &Bundle, manifest: Option<&Manifest>, faults: &mut Vec<Fault>) {
-    for due in manifest.iter().flat_map(|manifest| &manifest.members) {
-        let problem = match bundle.member(&due.name) {
+/// Compares what the manifest lists with what is there; one error for each member that differs.
+pub(crate) fn presence(bundle: &Bundle, manifest: &Manifest) -> Vec<Error> {
+    let mut differing = Vec::new();
+    let there: HashMap<&str, &Member> =
+        bundle.members().map(|member| (member.name.as_str(), member)).collect();
+    let listed: HashSet<&str> = manifest.members.iter().map(|due| due.name.as_str()).collect();
+    for due in &manifest.members {
+        let problem = match there.get(due.name.as_str()) {
             None => "the manifest lists it, it is not there".to_owned(),
             Some(member) if member.length_bytes != due.length_bytes => {
                 format!("{} bytes, {} are due", member.length_bytes, due.length_bytes)
             }
             Some(_) => continue,
         };
-        faults.push(Error::damaged(problem).in_member(&due.name).into());
+        differing.push(Error::damaged(problem).in_member(&due.name));
     }
-    let Some(manifest) = manifest else { return };
     // Only manifests are not listed: anything else came there by another hand.
     let strangers = bundle.members().filter(|member| {
-        !matches!(member.role, Role::Manifest { .. })
-            && manifest.member(member.name.as_str()).is_none()
+        !matches!(member.role, Role::Manifest { .. }) && !listed.contains(member.name.as_str())
     });
-    for member in strangers {
-        faults.push(unlisted().in_member(member.name.as_str()).into());
-    }
+    differing.extend(strangers.map(|member| unlisted().in_member(member.name.as_str())));
+    differing
 }
 
 /// Compares the chain that the images' headers make with that of the manifest.
