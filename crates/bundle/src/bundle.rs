@@ -94,11 +94,15 @@ impl Bundle {
     /// # Errors
     /// As [`Manifest::parse`], and when it cannot be read.
     pub fn manifest(&self) -> Result<Option<Manifest>> {
-        let Some(member) = self.current_manifest() else { return Ok(None) };
+        self.current_manifest().map(|member| self.parsed(member)).transpose()
+    }
+
+    /// A manifest, compared with its own digest.
+    pub(crate) fn parsed(&self, member: &Member) -> Result<Manifest> {
         let read = manifest::check_length(member.length_bytes)
             .and_then(|()| self.whole(member))
             .and_then(|bytes| Manifest::parse(&bytes));
-        read.map(Some).map_err(|error| error.in_member(member.name.as_str()))
+        read.map_err(|error| error.in_member(member.name.as_str()))
     }
 
     pub(crate) fn current_manifest(&self) -> Option<&Member> {

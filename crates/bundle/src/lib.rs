@@ -38,6 +38,7 @@ mod manifest;
 
 mod append;
 mod rewrite;
+mod tail;
 mod verify;
 mod writer;
 
