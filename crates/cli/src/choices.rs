@@ -77,7 +77,9 @@ fn machine(args: &HardwareArgs) -> Result<convert::Choices> {
         max_memory_bytes: size("--max-memory", args.max_memory.as_deref())?,
         watchdog: if args.watchdog { Watchdog::Add } else { Watchdog::Drop },
         mac: origin(args.mac),
+        nic_macs: Vec::new(),
         uuid: origin(args.uuid),
+        given_uuid: None,
         osinfo: args.os_id.clone(),
         accelerator: match args.virt_type {
             VirtTypeChoice::Qemu => Accelerator::Qemu,
@@ -86,6 +88,7 @@ fn machine(args: &HardwareArgs) -> Result<convert::Choices> {
         },
         offer: vm::Offer::default(),
         networks: network::map(&args.net)?,
+        nic_targets: Vec::new(),
         ignore: args.ignore.clone(),
         licences: Licences::Unanswered,
     })

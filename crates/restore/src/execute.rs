@@ -187,6 +187,10 @@ fn run<'a>(
     };
     for one in written {
         publish(plan, &one.partial, with, undo)?;
+        // A plan file may send a disk somewhere else than the machine's own folder.
+        if let Some(folder) = one.output.path.parent().filter(|folder| !is_own(plan, folder)) {
+            with.host.sync_folder(folder)?;
+        }
     }
     for machine in &plan.machines {
         let xml = machine.domain_xml.as_deref().unwrap_or_default();
@@ -198,10 +202,16 @@ fn run<'a>(
     Ok(outcome)
 }
 
+/// Whether the folder is one of the plan's own.
+fn is_own(plan: &Plan, folder: &Path) -> bool {
+    plan.target == folder || plan.machines.iter().any(|machine| machine.folder == folder)
+}
+
 /// Makes the folders that are not there yet, outermost first.
 fn folders(plan: &Plan, with: &Execution<'_>, undo: &mut Undo<'_>) -> Result<(), Error> {
-    let inner = plan.machines.iter().map(|machine| machine.folder.as_path());
-    for folder in std::iter::once(plan.target.as_path()).chain(inner) {
+    let machines = plan.machines.iter().map(|machine| machine.folder.as_path());
+    let disks = files(plan).filter_map(|(_, file)| file.to.parent());
+    for folder in std::iter::once(plan.target.as_path()).chain(machines).chain(disks) {
         let missing: Vec<&Path> = folder.ancestors().take_while(|path| !path.is_dir()).collect();
         for path in missing.into_iter().rev() {
             if with.host.create_folder(path)? == Existed::No {
