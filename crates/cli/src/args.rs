@@ -188,7 +188,8 @@ EXAMPLES
 const PLAN_EXAMPLES: &str = "\
 EXAMPLES
   relift plan fixtures/demo.ova
-  relift plan fixtures/demo.ova --net 'VM Network=br0' --net DMZ=none --profile virtio";
+  relift plan fixtures/demo.ova --net 'VM Network=br0' --net DMZ=none --profile virtio
+  relift plan fixtures/demo.ova -o demo.plan.toml && relift plan demo.plan.toml";
 const CONVERT_EXAMPLES: &str = "\
 EXAMPLES
   relift convert fixtures/demo.ova -o out
@@ -237,9 +238,13 @@ pub(crate) struct InspectArgs {
 /// `plan`.
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
-    /// An OVA (also packed, or at http(s)://…), an OVF or VMX file, a folder with one of them, or - for stdin.
+    /// An OVA (also packed, or at http(s)://…), an OVF or VMX file, a folder with one of them, - for stdin,
+    /// or a plan file (.toml).
     #[arg(value_name = "SRC")]
     pub(crate) source: PathBuf,
+    /// Write the plan to a file that can be edited, and replayed in place of SRC.
+    #[arg(short, long, value_name = "PLAN.toml")]
+    pub(crate) out: Option<PathBuf>,
     /// Where the machine shall go: a folder.
     #[arg(long, value_name = "dir:PATH")]
     pub(crate) to: Option<String>,
@@ -256,7 +261,8 @@ pub(crate) struct PlanArgs {
 /// `convert`.
 #[derive(Debug, Args)]
 pub(crate) struct ConvertArgs {
-    /// An OVA (also packed, or at http(s)://…), an OVF or VMX file, a folder with one of them, or - for stdin.
+    /// An OVA (also packed, or at http(s)://…), an OVF or VMX file, a folder with one of them, - for stdin,
+    /// or a plan file (.toml).
     #[arg(value_name = "SRC")]
     pub(crate) source: PathBuf,
     /// The folder that receives the disks, domain.xml and relift.result.json.

@@ -13,6 +13,9 @@ mod sample;
 mod source;
 mod verify;
 
+pub(crate) use plan::document::{RowData, rows as plan_rows};
+pub(crate) use source::Need;
+
 use crate::{
     args::{BackupCommand, Command, DiskCommand, SampleCommand},
     failure::Result,

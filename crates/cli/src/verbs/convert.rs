@@ -14,10 +14,10 @@ use crate::{
     choices,
     events::Event,
     failure::{Failure, Result},
-    hypervisor,
     json::Message,
     progress::Gauge,
     report::Report,
+    request::{Request, Typed},
     session::Session,
     show::quoted,
 };
@@ -26,15 +26,23 @@ use crate::{
 pub(super) fn run(args: &ConvertArgs, session: &Session, gauge: &Gauge<'_>) -> Result<Report> {
     let begun = Instant::now();
     destination::check(&args.out)?;
-    let policy = choices::policy(&args.policy)?;
-    let mut chosen = choices::of(&args.hardware, &args.packing, &args.policy)?;
-    hypervisor::consult(session, (&args.host, &args.hardware), &mut chosen.hardware)?;
-    let target = super::plan::facts(&args.out)?;
+    let typed = Typed {
+        source: &args.source,
+        to: None,
+        host: &args.host,
+        hardware: &args.hardware,
+        packing: &args.packing,
+        policy: &args.policy,
+    };
+    let mut request = Request::of(&typed, session)?;
+    let mut target = super::plan::facts(&args.out)?;
+    request.look_outside(&mut target);
     if args.force {
-        chosen.replace = destination::written_before(&target.folder.path);
+        request.choices.replace = destination::written_before(&target.folder.path);
     }
     let need = if args.dry_run { Need::Headers } else { Need::Everything };
-    let mut source = super::source::open(&args.source, need, &policy, session)?;
+    let need = request.need(need);
+    let mut source = super::source::open(&request.source, need, &request.policy, session)?;
     if args.dry_run {
         super::source::pass(&mut *source)?;
     }
@@ -42,10 +50,14 @@ pub(super) fn run(args: &ConvertArgs, session: &Session, gauge: &Gauge<'_>) -> R
         return Err(Failure::usage("--verify full reads the source again, and a pipe passes once")
             .tip("save the package to a file, or leave --verify full out"));
     }
-    let plan = super::plan::make(&*source, &target, &chosen)?;
+    let plan = super::plan::make(&*source, &target, &request.choices)?;
     if args.dry_run {
         let out = args.out.display().to_string();
-        let shown = super::plan::Shown { target: &out, out: &quoted(&out) };
+        let shown = super::plan::Shown {
+            target: &out,
+            out: &quoted(&out),
+            plan_file: request.plan_file.as_deref(),
+        };
         return Ok(super::plan::report(&plan, &shown, session));
     }
     let host = session.host();

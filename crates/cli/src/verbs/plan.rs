@@ -1,7 +1,7 @@
 //! `plan`: what a conversion would do with each item and why; changes nothing.
 
 mod again;
-pub(super) mod document;
+pub(crate) mod document;
 pub(super) mod package;
 pub(crate) mod table;
 
@@ -16,26 +16,42 @@ use crate::{
     args::PlanArgs,
     choices,
     failure::{Failure, Result},
-    hypervisor,
     json::Message,
     report::Report,
+    request::{Request, Typed},
     session::Session,
+    show::quoted,
 };
 
 /// Plans a package.
 pub(super) fn run(args: &PlanArgs, session: &Session) -> Result<Report> {
-    let policy = choices::policy(&args.policy)?;
-    let mut chosen = choices::of(&args.hardware, &args.packing, &args.policy)?;
-    hypervisor::consult(session, (&args.host, &args.hardware), &mut chosen.hardware)?;
-    let target = match &args.to {
+    let typed = Typed {
+        source: &args.source,
+        to: args.to.as_deref(),
+        host: &args.host,
+        hardware: &args.hardware,
+        packing: &args.packing,
+        policy: &args.policy,
+    };
+    let request = Request::of(&typed, session)?;
+    let mut target = match &request.target {
         Some(target) => facts(&choices::target(target)?)?,
         // No folder was named: its room is that of this one, and no name in it is taken.
         None => TargetFacts { taken: Default::default(), ..facts(Path::new("."))? },
     };
-    let mut source = super::source::open(&args.source, Need::Headers, &policy, session)?;
+    request.look_outside(&mut target);
+    let mut source = super::source::open(&request.source, Need::Headers, &request.policy, session)?;
     super::source::pass(&mut *source)?;
-    let plan = make(&*source, &target, &chosen)?;
-    let shown = Shown { target: args.to.as_deref().unwrap_or("a folder"), out: "OUT" };
+    let plan = make(&*source, &target, &request.choices)?;
+    if let Some(path) = &args.out {
+        request.write(path, (&plan, &*source), session)?;
+        session.show.say(&format!("plan written to {}", path.display()));
+    }
+    let shown = Shown {
+        target: request.target.as_deref().unwrap_or("a folder"),
+        out: "OUT",
+        plan_file: args.out.as_deref().or(request.plan_file.as_deref()),
+    };
     Ok(report(&plan, &shown, session))
 }
 
@@ -45,11 +61,18 @@ pub(super) struct Shown<'a> {
     pub(super) target: &'a str,
     /// The folder of the command that carries the plan out.
     pub(super) out: &'a str,
+    /// The plan file that was written, or that is replayed.
+    pub(super) plan_file: Option<&'a Path>,
 }
 
 /// The plan as the result of a run: blockers make it exit 6.
 pub(super) fn report(plan: &Plan, shown: &Shown<'_>, session: &Session) -> Report {
-    let next = again::command(&session.typed(), shown.out, plan);
+    let next = match shown.plan_file {
+        Some(path) => {
+            format!("relift convert {} -o {}", quoted(&path.display().to_string()), shown.out)
+        }
+        None => again::command(&session.typed(), shown.out, plan),
+    };
     let text = table::of(plan, shown, &next, &session.show);
     Report::new(text, &document::of(plan))
         .warnings(plan.findings.iter().map(Message::from))

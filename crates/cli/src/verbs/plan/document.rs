@@ -66,13 +66,13 @@ struct NicData {
 /// What becomes of one item.
 #[derive(Debug, Serialize)]
 pub(crate) struct RowData {
-    item: String,
+    pub(crate) item: String,
     label: String,
-    action: &'static str,
-    code: Option<&'static str>,
-    from: String,
-    to: Option<String>,
-    reason: Option<String>,
+    pub(crate) action: &'static str,
+    pub(crate) code: Option<&'static str>,
+    pub(crate) from: String,
+    pub(crate) to: Option<String>,
+    pub(crate) reason: Option<String>,
     path: Option<String>,
 }
 
