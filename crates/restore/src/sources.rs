@@ -12,7 +12,7 @@ mod zip;
 
 use std::{
     fs::File,
-    io::Read,
+    io::{Read, Seek as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -91,6 +91,8 @@ pub fn open(path: &Path, policy: &Policy) -> Result<Box<dyn Source>, Error> {
         return Ok(Box::new(backup));
     }
     if packed.is_some() {
+        // Both handles are one file with one position, which the other left behind somewhere.
+        file.rewind().map_err(wrap)?;
         return Ok(Box::new(ova_stream::OvaStream::open(named, Box::new(file), policy)?));
     }
     open_bytes(named, bytes, policy)

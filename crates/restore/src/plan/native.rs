@@ -16,9 +16,9 @@ mod snapshots;
 
 use std::path::PathBuf;
 
-use convert::Row;
+use convert::{Row, SourceCard};
 use domain::Changes;
-use vm::ByteSize;
+use vm::{ByteSize, Machine, NicTarget};
 
 use super::{
     Choices, FilePlan, HostPlan, MachinePlan, Plan, Space, TargetFacts, conflicts, storage,
@@ -78,12 +78,14 @@ pub(super) fn plan(
         id: native.machine.name.clone(),
         folder: storage.folder.path.clone(),
         guest: machine.guest.osinfo.clone().unwrap_or_default(),
-        machine,
         rows: draft.rows,
         licences: Vec::new(),
         files: draft.files,
+        disk_ids: drives::kept_disks(native, &draft.changes),
+        cards: cards(&machine),
         domain_xml: Some(document),
         snapshots,
+        machine,
     };
     if let Some(host) = target.host() {
         blockers.extend(conflicts::of(&planned.machine, host, choices));
@@ -133,6 +135,16 @@ fn machine_rows(native: &Native) -> Vec<Row> {
         row("memory", "memory", ByteSize(machine.memory_bytes).to_string()),
         row("firmware", "firmware", firmware(machine.firmware).to_owned()),
     ]
+}
+
+/// The cards by their rows, with the network that each is plugged into.
+fn cards(machine: &Machine) -> Vec<SourceCard> {
+    let network = |nic: &vm::Nic| match &nic.target {
+        NicTarget::Network(name) | NicTarget::Bridge { name, .. } => Some(name.clone()),
+        NicTarget::User | NicTarget::None => None,
+    };
+    let cards = machine.nics.iter().enumerate();
+    cards.map(|(n, nic)| SourceCard { row: format!("nic{n}"), network: network(nic) }).collect()
 }
 
 const fn firmware(firmware: vm::Firmware) -> &'static str {

@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 
 use code::Code;
 use convert::{Note, Row};
-use domain::{Drive, DriveDevice, DriveSource};
+use domain::{Changes, Drive, DriveDevice, DriveSource};
 use host::PathKind;
 use ovf::EntryName;
 
 use super::{Draft, Inputs, images::Images, place::Places};
 use crate::{
-    PackedImage,
+    Native, PackedImage,
     plan::{FilePlan, FileRole},
 };
 
@@ -66,6 +66,14 @@ pub(super) fn plan<'a>(
     }
     images.rest(places, draft);
     images
+}
+
+/// The ids of the disks that stay, in the order of the document.
+pub(super) fn kept_disks(native: &Native, changes: &Changes) -> Vec<String> {
+    let is_disk = |drive: &&Drive| matches!(drive.device, DriveDevice::Disk | DriveDevice::Lun);
+    let disks = native.drives.iter().filter(is_disk).enumerate();
+    let kept = disks.filter(|(_, drive)| !changes.detach.contains(&drive.target));
+    kept.map(|(number, _)| format!("disk{number}")).collect()
 }
 
 /// What planning a disk adds to.
