@@ -217,3 +217,10 @@ fn reads_a_running_machine_as_what_can_be_defined_anew() {
     </domain>
     "#);
 }
+
+#[test]
+fn finds_nothing_hostile_in_a_running_machine() {
+    let scrubbed = domain::scrub(RUNNING.as_bytes()).unwrap();
+    assert_eq!(scrubbed.findings, []);
+    assert_eq!(scrubbed.text, RUNNING);
+}
