@@ -28,6 +28,11 @@ use crate::{
     patch::Editor,
 };
 
+/// Characters of a name that are looked at; those in the rules are shorter.
+const LONGEST_NAME: usize = 64;
+/// Bytes of a path after which nothing more is added; those in the rules are shorter.
+const LONGEST_PATH: usize = 256;
+
 /// A document that a host can take, and what it lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scrubbed {
@@ -79,9 +84,9 @@ struct Walk<'d> {
 impl Walk<'_> {
     /// Judges the children of an element that stays.
     fn inside(&mut self, element: &Element<'_>, path: &str) {
-        self.remove_prefixed(element);
+        self.remove_attributes(element, path);
         for child in &element.children {
-            let path = format!("{path}/{}", child.name);
+            let path = below(path, child.name);
             match judge(child, element, &path) {
                 Verdict::Keep => {}
                 Verdict::Judge => self.inside(child, &path),
@@ -93,14 +98,33 @@ impl Walk<'_> {
         }
     }
 
-    /// Removes attributes with a prefix: to libvirt they are its own.
-    fn remove_prefixed(&mut self, element: &Element<'_>) {
-        let prefixed = element.attributes.iter().filter(|attribute| attribute.name.contains(':'));
-        for attribute in prefixed {
-            self.notes.note(element, Code::W0204, "an attribute of another namespace is removed");
+    /// Removes attributes with a prefix, since to libvirt they are its own, and those that give a
+    /// drive more rights on a device than its content.
+    fn remove_attributes(&mut self, element: &Element<'_>, path: &str) {
+        for attribute in &element.attributes {
+            let (code, why) = match (attribute.name, attribute.value.as_str()) {
+                (name, _) if name.contains(':') => {
+                    (Code::W0204, "an attribute of another namespace is removed")
+                }
+                ("rawio", "yes") | ("sgio", "unfiltered") if path == "domain/devices/disk" => {
+                    (Code::W0206, "any command to a device of the host is not allowed")
+                }
+                _ => continue,
+            };
+            self.notes.note(element, code, why);
             self.editor.remove_attribute(element, attribute.name);
         }
     }
+}
+
+/// The path of a child, less what no rule asks for: names can be as long as the document, and many.
+fn below(path: &str, name: &str) -> String {
+    let longest =
+        |text: &str| text.char_indices().nth(LONGEST_NAME).map_or(text.len(), |(at, _)| at);
+    if path.len() > LONGEST_PATH {
+        return path.to_owned();
+    }
+    format!("{path}/{}", name.get(..longest(name)).unwrap_or_default())
 }
 
 fn judge(element: &Element<'_>, parent: &Element<'_>, path: &str) -> Verdict {
@@ -190,6 +214,30 @@ mod tests {
         let want =
             "W0204 /domain/devices/disk/source: an attribute of another namespace is removed";
         assert_removed(" q:file='/etc/shadow'", source, want);
+    }
+
+    #[test]
+    fn removes_more_rights_on_a_device_than_its_content() {
+        for attribute in [" rawio='yes'", " sgio='unfiltered'"] {
+            assert_removed(
+                attribute,
+                |part| {
+                    document("", &format!("<disk device='lun'{part}><target dev='sda'/></disk>"))
+                },
+                "W0206 /domain/devices/disk: any command to a device of the host is not allowed",
+            );
+        }
+    }
+
+    #[test]
+    fn looks_below_names_of_any_length_and_depth() {
+        let long = "n".repeat(1 << 20);
+        let many = "<a/>".repeat(1000);
+        let deep = "<d>".repeat(200) + "<e path='/x'/>" + &"</d>".repeat(200);
+        let text = document(&format!("<cpu><{long}>{many}{deep}</{long}></cpu>"), "");
+        let (left, findings) = scrubbed(&text);
+        assert_eq!(findings.len(), 1);
+        assert_eq!(left, text.replace("<e path='/x'/>", ""));
     }
 
     #[test]

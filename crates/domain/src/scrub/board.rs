@@ -75,8 +75,12 @@ pub(super) fn judge(element: &Element<'_>, parent: &Element<'_>, path: &str) -> 
             Verdict::remove(Code::W0207, "memory encryption is bound to the old host's processor")
         }
         (Some("seclabel"), None, _) => seclabel(element),
+        (Some("resource"), None, _) => resource(element),
         (Some(name), None, _) if ELEMENTS.contains(&name) => Verdict::Judge,
         (Some(_), None, _) => Verdict::remove(Code::W0204, NOT_LISTED),
+        (Some("blkiotune"), Some("device"), None) => {
+            Verdict::remove(Code::W0205, "limits of a device of the old host mean nothing here")
+        }
         (Some("os"), Some(name), None) => os(element, parent, name),
         _ => Verdict::Judge,
     }
@@ -96,14 +100,19 @@ fn seclabel(label: &Element<'_>) -> Verdict {
     Verdict::remove(Code::W0205, "the host's own rules say how its machines are guarded")
 }
 
+/// The host's default for its machines is the only place that is known to be for them.
+fn resource(element: &Element<'_>) -> Verdict {
+    let mut partitions = element.all("partition").filter_map(Element::word);
+    if partitions.all(|partition| partition == "/machine") {
+        return Verdict::Judge;
+    }
+    Verdict::remove(Code::W0205, "the host says which share its machines have")
+}
+
 fn os(element: &Element<'_>, os: &Element<'_>, name: &str) -> Verdict {
     match name {
         "loader" => loader(element),
-        "nvram"
-            if os
-                .all("loader")
-                .any(|loader| matches!(self::loader(loader), Verdict::Remove(..))) =>
-        {
+        "nvram" if os.first("loader").is_some_and(is_elsewhere) => {
             Verdict::remove(Code::W0108, "the variables are those of a firmware that is not taken")
         }
         "nvram" => variables(element),
@@ -119,13 +128,16 @@ fn os(element: &Element<'_>, os: &Element<'_>, name: &str) -> Verdict {
 }
 
 fn loader(element: &Element<'_>) -> Verdict {
-    match element.word() {
-        Some(file) if !is_within(file, &FIRMWARE_FOLDERS) => {
-            let why = format!("the firmware {} is in no folder of firmware", Shown(file));
-            Verdict::remove(Code::W0108, why)
-        }
-        _ => Verdict::Judge,
+    if !is_elsewhere(element) {
+        return Verdict::Judge;
     }
+    let file = element.word().unwrap_or_default();
+    let why = format!("the firmware {} is in no folder of firmware", Shown(file));
+    Verdict::remove(Code::W0108, why)
+}
+
+fn is_elsewhere(loader: &Element<'_>) -> bool {
+    loader.word().is_some_and(|file| !is_within(file, &FIRMWARE_FOLDERS))
 }
 
 /// The variables of a machine, and what they are made of.
@@ -172,6 +184,20 @@ mod tests {
         ] {
             assert_removed(part, |part| document(part, ""), &want);
         }
+    }
+
+    #[test]
+    fn removes_shares_and_limits_of_the_old_host() {
+        assert_removed(
+            "<resource><partition>/system.slice</partition></resource>",
+            |part| document(part, ""),
+            "W0205 /domain/resource: the host says which share its machines have",
+        );
+        assert_removed(
+            "<device><path>/dev/sda</path><weight>9</weight></device>",
+            |part| document(&format!("<blkiotune><weight>9</weight>{part}</blkiotune>"), ""),
+            "W0205 /domain/blkiotune/device: limits of a device of the old host mean nothing here",
+        );
     }
 
     #[test]

@@ -22,9 +22,10 @@ const OF_THE_GUEST: [&str; 13] = [
     "pstore",
 ];
 
-/// Where hosts have QEMU: the beginnings of its names.
-const EMULATORS: [&str; 4] =
-    ["/usr/bin/qemu-system-", "/usr/bin/qemu-kvm", "/usr/bin/kvm", "/usr/libexec/qemu-kvm"];
+/// Where hosts have QEMU under its names for KVM.
+const EMULATORS: [&str; 3] = ["/usr/bin/kvm", "/usr/bin/qemu-kvm", "/usr/libexec/qemu-kvm"];
+/// Where they have it by architecture.
+const EMULATOR_OF: &str = "/usr/bin/qemu-system-";
 
 /// Sources of random numbers that give nothing away.
 const RANDOM: [&str; 3] = ["/dev/random", "/dev/urandom", "/dev/hwrng"];
@@ -82,10 +83,11 @@ fn of_type(element: &Element<'_>, code: Code, silent: &str, kept: &[&str]) -> Ve
 
 fn emulator(element: &Element<'_>) -> Verdict {
     let program = element.word().unwrap_or_default();
-    let is_qemu = EMULATORS
-        .iter()
-        .filter_map(|known| program.strip_prefix(known))
-        .any(|rest| rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'));
+    let is_name = |rest: &str| {
+        rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+    };
+    let is_qemu =
+        EMULATORS.contains(&program) || program.strip_prefix(EMULATOR_OF).is_some_and(is_name);
     if is_qemu {
         return Verdict::Judge;
     }
@@ -211,6 +213,10 @@ mod tests {
             (
                 "<emulator>/usr/bin/qemu-system-x/../sh</emulator>",
                 r#"W0607 emulator: "/usr/bin/qemu-system-x/../sh" is not where a host has QEMU"#,
+            ),
+            (
+                "<emulator>/usr/bin/kvmtool</emulator>",
+                r#"W0607 emulator: "/usr/bin/kvmtool" is not where a host has QEMU"#,
             ),
             ("<rng model='virtio'><backend model='random'>/etc/shadow</backend></rng>", random),
             ("<rng model='virtio'><backend model='egd' type='tcp'/></rng>", random),
