@@ -33,6 +33,7 @@ mod archive;
 
 mod bundle;
 mod config;
+mod digest;
 mod manifest;
 
 mod append;

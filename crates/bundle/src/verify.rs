@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use blake3::Hasher;
 use code::Code;
 use disk::{Alone, Declared, Format, Kind as DiskKind, Progress};
 
 use crate::{
-    Bundle, Error, Kind, Manifest, Member, MemberDigest, Result, Role, frames,
-    writer::for_each_step,
+    Bundle, Error, Kind, Manifest, Member, MemberDigest, Result, Role,
+    digest::{compare, digest_of, unlisted},
+    frames,
 };
 
 /// How far a verification looks.
@@ -184,13 +184,12 @@ fn check_presence(bundle: &Bundle, manifest: Option<&Manifest>, faults: &mut Vec
     }
     let Some(manifest) = manifest else { return };
     // Only manifests are not listed: anything else came there by another hand.
-    let unlisted = bundle.members().filter(|member| {
+    let strangers = bundle.members().filter(|member| {
         !matches!(member.role, Role::Manifest { .. })
             && manifest.member(member.name.as_str()).is_none()
     });
-    for member in unlisted {
-        let error = Error::damaged("the manifest does not list it").in_member(member.name.as_str());
-        faults.push(error.into());
+    for member in strangers {
+        faults.push(unlisted().in_member(member.name.as_str()).into());
     }
 }
 
@@ -219,30 +218,20 @@ fn read_member(
     faults: &mut Vec<Fault>,
 ) -> Result<Verdict> {
     let name = member.name.as_str();
-    let bytes = bundle.bytes(member)?;
-    let mut hasher = Hasher::new();
-    let read = for_each_step(&*bytes, 0..member.length_bytes, progress, |step| {
-        hasher.update(step);
-        Ok(())
-    });
-    match read {
+    // A wrong length was said already.
+    let due = due.filter(|due| due.length_bytes == member.length_bytes);
+    let compared = digest_of(bundle, member, progress)
+        .and_then(|found| due.map_or(Ok(()), |due| compare(due, &found)));
+    match compared {
         Err(error) if error.kind() == Kind::Stopped => return Err(error),
         Err(error) => {
-            let error = error.counted_from(member.offset_bytes);
             faults.push(error.in_member(name).into());
             return Ok(Verdict::Damaged);
         }
         Ok(()) => {}
     }
-    let found = hasher.finalize().to_hex().to_string();
-    if let Some(due) = due.filter(|due| due.blake3 != found) {
-        let message =
-            format!("the BLAKE3 digest is {found}, {} is due", crate::error::shown(&due.blake3));
-        faults.push(Error::damaged(message).in_member(name).into());
-        return Ok(Verdict::Damaged);
-    }
     if member.role.is_image() {
-        check_image(name, &bytes, progress, faults)?;
+        check_image(name, &bundle.bytes(member)?, progress, faults)?;
     }
     Ok(if due.is_some() { Verdict::Same } else { Verdict::Read })
 }

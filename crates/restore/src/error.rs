@@ -205,6 +205,12 @@ impl From<host::Error> for Error {
     }
 }
 
+impl From<host::libvirt::LibvirtError> for Error {
+    fn from(error: host::libvirt::LibvirtError) -> Self {
+        Self::new(error.code(), error.to_string()).caused_by(error)
+    }
+}
+
 impl From<HttpError> for Error {
     fn from(error: HttpError) -> Self {
         Self::of_server(&error)

@@ -11,7 +11,7 @@ use code::{Code, ExitStatus};
 use host::dir;
 use restore::{Choices, Plan, Source, plan::TargetFacts};
 
-use super::source::Need;
+use super::{source::Need, target::Target};
 use crate::{
     args::PlanArgs,
     choices,
@@ -26,16 +26,22 @@ use crate::{
 pub(super) fn run(args: &PlanArgs, session: &Session) -> Result<Report> {
     let policy = choices::policy(&args.policy)?;
     let mut chosen = choices::of(&args.hardware, &args.packing, &args.policy)?;
-    hypervisor::consult(session, (&args.host, &args.hardware), &mut chosen.hardware)?;
-    let target = match &args.to {
-        Some(target) => facts(&choices::target(target)?)?,
-        // No folder was named: its room is that of this one, and no name in it is taken.
-        None => TargetFacts { taken: Default::default(), ..facts(Path::new("."))? },
-    };
+    let to = args.target.to.as_ref().map(|_| Target::of(&args.target, session)).transpose()?;
+    let asked = to.as_ref().map_or(&session.hypervisor, |to| to.hypervisor(session));
+    hypervisor::consult(session, asked, (&args.host, &args.hardware), &mut chosen.hardware)?;
     let mut source = super::source::open(&args.source, Need::Headers, &policy, session)?;
     super::source::pass(&mut *source)?;
+    let target = match &to {
+        Some(to) => {
+            super::target::choose(&args.target, &mut chosen);
+            to.facts(&args.target, &args.host, &*source)?
+        }
+        // No target was named: its room is that of this folder, and no name in it is taken.
+        None => TargetFacts::folder(dir::facts(Path::new("."))?),
+    };
     let plan = make(&*source, &target, &chosen)?;
-    let shown = Shown { target: args.to.as_deref().unwrap_or("a folder"), out: "OUT" };
+    let target = to.as_ref().map_or_else(|| "a folder".to_owned(), Target::shown);
+    let shown = Shown { target: &target, out: "OUT" };
     Ok(report(&plan, &shown, session))
 }
 
@@ -66,7 +72,7 @@ pub(super) fn make(source: &dyn Source, target: &TargetFacts, chosen: &Choices) 
 
 /// What is known of a folder.
 pub(super) fn facts(folder: &Path) -> Result<TargetFacts> {
-    Ok(TargetFacts { folder: dir::facts(folder)?, taken: dir::taken(folder)? })
+    Ok(TargetFacts { taken: dir::taken(folder)?, ..TargetFacts::folder(dir::facts(folder)?) })
 }
 
 /// What the rows say, and what belongs to none.
