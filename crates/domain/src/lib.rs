@@ -58,7 +58,6 @@ pub use notes::Finding;
 pub use patch::{Changes, patch};
 pub use read::{Read, read};
 pub use scrub::{Scrubbed, scrub};
-pub use read::{Finding, Read, read};
 pub use snapshot::{Snapshot, write_snapshot};
 pub use write::write;
 
