@@ -51,6 +51,7 @@ pub(super) fn run(args: &ConvertArgs, session: &Session, gauge: &Gauge<'_>) -> R
             .tip("save the package to a file, or leave --verify full out"));
     }
     let plan = super::plan::make(&*source, &target, &request.choices)?;
+    request.tell_edits(&plan, session);
     if args.dry_run {
         let out = args.out.display().to_string();
         let shown = super::plan::Shown {

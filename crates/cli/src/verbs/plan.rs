@@ -43,6 +43,7 @@ pub(super) fn run(args: &PlanArgs, session: &Session) -> Result<Report> {
     let mut source = super::source::open(&request.source, Need::Headers, &request.policy, session)?;
     super::source::pass(&mut *source)?;
     let plan = make(&*source, &target, &request.choices)?;
+    request.tell_edits(&plan, session);
     if let Some(path) = &args.out {
         request.write(path, (&plan, &*source), session)?;
         session.show.say(&format!("plan written to {}", path.display()));

@@ -107,6 +107,19 @@ pub struct PinnedNic {
     pub mac: Option<Said<MacAddress>>,
 }
 
+/// A value that is as it is because the plan file says so, and not because of choices.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    /// The line of the file.
+    pub line: usize,
+    /// The key.
+    pub key: &'static str,
+    /// The machine, disk or card.
+    pub item: String,
+    /// The value, as the file has it.
+    pub value: String,
+}
+
 impl SourcePin {
     /// What pins a source; a pipe that has not passed has nothing that does.
     #[must_use]
