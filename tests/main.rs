@@ -21,6 +21,7 @@ mod machines;
 mod names;
 mod oracles;
 mod packed;
+mod plan_files;
 mod plans;
 mod signals;
 mod signatures;

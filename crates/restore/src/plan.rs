@@ -31,8 +31,8 @@ use crate::{Error, Facts, ImageFacts, ManifestPolicy, PackedImage, Selection, Si
 pub use environment::Made;
 pub(crate) use machines::capacity;
 pub use pinned::{
-    DiskValues, Hang, MachineValues, NicValues, Pinned, PinnedDisk, PinnedMachine, PinnedNic, Said,
-    SourcePin, Word,
+    DiskValues, Edit, Hang, MachineValues, NicValues, Pinned, PinnedDisk, PinnedMachine, PinnedNic,
+    Said, SourcePin, Word,
 };
 pub use space::Space;
 pub use startup::Startup;
@@ -143,6 +143,8 @@ pub struct Plan {
     pub replace: BTreeSet<PathBuf>,
     /// Warnings that come to be known in the run end it.
     pub strict: bool,
+    /// What a plan file decided, in the order in which it came to count.
+    pub edits: Vec<Edit>,
 }
 
 /// One machine of a plan.
@@ -397,6 +399,7 @@ fn decide(known: &Known<'_>, choices: &Choices, taken: &[PinnedMachine]) -> Resu
         blockers: Vec::new(),
         replace: choices.replace.clone(),
         strict: choices.strict,
+        edits: Vec::new(),
     };
     plan.blockers = grave;
     plan.blockers.extend(storage.blockers);

@@ -113,10 +113,6 @@ impl<'a> Reader<'a> {
         let mut lines = Vec::new();
         for (key, value) in &document.choices {
             let (line, key) = (self.line(key.span().start), key.get_ref());
-            if let Some(place) = flags::of_machines(key) {
-                let failure = self.fail(line, &format!("{key} is no key of [choices]"));
-                return Err(failure.tip(format!("edit {place}")));
-            }
             if !keys.contains(key) {
                 return Err(self.unknown(line, key, keys.iter().map(String::as_str)));
             }
