@@ -17,6 +17,7 @@
 //! skippable was not published, and without a good table the frames are walked.
 
 mod packer;
+mod piece;
 mod reader;
 mod table;
 mod walk;
@@ -26,6 +27,7 @@ use disk::ReadAt;
 use crate::{Error, Result, tar};
 
 pub(crate) use packer::Packer;
+pub(crate) use piece::{Piece, block_at, piece};
 pub(crate) use reader::Unpacked;
 pub(crate) use walk::walk;
 

@@ -33,10 +33,12 @@ mod archive;
 
 mod bundle;
 mod config;
+mod digest;
 mod manifest;
 
 mod append;
 mod rewrite;
+mod tail;
 mod verify;
 mod writer;
 

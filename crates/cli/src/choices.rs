@@ -6,8 +6,6 @@ mod trust;
 
 pub(crate) use network::target as network_target;
 
-use std::path::PathBuf;
-
 use convert::{DiskBus, Licences, Origin, Profile, Watchdog, copy};
 use disk::vmdk::StreamOptions;
 use ovf::manifest::Algorithm;
@@ -273,15 +271,6 @@ pub(crate) fn workers(jobs: Option<u16>) -> usize {
     )
 }
 
-/// The folder of `--to dir:PATH`.
-pub(crate) fn target(text: &str) -> Result<PathBuf> {
-    match text.strip_prefix("dir:") {
-        Some(path) if !path.is_empty() => Ok(PathBuf::from(path)),
-        _ => Err(Failure::usage(format!("--to '{text}' is not dir:PATH"))
-            .tip("a folder is the only target so far: --to dir:PATH")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
@@ -385,12 +374,5 @@ mod tests {
         ] {
             assert_eq!(choose(&words).unwrap_err().message, want);
         }
-    }
-
-    #[test]
-    fn a_folder_is_the_only_target() {
-        assert_eq!(target("dir:/a b").unwrap(), PathBuf::from("/a b"));
-        assert_eq!(target("libvirt").unwrap_err().message, "--to 'libvirt' is not dir:PATH");
-        assert!(target("dir:").is_err());
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     plan_file::{self, Origin, PlanFile, Recorded},
     session::Session,
     show::clean,
-    verbs::Need,
+    verbs::{Need, Target},
 };
 
 /// What was typed.
@@ -63,7 +63,7 @@ impl Request {
         let Some(file) = PlanFile::of(typed.source).transpose()? else {
             return Ok(Self {
                 source: typed.source.to_owned(),
-                choices: chosen(typed, session)?,
+                choices: chosen(typed, typed.to, session)?,
                 policy: choices::policy(typed.policy)?,
                 target: typed.to.map(str::to_owned),
                 plan_file: None,
@@ -82,7 +82,7 @@ impl Request {
         let choices = restore::Choices {
             systems: file.pinned.ids(),
             pinned: Some(file.pinned),
-            ..chosen(&of_file, session)?
+            ..chosen(&of_file, target.as_deref(), session)?
         };
         let policy = choices::policy(&flags.policy)?;
         Ok(Self {
@@ -134,9 +134,11 @@ impl Request {
     }
 }
 
-/// The choices of flags, with what the host offers.
-fn chosen(typed: &Typed<'_>, session: &Session) -> Result<restore::Choices> {
+/// The choices of flags, with what the host of the target offers.
+fn chosen(typed: &Typed<'_>, target: Option<&str>, session: &Session) -> Result<restore::Choices> {
     let mut chosen = choices::of(typed.hardware, typed.packing, typed.policy)?;
-    hypervisor::consult(session, (typed.host, typed.hardware), &mut chosen.hardware)?;
+    let target = target.map(|text| Target::parse(text, session)).transpose()?;
+    let host = target.as_ref().map_or(&session.hypervisor, |target| target.hypervisor(session));
+    hypervisor::consult(session, host, (typed.host, typed.hardware), &mut chosen.hardware)?;
     Ok(chosen)
 }

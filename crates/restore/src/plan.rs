@@ -4,13 +4,17 @@
 //! folder is like) and choices, and gives a [`Plan`]. What keeps a plan from being executed is a
 //! blocker in it; an error is only what leaves no plan to show.
 
+mod conflicts;
 mod environment;
 mod files;
 mod findings;
 mod machines;
+mod native;
 mod pinned;
 mod space;
 mod startup;
+mod storage;
+mod target;
 
 use std::{
     collections::BTreeSet,
@@ -19,7 +23,6 @@ use std::{
 
 use code::{Code, Severity};
 use convert::{Licences, Note, Row, SourceCard, copy::TargetOptions};
-use host::FolderFacts;
 use ovf::{EntryName, Finding, descriptor::Configuration};
 use vm::{DiskId, Machine};
 
@@ -33,6 +36,7 @@ pub use pinned::{
 };
 pub use space::Space;
 pub use startup::Startup;
+pub use target::{HostFacts, PoolFacts, TargetFacts, Where};
 
 /// What the user chose.
 #[derive(Debug, Clone, Default)]
@@ -57,17 +61,49 @@ pub struct Choices {
     pub strict: bool,
     /// Files that relift wrote before and that may be replaced.
     pub replace: BTreeSet<PathBuf>,
+    /// The pool of the host that takes the files.
+    pub pool: Option<String>,
+    /// Whether disks and CD images come along.
+    pub images: Images,
+    /// What to do when the host has a machine of that name.
+    pub on_conflict: OnConflict,
+    /// The machines are started when they are defined.
+    pub start: bool,
+    /// A licence that nobody accepted keeps the plan from being carried out.
+    pub licences_bind: bool,
     /// What a reviewed plan pins; its machines are the ones that are planned.
     pub pinned: Option<Pinned>,
 }
 
-/// What is known of the target.
-#[derive(Debug, Clone)]
-pub struct TargetFacts {
-    /// The folder that the machines go to.
-    pub folder: FolderFacts,
-    /// Which of the paths that a plan may give are taken; asked by the planner.
-    pub taken: BTreeSet<PathBuf>,
+/// Whether disks and CD images come along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Images {
+    /// All of them.
+    #[default]
+    Restored,
+    /// None: the machine gets its hardware only.
+    LeftOut,
+}
+
+/// What to do when the host has a machine of that name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnConflict {
+    /// The plan is blocked.
+    #[default]
+    Fail,
+    /// The new machine gets a number behind its name.
+    Rename,
+}
+
+/// What is done on a libvirt host once the files are there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostPlan {
+    /// Its address.
+    pub uri: String,
+    /// The pool that shall see the files.
+    pub pool: Option<String>,
+    /// Whether the machines are started.
+    pub start: bool,
 }
 
 /// What would happen.
@@ -79,8 +115,10 @@ pub struct Plan {
     pub kind: crate::SourceKind,
     /// What pins the source; a pipe has none.
     pub digest: Option<String>,
-    /// The folder that the machines go to.
+    /// The folder that the machines' files go to.
     pub target: PathBuf,
+    /// The libvirt host that gets the machines; without one the folder gets their definitions.
+    pub host: Option<HostPlan>,
     /// The configuration that was taken.
     pub configuration: Option<String>,
     /// The configurations that there are.
@@ -132,6 +170,26 @@ pub struct MachinePlan {
     pub cards: Vec<SourceCard>,
     /// The domain XML; absent where a blocker forbids it.
     pub domain_xml: Option<String>,
+    /// The snapshots that come along, each before its children.
+    pub snapshots: Vec<SnapshotPlan>,
+}
+
+/// A snapshot that is told to the host again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotPlan {
+    /// Its name.
+    pub name: String,
+    /// libvirt's document of it.
+    pub document: String,
+}
+
+/// An image of a backup that stays as it is, but for the name of the one it stands on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeFile {
+    /// The size of the guest's disk.
+    pub capacity_bytes: u64,
+    /// What it stands on, as its header will say it.
+    pub backing: Option<String>,
 }
 
 /// A licence, as a result records it.
@@ -206,6 +264,8 @@ pub enum FileRole {
         /// The format and layout that are written.
         output: TargetOptions,
     },
+    /// An image of a backup, kept with its clusters where they are.
+    Node(NodeFile),
     /// A file that the planner made itself.
     Made(Made),
     /// A CD or floppy image, copied as it is.
@@ -238,6 +298,12 @@ impl Plan {
         self.notes().filter(|note| note.severity == Severity::Blocker).collect()
     }
 
+    /// Where the result is written: a folder gets one, a host has its definitions.
+    #[must_use]
+    pub fn result(&self) -> Option<PathBuf> {
+        self.host.is_none().then(|| result_path(&self.target))
+    }
+
     /// How many warnings there are.
     #[must_use]
     pub fn warnings(&self) -> usize {
@@ -261,6 +327,9 @@ pub fn plan(
     target: &TargetFacts,
     choices: &Choices,
 ) -> Result<Plan, Error> {
+    if let Some(native) = facts.description.native() {
+        return native::plan(facts, native, target, choices);
+    }
     let known = Known { facts, images, target };
     match &choices.pinned {
         None => decide(&known, choices, &[]),
@@ -285,19 +354,21 @@ fn decide(known: &Known<'_>, choices: &Choices, taken: &[PinnedMachine]) -> Resu
     findings.extend(facts.findings.iter().cloned());
     findings.extend(selection.findings.iter().cloned());
     let mut machines = Vec::new();
-    let inputs = machines::Inputs { facts, images, choices, taken, systems: &selection.systems };
+    let storage = storage::choose(facts.folder.as_deref(), target, choices.pool.as_deref());
+    let systems = &selection.systems;
+    let inputs = machines::Inputs { facts, images, choices, taken, systems, target };
     findings.extend(chosen.iter().filter_map(|system| machines::odd_name(system)));
-    let names = machines::names(&chosen, &inputs)?;
+    let names = machines::names(&chosen, &inputs, &storage.folder.path)?;
     for (system, name) in chosen.iter().zip(&names) {
-        let folder = if chosen.len() == 1 {
-            target.folder.path.clone()
+        let folder = if chosen.len() == 1 || target.host().is_some() {
+            storage.folder.path.clone()
         } else {
-            target.folder.path.join(&name.slug)
+            storage.folder.path.join(&name.slug)
         };
         let place = machines::Place { folder, name };
         machines.push(machines::plan(&inputs, system, &place, &mut findings)?);
     }
-    let space = space::of(facts, images, &machines, target);
+    let space = space::of(facts, images, &machines, &storage.folder);
     let (mut findings, grave) = findings::sort(findings, &machines, &choices.hardware);
     match check_manifest(facts, &members(&machines), choices.manifest) {
         // What is not there has been said already, in the row of the item that needs it.
@@ -310,7 +381,12 @@ fn decide(known: &Known<'_>, choices: &Choices, taken: &[PinnedMachine]) -> Resu
         source: facts.name.clone(),
         kind: facts.kind,
         digest: facts.digest(),
-        target: target.folder.path.clone(),
+        target: storage.folder.path.clone(),
+        host: target.host().map(|host| HostPlan {
+            uri: host.uri.clone(),
+            pool: storage.pool.clone(),
+            start: choices.start,
+        }),
         configurations: facts.description.configurations().to_vec(),
         startup: startup::of(&selection, &chosen),
         configuration: selection.configuration.clone(),
@@ -326,14 +402,24 @@ fn decide(known: &Known<'_>, choices: &Choices, taken: &[PinnedMachine]) -> Resu
         edits: Vec::new(),
     };
     plan.blockers = grave;
+    plan.blockers.extend(storage.blockers);
+    let host = target.host().into_iter();
+    let conflicts = host.flat_map(|host| {
+        plan.machines.iter().flat_map(|planned| conflicts::of(&planned.machine, host, choices))
+    });
+    let conflicts: Vec<Note> = conflicts.collect();
+    plan.blockers.extend(conflicts);
     plan.blockers.extend(target_blockers(&plan, target));
-    if choices.strict && plan.warnings() > 0 {
-        let text = format!("{} warnings, and --strict was given", plan.warnings());
-        plan.blockers.push(
-            Note::blocker(Code::E0802, text).hint("leave --strict out, or mend the warnings"),
-        );
-    }
+    plan.blockers.extend(strict_blocker(&plan));
     Ok(plan)
+}
+
+/// What keeps a plan with warnings from being carried out, where the user wants none.
+fn strict_blocker(plan: &Plan) -> Option<Note> {
+    (plan.strict && plan.warnings() > 0).then(|| {
+        let text = format!("{} warnings, and --strict was given", plan.warnings());
+        Note::blocker(Code::E0802, text).hint("leave --strict out, or mend the warnings")
+    })
 }
 
 /// Selects the configuration, of the source that a reviewed plan was made from.
@@ -378,6 +464,12 @@ pub fn images(facts: &Facts, choices: &Choices) -> Result<Vec<PackedImage>, Erro
         }
     }
     Ok(wanted)
+}
+
+/// The paths of the host that a source speaks of, and that the planner wants to know about.
+#[must_use]
+pub fn asked_paths(facts: &Facts) -> Vec<PathBuf> {
+    facts.description.native().map(native::asked_paths).unwrap_or_default()
 }
 
 /// Checks what can be checked before a disk is read: that the manifest is there, that it lists what
@@ -435,11 +527,6 @@ fn has_missing(machines: &[MachinePlan]) -> bool {
 /// What keeps the target from taking the files.
 fn target_blockers(plan: &Plan, target: &TargetFacts) -> Vec<Note> {
     let mut blockers = Vec::new();
-    let shown = target.folder.path.display();
-    if !target.folder.writable {
-        let text = format!("{shown} takes no writes");
-        blockers.push(Note::blocker(Code::E0507, text).hint("choose another folder"));
-    }
     let mut given = BTreeSet::new();
     for path in outputs(plan) {
         if !given.insert(path.clone()) {
@@ -468,10 +555,11 @@ fn members(machines: &[MachinePlan]) -> Vec<EntryName> {
 pub fn outputs(plan: &Plan) -> Vec<PathBuf> {
     let of_machine = |machine: &MachinePlan| {
         let images = machine.files.iter().map(|file| file.to.clone());
-        images.chain([machine.folder.join(DOMAIN_XML)]).collect::<Vec<_>>()
+        let xml = plan.host.is_none().then(|| machine.folder.join(DOMAIN_XML));
+        images.chain(xml).collect::<Vec<_>>()
     };
     let mut paths: Vec<PathBuf> = plan.machines.iter().flat_map(of_machine).collect();
-    paths.push(result_path(&plan.target));
+    paths.extend(plan.result());
     paths
 }
 

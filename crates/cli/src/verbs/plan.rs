@@ -11,10 +11,9 @@ use code::{Code, ExitStatus};
 use host::dir;
 use restore::{Choices, Plan, Source, plan::TargetFacts};
 
-use super::source::Need;
+use super::{source::Need, target::Target};
 use crate::{
     args::PlanArgs,
-    choices,
     failure::{Failure, Result},
     json::Message,
     report::Report,
@@ -27,29 +26,35 @@ use crate::{
 pub(super) fn run(args: &PlanArgs, session: &Session) -> Result<Report> {
     let typed = Typed {
         source: &args.source,
-        to: args.to.as_deref(),
+        to: args.target.to.as_deref(),
         host: &args.host,
         hardware: &args.hardware,
         packing: &args.packing,
         policy: &args.policy,
     };
-    let request = Request::of(&typed, session)?;
-    let mut target = match &request.target {
-        Some(target) => facts(&choices::target(target)?)?,
-        // No folder was named: its room is that of this one, and no name in it is taken.
-        None => TargetFacts { taken: Default::default(), ..facts(Path::new("."))? },
-    };
-    request.look_outside(&mut target);
+    let mut request = Request::of(&typed, session)?;
+    let to = request.target.as_deref();
+    let to = to.map(|text| Target::of(Some(text), &args.target, session)).transpose()?;
     let mut source = super::source::open(&request.source, Need::Headers, &request.policy, session)?;
     super::source::pass(&mut *source)?;
+    let mut target = match &to {
+        Some(to) => {
+            super::target::choose(&args.target, &mut request.choices);
+            to.facts(&args.target, &args.host, &*source)?
+        }
+        // No target was named: its room is that of this folder, and no name in it is taken.
+        None => TargetFacts::folder(dir::facts(Path::new("."))?),
+    };
+    request.look_outside(&mut target);
     let plan = make(&*source, &target, &request.choices)?;
     request.tell_edits(&plan, session);
     if let Some(path) = &args.out {
         request.write(path, (&plan, &*source), session)?;
         session.show.say(&format!("plan written to {}", path.display()));
     }
+    let target = to.as_ref().map_or_else(|| "a folder".to_owned(), Target::shown);
     let shown = Shown {
-        target: request.target.as_deref().unwrap_or("a folder"),
+        target: &target,
         out: "OUT",
         plan_file: args.out.as_deref().or(request.plan_file.as_deref()),
     };
@@ -90,7 +95,7 @@ pub(super) fn make(source: &dyn Source, target: &TargetFacts, chosen: &Choices) 
 
 /// What is known of a folder.
 pub(super) fn facts(folder: &Path) -> Result<TargetFacts> {
-    Ok(TargetFacts { folder: dir::facts(folder)?, taken: dir::taken(folder)? })
+    Ok(TargetFacts { taken: dir::taken(folder)?, ..TargetFacts::folder(dir::facts(folder)?) })
 }
 
 /// What the rows say, and what belongs to none.

@@ -1,8 +1,8 @@
 //! One machine of the plan: names, hardware, files.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use code::Code;
+use code::{Code, Severity};
 use convert::{
     Action, Converted, Identity, Note, Row, SourceDisk, SourceMedium, SourceNvram,
     copy::TargetOptions,
@@ -12,13 +12,16 @@ use ovf::{Finding, manifest::Algorithm};
 use vm::{ByteSize, DiskId, RemovableKind};
 
 use super::{
-    Choices, FilePlan, FileRole, Licence, MachinePlan, PinnedMachine, RESULT_NAME, environment,
-    files,
+    Choices, FilePlan, FileRole, Images, Licence, MachinePlan, OnConflict, PinnedMachine,
+    RESULT_NAME, TargetFacts, environment, files,
 };
 use crate::{Error, Facts, ImageFacts, PackedImage, Selection};
 
 /// Disks are counted in sectors.
 const SECTOR_BYTES: u64 = 512;
+
+/// How often another identity is tried (ours): two in a row that are taken are no accident.
+const MAX_SALTS: u32 = 16;
 
 /// The name of a machine, and of its files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +39,7 @@ pub(super) struct Inputs<'a> {
     pub(super) taken: &'a [PinnedMachine],
     /// Every machine of the package, planned or not.
     pub(super) systems: &'a [System],
+    pub(super) target: &'a TargetFacts,
 }
 
 impl Inputs<'_> {
@@ -77,9 +81,14 @@ pub(super) fn choose<'a>(
         .collect())
 }
 
-/// The names of the machines: the user's, the package's, the archive's; no two the same.
-pub(super) fn names(systems: &[&System], inputs: &Inputs<'_>) -> Result<Vec<Name>, Error> {
-    let Inputs { facts, choices, .. } = inputs;
+/// The names of the machines: the user's, the package's, the archive's; no two the same, and none
+/// whose files would take the place of others in the folder of a host.
+pub(super) fn names(
+    systems: &[&System],
+    inputs: &Inputs<'_>,
+    folder: &Path,
+) -> Result<Vec<Name>, Error> {
+    let Inputs { facts, choices, target, .. } = inputs;
     if choices.name.is_some() && systems.len() > 1 {
         let text = format!("--name is for one machine, the package has {}", systems.len());
         return Err(Error::new(Code::E0302, text).fix("choose one with --vm"));
@@ -103,11 +112,49 @@ pub(super) fn names(systems: &[&System], inputs: &Inputs<'_>) -> Result<Vec<Name
         let is_free = |name: &Name| {
             name.slug != RESULT_NAME
                 && names.iter().all(|other| other.domain != name.domain && other.slug != name.slug)
+                && !(choices.on_conflict == OnConflict::Rename && is_on_host(target, &name.domain))
         };
         let free = std::iter::once(plain.clone()).chain(numbered).find(is_free);
         names.push(free.unwrap_or(plain));
     }
+    for name in names.iter_mut().filter(|_| target.host().is_some()) {
+        name.slug = free_slug(&name.slug, folder, target);
+    }
     Ok(names)
+}
+
+fn is_on_host(target: &TargetFacts, name: &str) -> bool {
+    target.host().is_some_and(|host| host.machine(name).is_some())
+}
+
+/// A beginning of file names that no file of the folder has: files of other machines stay.
+fn free_slug(slug: &str, folder: &Path, target: &TargetFacts) -> String {
+    let is_taken = |slug: &str| {
+        let in_folder = target.taken.iter().filter(|path| path.parent() == Some(folder));
+        let mut names = in_folder.filter_map(|path| path.file_name()?.to_str());
+        names.any(|name| name.strip_prefix(slug).is_some_and(|rest| rest.starts_with('-')))
+    };
+    let numbered = (2..).map(|number| format!("{slug}-{number}"));
+    let mut all = std::iter::once(slug.to_owned()).chain(numbered);
+    all.find(|slug| !is_taken(slug)).unwrap_or_else(|| slug.to_owned())
+}
+
+/// What the machine's identity is made from: the name, and a number where a machine of the host has
+/// come to be of the same seed and was renamed.
+fn identity(inputs: &Inputs<'_>, system: &System, name: &Name) -> Identity {
+    let seed = system.id.as_deref().unwrap_or(&system.handle);
+    let descriptor = &inputs.facts.descriptor.bytes;
+    let plain = Identity::new(descriptor, seed, &name.domain);
+    let Some(host) = inputs.target.host() else { return plain };
+    let is_free = |identity: &Identity| {
+        let macs: Vec<_> = (0..system.nics.len()).map(|card| identity.mac(card)).collect();
+        host.machines.iter().all(|other| {
+            other.uuid != identity.uuid() && other.macs.iter().all(|mac| !macs.contains(mac))
+        })
+    };
+    let salted = |salt: u32| Identity::new(descriptor, seed, &format!("{}#{salt}", name.domain));
+    let mut all = std::iter::once(plain.clone()).chain((2..=MAX_SALTS).map(salted));
+    all.find(is_free).unwrap_or(plain)
 }
 
 /// Says that a machine's name is not one that a host, a shell or a file would take as it is.
@@ -126,23 +173,47 @@ pub(super) fn odd_name(system: &System) -> Option<Finding> {
     })
 }
 
-/// Plans one machine.
+/// Plans one machine, with what is chosen for it alone.
 pub(super) fn plan(
     inputs: &Inputs<'_>,
     system: &System,
     place: &Place<'_>,
     findings: &mut Vec<Finding>,
 ) -> Result<MachinePlan, Error> {
-    let own = inputs.taken(system);
-    let own_choices = own.map_or_else(|| inputs.choices.clone(), |own| own.over(inputs.choices));
-    let inputs = &Inputs { choices: &own_choices, ..*inputs };
+    match inputs.taken(system) {
+        None => chosen(inputs, system, place, findings),
+        Some(own) => {
+            let choices = &own.over(inputs.choices);
+            chosen(&Inputs { choices, ..*inputs }, system, place, findings)
+        }
+    }
+}
+
+/// Plans one machine with choices that are all for it.
+fn chosen(
+    inputs: &Inputs<'_>,
+    system: &System,
+    place: &Place<'_>,
+    findings: &mut Vec<Finding>,
+) -> Result<MachinePlan, Error> {
     let Inputs { facts, choices, .. } = inputs;
-    let seed = system.id.as_deref().unwrap_or(&system.handle);
-    let identity = Identity::new(&facts.descriptor.bytes, seed, &place.name.domain);
+    let identity = identity(inputs, system, place.name);
     let seen = boot_records(inputs, system);
     let Converted { mut machine, guest, mut rows, disks, cards, media, nvram, environment } =
         convert::map_hardware(&seen, &choices.hardware, &place.name.domain, &identity);
+    if choices.licences_bind {
+        bind_licences(&mut rows);
+    }
     let mut planned = Vec::new();
+    let (disks, media, nvram) = match choices.images {
+        Images::Restored => (disks, media, nvram),
+        Images::LeftOut => {
+            machine.disks.clear();
+            let items = disks.iter().map(|disk| &disk.row).chain(media.iter().map(|one| &one.row));
+            leave_out(&mut rows, &items.collect::<Vec<_>>());
+            (Vec::new(), Vec::new(), None)
+        }
+    };
     for source in &disks {
         let number = usize::from(source.disk.0);
         let output = disk_output(inputs, (system, source), place);
@@ -159,11 +230,10 @@ pub(super) fn plan(
     }
     for (number, medium) in media.iter().enumerate() {
         let Some(removable) = machine.removables.get_mut(medium.removable) else { continue };
-        let kind = match removable.kind {
-            RemovableKind::Cdrom => "cdrom",
-            RemovableKind::Floppy => "floppy",
+        let (kind, ending) = match removable.kind {
+            RemovableKind::Cdrom => ("cdrom", "iso"),
+            RemovableKind::Floppy => ("floppy", "img"),
         };
-        let ending = if kind == "cdrom" { "iso" } else { "img" };
         let name = format!("{}-{kind}{number}.{ending}", place.name.slug);
         match medium_file(facts, medium, place.folder.join(name), findings)? {
             Ok(file) => {
@@ -204,7 +274,28 @@ pub(super) fn plan(
         disk_ids: disks.into_iter().map(|source| source.row).collect(),
         cards,
         domain_xml,
+        snapshots: Vec::new(),
     })
+}
+
+/// Makes a blocker of a licence that nobody accepted.
+fn bind_licences(rows: &mut [Row]) {
+    for row in rows {
+        for note in row.notes.iter_mut().filter(|note| note.code == Code::W0402) {
+            note.severity = Severity::Blocker;
+            row.action = Action::Blocked;
+        }
+    }
+}
+
+/// Says in the rows of disks and drives that their images are not asked for.
+fn leave_out(rows: &mut [Row], items: &[&String]) {
+    for row in rows.iter_mut().filter(|row| items.contains(&&row.item)) {
+        row.action = Action::Dropped;
+        row.to.clear();
+        row.notes.clear();
+        row.reason = "hardware only: --with-disks brings it along".to_owned();
+    }
 }
 
 fn licence(text: &str, choices: &Choices) -> Licence {

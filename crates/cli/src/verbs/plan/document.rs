@@ -87,7 +87,10 @@ struct SpaceData {
 pub(crate) fn of(plan: &Plan) -> Data {
     Data {
         source: source(plan, plan.digest.as_deref()),
-        target: format!("dir:{}", plan.target.display()),
+        target: match &plan.host {
+            None => format!("dir:{}", plan.target.display()),
+            Some(host) => format!("libvirt:{}", host.uri),
+        },
         signature: plan.signed.as_str(),
         signer: SignerData::of(&plan.signed),
         configuration: plan.configuration.clone(),
