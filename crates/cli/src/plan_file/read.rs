@@ -54,6 +54,9 @@ struct Version {
     schema: Option<Value>,
 }
 
+/// Where each key of `[choices]` stands.
+type Lines = Vec<(String, usize)>;
+
 /// Knows the lines of a file, so that what is said about it names them.
 struct Reader<'a> {
     path: &'a Path,
@@ -104,10 +107,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The flags, and where each key stands.
-    fn choices(
-        &self,
-        document: &Document,
-    ) -> Result<(flags::Flags, Recorded, Vec<(String, usize)>)> {
+    fn choices(&self, document: &Document) -> Result<(flags::Flags, Recorded, Lines)> {
         let keys = flags::keys();
         let mut recorded = Recorded::new();
         let mut lines = Vec::new();

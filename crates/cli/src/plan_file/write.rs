@@ -6,7 +6,7 @@ use disk::WriteAt as _;
 use host::{Host, Partial};
 use restore::{
     Choices, Facts, Plan,
-    plan::{DiskValues, MachineValues, NicValues, SourcePin, Word},
+    plan::{DiskValues, MachineValues, NicValues, SourcePin, Word as _},
 };
 use toml::Value;
 
@@ -182,7 +182,7 @@ fn machine(values: MachineValues, rows: &[convert::Row]) -> Machine {
         machine: Some(put(values.chipset.word())),
         disk: values.disks.into_iter().map(disk).collect(),
         nic: values.nics.into_iter().map(nic).collect(),
-        row: plan_rows(rows).into_iter().map(row).collect(),
+        row: plan_rows(rows).iter().map(row).collect(),
     }
 }
 
@@ -207,7 +207,7 @@ fn nic(values: NicValues) -> Nic {
 }
 
 /// A row for readers: with nothing in it that could play tricks on an editor.
-fn row(row: RowData) -> Row {
+fn row(row: &RowData) -> Row {
     Row {
         item: clean(&row.item),
         action: row.action.to_owned(),

@@ -173,16 +173,29 @@ pub(super) fn odd_name(system: &System) -> Option<Finding> {
     })
 }
 
-/// Plans one machine.
+/// Plans one machine, with what is chosen for it alone.
 pub(super) fn plan(
     inputs: &Inputs<'_>,
     system: &System,
     place: &Place<'_>,
     findings: &mut Vec<Finding>,
 ) -> Result<MachinePlan, Error> {
-    let own = inputs.taken(system);
-    let own_choices = own.map_or_else(|| inputs.choices.clone(), |own| own.over(inputs.choices));
-    let inputs = &Inputs { choices: &own_choices, ..*inputs };
+    match inputs.taken(system) {
+        None => chosen(inputs, system, place, findings),
+        Some(own) => {
+            let choices = &own.over(inputs.choices);
+            chosen(&Inputs { choices, ..*inputs }, system, place, findings)
+        }
+    }
+}
+
+/// Plans one machine with choices that are all for it.
+fn chosen(
+    inputs: &Inputs<'_>,
+    system: &System,
+    place: &Place<'_>,
+    findings: &mut Vec<Finding>,
+) -> Result<MachinePlan, Error> {
     let Inputs { facts, choices, .. } = inputs;
     let identity = identity(inputs, system, place.name);
     let seen = boot_records(inputs, system);
@@ -217,11 +230,10 @@ pub(super) fn plan(
     }
     for (number, medium) in media.iter().enumerate() {
         let Some(removable) = machine.removables.get_mut(medium.removable) else { continue };
-        let kind = match removable.kind {
-            RemovableKind::Cdrom => "cdrom",
-            RemovableKind::Floppy => "floppy",
+        let (kind, ending) = match removable.kind {
+            RemovableKind::Cdrom => ("cdrom", "iso"),
+            RemovableKind::Floppy => ("floppy", "img"),
         };
-        let ending = if kind == "cdrom" { "iso" } else { "img" };
         let name = format!("{}-{kind}{number}.{ending}", place.name.slug);
         match medium_file(facts, medium, place.folder.join(name), findings)? {
             Ok(file) => {
