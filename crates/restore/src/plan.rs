@@ -9,6 +9,7 @@ mod environment;
 mod files;
 mod findings;
 mod machines;
+mod names;
 mod native;
 mod pinned;
 mod space;
@@ -357,8 +358,8 @@ fn decide(known: &Known<'_>, choices: &Choices, taken: &[PinnedMachine]) -> Resu
     let storage = storage::choose(facts.folder.as_deref(), target, choices.pool.as_deref());
     let systems = &selection.systems;
     let inputs = machines::Inputs { facts, images, choices, taken, systems, target };
-    findings.extend(chosen.iter().filter_map(|system| machines::odd_name(system)));
-    let names = machines::names(&chosen, &inputs, &storage.folder.path)?;
+    findings.extend(chosen.iter().filter_map(|system| names::odd_name(system)));
+    let names = names::names(&chosen, &inputs, &storage.folder.path)?;
     for (system, name) in chosen.iter().zip(&names) {
         let folder = if chosen.len() == 1 || target.host().is_some() {
             storage.folder.path.clone()
