@@ -8,6 +8,7 @@ mod backup;
 mod doctor;
 mod hardware;
 mod images;
+mod restore;
 
 pub(crate) use backup::{
     BackupAppendArgs, BackupCommand, BackupCompressArgs, BackupRewriteArgs, BackupShowArgs,
@@ -22,6 +23,7 @@ pub(crate) use images::{
     DigestChoice, DiskCheckArgs, DiskCommand, DiskCompareArgs, DiskConvertArgs, DiskInfoArgs,
     DiskMeasureArgs, ImageArgs, ImageFormat, OutputArgs, PackingArgs,
 };
+pub(crate) use restore::{ConflictChoice, ImportArgs, RestoreArgs, TargetArgs};
 
 /// The groups of the top-level help; the standard says which command is in which.
 const TOP_HELP: &str = "\
@@ -33,21 +35,21 @@ Move in:
   inspect    What is in this package?
   plan       What would happen, and why; changes nothing
   convert    Package to qcow2 disks and a libvirt domain XML
+  import     Package to a machine on a libvirt host
   export     Folder back to OVA or OVF
   verify     Check manifest, package and disk structure
   disk       Look at, check, compare, measure or convert single disk images
 
 Protect:
+  restore    A machine back from a backup, a domain XML, an OVF
   backup     Look at, check, compress or add to native backup files
 
 Service and tools:
-  sample     Make the demo appliance
   doctor     What works on this host?
-  explain    The long text behind any code; also completions, help
+  explain    The long text behind any code; also sample, completions, help
 
 Options (on every command): -q, -v, --json, --events, --color, --progress, --connect
   -h one screen, --help with examples, -V version
-
 Start with:  relift inspect FILE.ova
 ";
 
@@ -130,6 +132,8 @@ impl Command {
             Self::Inspect(_) => "inspect",
             Self::Plan(_) => "plan",
             Self::Convert(_) => "convert",
+            Self::Import(_) => "import",
+            Self::Restore(_) => "restore",
             Self::Verify(_) => "verify",
             Self::Export(_) => "export",
             Self::Disk(command) => command.verb(),
@@ -154,6 +158,12 @@ pub(crate) enum Command {
     /// Convert a package to a folder of disk images, a domain XML and a result file.
     #[command(after_long_help = CONVERT_EXAMPLES)]
     Convert(ConvertArgs),
+    /// Convert a package and define its machines on a libvirt host, or in a folder.
+    #[command(after_long_help = restore::IMPORT_EXAMPLES)]
+    Import(ImportArgs),
+    /// Bring a machine back from a backup, a domain XML, an OVF or an OVA.
+    #[command(after_long_help = restore::RESTORE_EXAMPLES)]
+    Restore(RestoreArgs),
     /// Write the machine of a folder as an OVA or an OVF folder.
     #[command(after_long_help = EXPORT_EXAMPLES)]
     Export(ExportArgs),
@@ -188,7 +198,8 @@ EXAMPLES
 const PLAN_EXAMPLES: &str = "\
 EXAMPLES
   relift plan fixtures/demo.ova
-  relift plan fixtures/demo.ova --net 'VM Network=br0' --net DMZ=none --profile virtio";
+  relift plan fixtures/demo.ova --net 'VM Network=br0' --net DMZ=none --profile virtio
+  relift plan fixtures/demo.ova -o demo.plan.toml && relift plan demo.plan.toml";
 const CONVERT_EXAMPLES: &str = "\
 EXAMPLES
   relift convert fixtures/demo.ova -o out
@@ -237,12 +248,15 @@ pub(crate) struct InspectArgs {
 /// `plan`.
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
-    /// An OVA (also packed, or at http(s)://…), an OVF or VMX file, a folder with one of them, or - for stdin.
+    /// An OVA (also packed, or at http(s)://…), an OVF or VMX file, a folder with one of them, - for stdin,
+    /// or a plan file (.toml).
     #[arg(value_name = "SRC")]
     pub(crate) source: PathBuf,
-    /// Where the machine shall go: a folder.
-    #[arg(long, value_name = "dir:PATH")]
-    pub(crate) to: Option<String>,
+    /// Write the plan to a file that can be edited, and replayed in place of SRC.
+    #[arg(short, long, value_name = "PLAN.toml")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
     #[command(flatten)]
     pub(crate) host: HostArgs,
     #[command(flatten)]
@@ -256,12 +270,28 @@ pub(crate) struct PlanArgs {
 /// `convert`.
 #[derive(Debug, Args)]
 pub(crate) struct ConvertArgs {
-    /// An OVA (also packed, or at http(s)://…), an OVF or VMX file, a folder with one of them, or - for stdin.
+    /// An OVA (also packed, or at http(s)://…), an OVF or VMX file, a folder with one of them, - for stdin,
+    /// or a plan file (.toml).
     #[arg(value_name = "SRC")]
     pub(crate) source: PathBuf,
     /// The folder that receives the disks, domain.xml and relift.result.json.
     #[arg(short, long, value_name = "OUT")]
     pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    #[command(flatten)]
+    pub(crate) host: HostArgs,
+    #[command(flatten)]
+    pub(crate) hardware: HardwareArgs,
+    #[command(flatten)]
+    pub(crate) packing: PackingArgs,
+    #[command(flatten)]
+    pub(crate) policy: PolicyArgs,
+}
+
+/// How a plan is carried out.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
     /// Print the plan and stop.
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -277,14 +307,6 @@ pub(crate) struct ConvertArgs {
     /// Overwrite output that relift wrote before, never a foreign file.
     #[arg(long)]
     pub(crate) force: bool,
-    #[command(flatten)]
-    pub(crate) host: HostArgs,
-    #[command(flatten)]
-    pub(crate) hardware: HardwareArgs,
-    #[command(flatten)]
-    pub(crate) packing: PackingArgs,
-    #[command(flatten)]
-    pub(crate) policy: PolicyArgs,
 }
 
 /// What to check of each written disk.

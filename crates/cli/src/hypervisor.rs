@@ -31,6 +31,11 @@ impl Hypervisor {
         }
     }
 
+    /// The same host as one that must answer.
+    pub(crate) fn named(&self) -> Self {
+        Self { uri: self.uri.clone(), is_named: true }
+    }
+
     fn ask(&self) -> std::result::Result<Offered, LibvirtError> {
         Libvirt::connect(&self.uri)?.offered()
     }
@@ -41,6 +46,7 @@ impl Hypervisor {
 /// A host that nobody named need not be there: a folder is written without one.
 pub(crate) fn consult(
     session: &Session,
+    asked: &Hypervisor,
     args: (&HostArgs, &HardwareArgs),
     hardware: &mut convert::Choices,
 ) -> Result<()> {
@@ -48,8 +54,8 @@ pub(crate) fn consult(
     if host.offline {
         return Ok(());
     }
-    let uri = &session.hypervisor.uri;
-    match session.hypervisor.ask() {
+    let uri = &asked.uri;
+    match asked.ask() {
         Ok(offered) => {
             session.detail(&told(uri, &offered));
             if flags.virt_type == VirtTypeChoice::Auto && !offered.offer.kvm {
@@ -58,7 +64,7 @@ pub(crate) fn consult(
             hardware.offer = offered.offer;
             Ok(())
         }
-        Err(error) if session.hypervisor.is_named => Err(error.into()),
+        Err(error) if asked.is_named => Err(error.into()),
         Err(error) => {
             session.detail(&format!("no host is asked what it offers: {error}"));
             Ok(())

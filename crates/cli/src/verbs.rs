@@ -7,11 +7,17 @@ mod disk;
 mod doctor;
 mod explain;
 mod export;
+mod import;
 mod inspect;
 mod plan;
 mod sample;
 mod source;
+mod target;
 mod verify;
+
+pub(crate) use plan::document::{RowData, rows as plan_rows};
+pub(crate) use source::Need;
+pub(crate) use target::Target;
 
 use crate::{
     args::{BackupCommand, Command, DiskCommand, SampleCommand},
@@ -31,6 +37,8 @@ fn dispatch(command: &Command, session: &Session, gauge: &Gauge<'_>) -> Result<R
         Command::Inspect(args) => inspect::run(args, session, gauge),
         Command::Plan(args) => plan::run(args, session),
         Command::Convert(args) => convert::run(args, session, gauge),
+        Command::Import(args) => import::import(args, session, gauge),
+        Command::Restore(args) => import::restore(args, session, gauge),
         Command::Export(args) => export::run(args, session, gauge),
         Command::Verify(args) => verify::run(args, session, gauge),
         Command::Disk(DiskCommand::Info(args)) => disk::info::run(args),

@@ -18,6 +18,11 @@
 //! [`read()`] takes what [`write()`] made, and what others wrote: definitions of virt-manager, dumps of
 //! running machines. What it does not carry over it says.
 //!
+//! [`drives()`] lists the drives of a document, whatever they are on, and [`firmware_files()`] the files
+//! of its firmware.
+//!
+//! [`scrub()`] takes out of a document what a host must not take from it.
+//!
 //! [`patch()`] changes single values of a document and leaves every other byte of it as it is.
 //!
 //! The format is libvirt's "Domain XML format" (`formatdomain`), as of libvirt 9.0.
@@ -36,14 +41,24 @@
 mod bus;
 mod check;
 mod document;
+mod drives;
 mod error;
+mod notes;
 mod patch;
 mod read;
+mod scrub;
+mod snapshot;
 mod write;
 
+pub use drives::{
+    BackingImage, Drive, DriveDevice, DriveSource, FirmwareFiles, drives, firmware_files,
+};
 pub use error::{Error, Kind};
+pub use notes::Finding;
 pub use patch::{Changes, patch};
-pub use read::{Finding, Read, read};
+pub use read::{Read, read};
+pub use scrub::{Scrubbed, scrub};
+pub use snapshot::{Snapshot, write_snapshot};
 pub use write::write;
 
 /// The namespace of the libosinfo element, which virt-manager and its like write and read.

@@ -4,13 +4,13 @@ use std::{
     collections::BTreeSet,
     fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf, absolute},
 };
 
 use rustix::fs::{CWD, RenameFlags, StatVfsMountFlags, renameat_with, statvfs};
 
-use crate::{Error, Existed, FolderFacts, Host, Partial};
+use crate::{Error, Existed, FolderFacts, Host, Partial, PathFacts, PathKind};
 
 /// How many unfinished files of one name and run may lie about.
 const MAX_PARTIALS: u32 = 100;
@@ -31,7 +31,23 @@ pub fn facts(path: &Path) -> Result<FolderFacts, Error> {
         path,
         writable,
         free_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+        file_system: fs::metadata(&nearest).map_err(wrap)?.dev(),
     })
+}
+
+/// Asks about a path of a file or device; links are followed, as the host will.
+///
+/// # Errors
+/// As [`facts`] for the folder that it is in.
+pub fn path_facts(path: &Path) -> Result<PathFacts, Error> {
+    let folder = facts(path.parent().unwrap_or(path))?;
+    let (kind, length_bytes) = match fs::metadata(path) {
+        Err(_) => (PathKind::Nothing, 0),
+        Ok(found) if found.is_file() => (PathKind::File, found.len()),
+        Ok(found) if found.file_type().is_block_device() => (PathKind::Device, 0),
+        Ok(_) => (PathKind::Other, 0),
+    };
+    Ok(PathFacts { kind, length_bytes, folder })
 }
 
 /// The folder itself, or the nearest one above it that is there.

@@ -36,6 +36,32 @@ pub struct FolderFacts {
     pub writable: bool,
     /// Bytes that its file system still takes.
     pub free_bytes: u64,
+    /// What tells its file system from others: folders of one share their room.
+    pub file_system: u64,
+}
+
+/// What lies at a path, seen without following anything that a package says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathFacts {
+    /// What is there.
+    pub kind: PathKind,
+    /// How many bytes it has; 0 for a device.
+    pub length_bytes: u64,
+    /// The folder that it is in, or would be in.
+    pub folder: FolderFacts,
+}
+
+/// What lies at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PathKind {
+    /// Nothing.
+    Nothing,
+    /// A file.
+    File,
+    /// A block device.
+    Device,
+    /// A folder or something else that is no disk.
+    Other,
 }
 
 /// What an executor can do to the outside.

@@ -8,18 +8,20 @@
 //! Nothing is decided here. Whatever fails, the undo list takes back what was done, newest first.
 
 mod images;
+mod machines;
+mod nodes;
 
 use std::path::{Path, PathBuf};
 
 use code::Code;
 use convert::copy;
 use disk::Progress;
-use host::{Existed, Host, Partial};
+use host::{Existed, Host, Partial, libvirt::Hypervisor};
 use ovf::{EntryName, Finding, manifest::Digest};
 
 use crate::{
     Error, ManifestPolicy, Plan, Source, VerifyOutput,
-    plan::{DOMAIN_XML, FilePlan, FileRole, MachinePlan, result_path},
+    plan::{DOMAIN_XML, FilePlan, FileRole, MachinePlan},
     undo::Undo,
     verify,
 };
@@ -58,8 +60,10 @@ pub enum Step<'a> {
 /// How a plan is carried out.
 #[derive(Clone, Copy)]
 pub struct Execution<'a> {
-    /// The door to the target.
+    /// The door to the file system.
     pub host: &'a dyn Host,
+    /// The door to the libvirt host, where a plan is for one.
+    pub hypervisor: Option<&'a dyn Hypervisor>,
     /// Who hears of it.
     pub watch: &'a dyn Watch,
     /// Worker threads.
@@ -137,9 +141,10 @@ pub fn execute<'a>(
             None => error,
         });
     }
-    let mut undo = Undo::new(with.host, with.keep_partial);
+    let mut undo = Undo::new(with.host, with.hypervisor, with.keep_partial);
     let outcome = run(plan, source, with, &mut undo)?;
     undo.forget();
+    machines::start(plan, with.hypervisor)?;
     Ok(outcome)
 }
 
@@ -176,7 +181,8 @@ fn run<'a>(
     }
     stop_if_asked(with.watch)?;
     with.watch.begin(Step::Publish);
-    let domains = plan.machines.iter().map(|machine| machine.folder.join(DOMAIN_XML)).collect();
+    let folders = plan.machines.iter().filter(|_| plan.host.is_none());
+    let domains = folders.map(|machine| machine.folder.join(DOMAIN_XML)).collect();
     let outcome = Outcome {
         outputs: written.iter().map(|one| one.output.clone()).collect(),
         domains,
@@ -187,21 +193,52 @@ fn run<'a>(
     };
     for one in written {
         publish(plan, &one.partial, with, undo)?;
+        // A plan file may send a disk somewhere else than the machine's own folder.
+        if let Some(folder) = one.output.path.parent().filter(|folder| !is_own(plan, folder)) {
+            with.host.sync_folder(folder)?;
+        }
     }
+    match (&plan.host, with.hypervisor) {
+        (None, _) => define_in_folder(plan, &outcome, with, undo)?,
+        (Some(host), Some(hypervisor)) => machines::define(plan, host, (with, hypervisor), undo)?,
+        (Some(host), None) => {
+            return Err(Error::new(Code::E0501, format!("nobody speaks with {}", host.uri)));
+        }
+    }
+    Ok(outcome)
+}
+
+/// Writes the definitions beside the images, and the result last.
+fn define_in_folder(
+    plan: &Plan,
+    outcome: &Outcome,
+    with: &Execution<'_>,
+    undo: &mut Undo<'_>,
+) -> Result<(), Error> {
     for machine in &plan.machines {
         let xml = machine.domain_xml.as_deref().unwrap_or_default();
         write(plan, &machine.folder.join(DOMAIN_XML), xml.as_bytes(), with, undo)?;
         with.host.sync_folder(&machine.folder)?;
     }
-    write(plan, &result_path(&plan.target), &(with.render)(&outcome), with, undo)?;
+    if let Some(result) = plan.result() {
+        write(plan, &result, &(with.render)(outcome), with, undo)?;
+    }
     with.host.sync_folder(&plan.target)?;
-    Ok(outcome)
+    Ok(())
+}
+
+/// Whether the folder is one of the plan's own.
+fn is_own(plan: &Plan, folder: &Path) -> bool {
+    plan.target == folder || plan.machines.iter().any(|machine| machine.folder == folder)
 }
 
 /// Makes the folders that are not there yet, outermost first.
 fn folders(plan: &Plan, with: &Execution<'_>, undo: &mut Undo<'_>) -> Result<(), Error> {
+    let own = plan.host.is_none().then_some(plan.target.as_path());
     let inner = plan.machines.iter().map(|machine| machine.folder.as_path());
-    for folder in std::iter::once(plan.target.as_path()).chain(inner) {
+    let inner = inner.filter(|_| plan.host.is_none());
+    let of_files = files(plan).filter_map(|(_, file)| file.to.parent());
+    for folder in own.into_iter().chain(inner).chain(of_files) {
         let missing: Vec<&Path> = folder.ancestors().take_while(|path| !path.is_dir()).collect();
         for path in missing.into_iter().rev() {
             if with.host.create_folder(path)? == Existed::No {
@@ -321,5 +358,5 @@ const fn copy_settings(with: &Execution<'_>) -> copy::Settings {
 
 /// Whether the file is a disk.
 const fn is_disk(file: &FilePlan) -> bool {
-    matches!(file.role, FileRole::Disk { .. })
+    matches!(file.role, FileRole::Disk { .. } | FileRole::Node(_))
 }

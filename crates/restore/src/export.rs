@@ -122,7 +122,7 @@ pub fn export(
     let slug = convert::slug(&machine.name);
     let pieces = images::open(folder, &machine, &described.images, &slug)?;
     let names = Names::of(&slug)?;
-    let mut undo = Undo::new(with.host, with.keep_partial);
+    let mut undo = Undo::new(with.host, None, with.keep_partial);
     let draft = Draft { described: &described, pieces: &pieces, names: &names, choices };
     let reserved = draft.reserved()?;
     let mut sink = Sink::create(package, &names, reserved, with.host, &mut undo)?;

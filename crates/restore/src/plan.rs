@@ -4,12 +4,17 @@
 //! folder is like) and choices, and gives a [`Plan`]. What keeps a plan from being executed is a
 //! blocker in it; an error is only what leaves no plan to show.
 
+mod conflicts;
 mod environment;
 mod files;
 mod findings;
 mod machines;
+mod native;
+mod pinned;
 mod space;
 mod startup;
+mod storage;
+mod target;
 
 use std::{
     collections::BTreeSet,
@@ -17,8 +22,7 @@ use std::{
 };
 
 use code::{Code, Severity};
-use convert::{Licences, Note, Row, copy::TargetOptions};
-use host::FolderFacts;
+use convert::{Licences, Note, Row, SourceCard, copy::TargetOptions};
 use ovf::{EntryName, Finding, descriptor::Configuration};
 use vm::{DiskId, Machine};
 
@@ -26,8 +30,13 @@ use crate::{Error, Facts, ImageFacts, ManifestPolicy, PackedImage, Selection, Si
 
 pub use environment::Made;
 pub(crate) use machines::capacity;
+pub use pinned::{
+    DiskValues, Hang, MachineValues, NicValues, Pinned, PinnedDisk, PinnedMachine, PinnedNic, Said,
+    SourcePin, Word,
+};
 pub use space::Space;
 pub use startup::Startup;
+pub use target::{HostFacts, PoolFacts, TargetFacts, Where};
 
 /// What the user chose.
 #[derive(Debug, Clone, Default)]
@@ -52,15 +61,49 @@ pub struct Choices {
     pub strict: bool,
     /// Files that relift wrote before and that may be replaced.
     pub replace: BTreeSet<PathBuf>,
+    /// The pool of the host that takes the files.
+    pub pool: Option<String>,
+    /// Whether disks and CD images come along.
+    pub images: Images,
+    /// What to do when the host has a machine of that name.
+    pub on_conflict: OnConflict,
+    /// The machines are started when they are defined.
+    pub start: bool,
+    /// A licence that nobody accepted keeps the plan from being carried out.
+    pub licences_bind: bool,
+    /// What a reviewed plan pins; its machines are the ones that are planned.
+    pub pinned: Option<Pinned>,
 }
 
-/// What is known of the target.
-#[derive(Debug, Clone)]
-pub struct TargetFacts {
-    /// The folder that the machines go to.
-    pub folder: FolderFacts,
-    /// Which of the paths that a plan may give are taken; asked by the planner.
-    pub taken: BTreeSet<PathBuf>,
+/// Whether disks and CD images come along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Images {
+    /// All of them.
+    #[default]
+    Restored,
+    /// None: the machine gets its hardware only.
+    LeftOut,
+}
+
+/// What to do when the host has a machine of that name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnConflict {
+    /// The plan is blocked.
+    #[default]
+    Fail,
+    /// The new machine gets a number behind its name.
+    Rename,
+}
+
+/// What is done on a libvirt host once the files are there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostPlan {
+    /// Its address.
+    pub uri: String,
+    /// The pool that shall see the files.
+    pub pool: Option<String>,
+    /// Whether the machines are started.
+    pub start: bool,
 }
 
 /// What would happen.
@@ -72,8 +115,10 @@ pub struct Plan {
     pub kind: crate::SourceKind,
     /// What pins the source; a pipe has none.
     pub digest: Option<String>,
-    /// The folder that the machines go to.
+    /// The folder that the machines' files go to.
     pub target: PathBuf,
+    /// The libvirt host that gets the machines; without one the folder gets their definitions.
+    pub host: Option<HostPlan>,
     /// The configuration that was taken.
     pub configuration: Option<String>,
     /// The configurations that there are.
@@ -117,8 +162,32 @@ pub struct MachinePlan {
     pub licences: Vec<Licence>,
     /// The files that are written.
     pub files: Vec<FilePlan>,
+    /// The id of each disk, which has the source's number, in the machine's order.
+    pub disk_ids: Vec<String>,
+    /// What each network card is of the source, in the machine's order.
+    pub cards: Vec<SourceCard>,
     /// The domain XML; absent where a blocker forbids it.
     pub domain_xml: Option<String>,
+    /// The snapshots that come along, each before its children.
+    pub snapshots: Vec<SnapshotPlan>,
+}
+
+/// A snapshot that is told to the host again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotPlan {
+    /// Its name.
+    pub name: String,
+    /// libvirt's document of it.
+    pub document: String,
+}
+
+/// An image of a backup that stays as it is, but for the name of the one it stands on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeFile {
+    /// The size of the guest's disk.
+    pub capacity_bytes: u64,
+    /// What it stands on, as its header will say it.
+    pub backing: Option<String>,
 }
 
 /// A licence, as a result records it.
@@ -150,6 +219,14 @@ pub struct Href {
     pub text: String,
     /// The descriptor's own name: the href is relative to its folder.
     pub descriptor: EntryName,
+}
+
+impl MachinePlan {
+    /// The member that a disk of the machine is made of; an empty disk has none.
+    #[must_use]
+    pub fn member_of(&self, disk: &vm::Disk) -> Option<&EntryName> {
+        self.files.iter().find(|file| file.to == disk.image).and_then(FilePlan::member)
+    }
 }
 
 impl FilePlan {
@@ -185,6 +262,8 @@ pub enum FileRole {
         /// The format and layout that are written.
         output: TargetOptions,
     },
+    /// An image of a backup, kept with its clusters where they are.
+    Node(NodeFile),
     /// A file that the planner made itself.
     Made(Made),
     /// A CD or floppy image, copied as it is.
@@ -217,6 +296,12 @@ impl Plan {
         self.notes().filter(|note| note.severity == Severity::Blocker).collect()
     }
 
+    /// Where the result is written: a folder gets one, a host has its definitions.
+    #[must_use]
+    pub fn result(&self) -> Option<PathBuf> {
+        self.host.is_none().then(|| result_path(&self.target))
+    }
+
     /// How many warnings there are.
     #[must_use]
     pub fn warnings(&self) -> usize {
@@ -232,13 +317,34 @@ impl Plan {
 /// # Errors
 /// `E0302`, `E0303`, `E0304`, `E0306` when no machine, configuration or property of that name is
 /// there, or a used disk contradicts itself; `E0105` for a file name that is unsafe; `E0201`,
-/// `E0203`, `E0205` for a manifest that does not fit, `E0204` for a signature that does not.
+/// `E0203`, `E0205` for a manifest that does not fit, `E0204` for a signature that does not; `E0803`,
+/// `E0804` for a source that is not the one of a reviewed plan.
 pub fn plan(
     facts: &Facts,
     images: &[ImageFacts],
     target: &TargetFacts,
     choices: &Choices,
 ) -> Result<Plan, Error> {
+    if let Some(native) = facts.description.native() {
+        return native::plan(facts, native, target, choices);
+    }
+    let known = Known { facts, images, target };
+    match &choices.pinned {
+        None => decide(&known, choices, &[]),
+        Some(pinned) => pinned::settle(pinned, &|taken| decide(&known, choices, taken)),
+    }
+}
+
+/// Everything that a plan is made from but for choices.
+struct Known<'a> {
+    facts: &'a Facts,
+    images: &'a [ImageFacts],
+    target: &'a TargetFacts,
+}
+
+/// Decides; `taken` is what is chosen for single machines.
+fn decide(known: &Known<'_>, choices: &Choices, taken: &[PinnedMachine]) -> Result<Plan, Error> {
+    let Known { facts, images, target } = *known;
     crate::check_signature(facts, choices.signature)?;
     let selection = select(facts, choices)?;
     let chosen = machines::choose(&selection, &choices.systems)?;
@@ -246,19 +352,21 @@ pub fn plan(
     findings.extend(facts.findings.iter().cloned());
     findings.extend(selection.findings.iter().cloned());
     let mut machines = Vec::new();
-    let inputs = machines::Inputs { facts, images, choices, systems: &selection.systems };
+    let storage = storage::choose(facts.folder.as_deref(), target, choices.pool.as_deref());
+    let systems = &selection.systems;
+    let inputs = machines::Inputs { facts, images, choices, taken, systems, target };
     findings.extend(chosen.iter().filter_map(|system| machines::odd_name(system)));
-    let names = machines::names(&chosen, facts, choices)?;
+    let names = machines::names(&chosen, &inputs, &storage.folder.path)?;
     for (system, name) in chosen.iter().zip(&names) {
-        let folder = if chosen.len() == 1 {
-            target.folder.path.clone()
+        let folder = if chosen.len() == 1 || target.host().is_some() {
+            storage.folder.path.clone()
         } else {
-            target.folder.path.join(&name.slug)
+            storage.folder.path.join(&name.slug)
         };
         let place = machines::Place { folder, name };
         machines.push(machines::plan(&inputs, system, &place, &mut findings)?);
     }
-    let space = space::of(facts, images, &machines, target);
+    let space = space::of(facts, images, &machines, &storage.folder);
     let (mut findings, grave) = findings::sort(findings, &machines, &choices.hardware);
     match check_manifest(facts, &members(&machines), choices.manifest) {
         // What is not there has been said already, in the row of the item that needs it.
@@ -271,7 +379,12 @@ pub fn plan(
         source: facts.name.clone(),
         kind: facts.kind,
         digest: facts.digest(),
-        target: target.folder.path.clone(),
+        target: storage.folder.path.clone(),
+        host: target.host().map(|host| HostPlan {
+            uri: host.uri.clone(),
+            pool: storage.pool.clone(),
+            start: choices.start,
+        }),
         configurations: facts.description.configurations().to_vec(),
         startup: startup::of(&selection, &chosen),
         configuration: selection.configuration.clone(),
@@ -286,30 +399,47 @@ pub fn plan(
         strict: choices.strict,
     };
     plan.blockers = grave;
+    plan.blockers.extend(storage.blockers);
+    let host = target.host().into_iter();
+    let conflicts = host.flat_map(|host| {
+        plan.machines.iter().flat_map(|planned| conflicts::of(&planned.machine, host, choices))
+    });
+    let conflicts: Vec<Note> = conflicts.collect();
+    plan.blockers.extend(conflicts);
     plan.blockers.extend(target_blockers(&plan, target));
-    if choices.strict && plan.warnings() > 0 {
-        let text = format!("{} warnings, and --strict was given", plan.warnings());
-        plan.blockers.push(
-            Note::blocker(Code::E0802, text).hint("leave --strict out, or mend the warnings"),
-        );
-    }
+    plan.blockers.extend(strict_blocker(&plan));
     Ok(plan)
 }
 
-/// Selects the configuration.
+/// What keeps a plan with warnings from being carried out, where the user wants none.
+fn strict_blocker(plan: &Plan) -> Option<Note> {
+    (plan.strict && plan.warnings() > 0).then(|| {
+        let text = format!("{} warnings, and --strict was given", plan.warnings());
+        Note::blocker(Code::E0802, text).hint("leave --strict out, or mend the warnings")
+    })
+}
+
+/// Selects the configuration, of the source that a reviewed plan was made from.
 ///
 /// # Errors
 /// As [`plan`].
 pub fn select(facts: &Facts, choices: &Choices) -> Result<Selection, Error> {
-    let choices = ovf::Choices {
+    let pinned = choices.pinned.as_ref();
+    if let Some(pinned) = pinned {
+        pinned.source.check(facts)?;
+    }
+    let first = pinned.and_then(|pinned| pinned.machines.first());
+    let hardware =
+        first.map_or_else(|| choices.hardware.clone(), |machine| machine.over(choices).hardware);
+    let selection = facts.description.select(&ovf::Choices {
         configuration: choices.configuration.as_deref(),
         properties: &choices.properties,
-        given: ovf::Given {
-            vcpus: choices.hardware.vcpus,
-            memory_bytes: choices.hardware.memory_bytes,
-        },
-    };
-    facts.description.select(&choices)
+        given: ovf::Given { vcpus: hardware.vcpus, memory_bytes: hardware.memory_bytes },
+    })?;
+    if let Some(pinned) = pinned {
+        pinned.check_machines(&selection)?;
+    }
+    Ok(selection)
 }
 
 /// The images whose headers are worth a look, with what is known of their formats.
@@ -331,6 +461,12 @@ pub fn images(facts: &Facts, choices: &Choices) -> Result<Vec<PackedImage>, Erro
         }
     }
     Ok(wanted)
+}
+
+/// The paths of the host that a source speaks of, and that the planner wants to know about.
+#[must_use]
+pub fn asked_paths(facts: &Facts) -> Vec<PathBuf> {
+    facts.description.native().map(native::asked_paths).unwrap_or_default()
 }
 
 /// Checks what can be checked before a disk is read: that the manifest is there, that it lists what
@@ -388,12 +524,12 @@ fn has_missing(machines: &[MachinePlan]) -> bool {
 /// What keeps the target from taking the files.
 fn target_blockers(plan: &Plan, target: &TargetFacts) -> Vec<Note> {
     let mut blockers = Vec::new();
-    let shown = target.folder.path.display();
-    if !target.folder.writable {
-        let text = format!("{shown} takes no writes");
-        blockers.push(Note::blocker(Code::E0507, text).hint("choose another folder"));
-    }
+    let mut given = BTreeSet::new();
     for path in outputs(plan) {
+        if !given.insert(path.clone()) {
+            let text = format!("two files of the plan would be {}", path.display());
+            blockers.push(Note::blocker(Code::E0509, text).hint("give one of them another name"));
+        }
         if target.taken.contains(&path) && !plan.replace.contains(&path) {
             let text = format!("{} exists already", path.display());
             let hint = "choose another folder, or --force if relift wrote it before";
@@ -416,10 +552,11 @@ fn members(machines: &[MachinePlan]) -> Vec<EntryName> {
 pub fn outputs(plan: &Plan) -> Vec<PathBuf> {
     let of_machine = |machine: &MachinePlan| {
         let images = machine.files.iter().map(|file| file.to.clone());
-        images.chain([machine.folder.join(DOMAIN_XML)]).collect::<Vec<_>>()
+        let xml = plan.host.is_none().then(|| machine.folder.join(DOMAIN_XML));
+        images.chain(xml).collect::<Vec<_>>()
     };
     let mut paths: Vec<PathBuf> = plan.machines.iter().flat_map(of_machine).collect();
-    paths.push(result_path(&plan.target));
+    paths.extend(plan.result());
     paths
 }
 

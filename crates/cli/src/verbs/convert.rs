@@ -1,23 +1,24 @@
 //! `convert`: a package becomes a folder of disks, a domain XML and a result file.
 
-mod closing;
-mod destination;
+pub(super) mod closing;
+pub(super) mod destination;
 mod result;
 
 use std::time::Instant;
 
-use restore::{Execution, VerifyOutput};
+use host::{dir, libvirt::Hypervisor};
+use restore::{Execution, Outcome, Plan, Source, VerifyOutput, plan::TargetFacts};
 
 use super::source::Need;
 use crate::{
-    args::{self, ConvertArgs},
+    args::{self, ConvertArgs, RunArgs},
     choices,
     events::Event,
     failure::{Failure, Result},
-    hypervisor,
     json::Message,
     progress::Gauge,
     report::Report,
+    request::{Request, Typed},
     session::Session,
     show::quoted,
 };
@@ -26,31 +27,54 @@ use crate::{
 pub(super) fn run(args: &ConvertArgs, session: &Session, gauge: &Gauge<'_>) -> Result<Report> {
     let begun = Instant::now();
     destination::check(&args.out)?;
-    let policy = choices::policy(&args.policy)?;
-    let mut chosen = choices::of(&args.hardware, &args.packing, &args.policy)?;
-    hypervisor::consult(session, (&args.host, &args.hardware), &mut chosen.hardware)?;
-    let target = super::plan::facts(&args.out)?;
-    if args.force {
-        chosen.replace = destination::written_before(&target.folder.path);
+    let typed = Typed {
+        source: &args.source,
+        to: None,
+        host: &args.host,
+        hardware: &args.hardware,
+        packing: &args.packing,
+        policy: &args.policy,
+    };
+    let mut request = Request::of(&typed, session)?;
+    let folder = dir::facts(&args.out)?;
+    if args.run.force {
+        request.choices.replace = destination::written_before(&folder.path);
     }
-    let need = if args.dry_run { Need::Headers } else { Need::Everything };
-    let mut source = super::source::open(&args.source, need, &policy, session)?;
-    if args.dry_run {
+    let mut target = TargetFacts { taken: dir::taken(&args.out)?, ..TargetFacts::folder(folder) };
+    request.look_outside(&mut target);
+    let need = if args.run.dry_run { Need::Headers } else { Need::Everything };
+    let need = request.need(need);
+    let mut source = super::source::open(&request.source, need, &request.policy, session)?;
+    if args.run.dry_run {
         super::source::pass(&mut *source)?;
     }
-    if args.verify == args::VerifyOutput::Full && !source.facts().is_complete {
-        return Err(Failure::usage("--verify full reads the source again, and a pipe passes once")
-            .tip("save the package to a file, or leave --verify full out"));
-    }
-    let plan = super::plan::make(&*source, &target, &chosen)?;
-    if args.dry_run {
+    check_verify(&args.run, &*source)?;
+    let plan = super::plan::make(&*source, &target, &request.choices)?;
+    if args.run.dry_run {
         let out = args.out.display().to_string();
-        let shown = super::plan::Shown { target: &out, out: &quoted(&out) };
+        let shown = super::plan::Shown {
+            target: &out,
+            out: &quoted(&out),
+            plan_file: request.plan_file.as_deref(),
+        };
         return Ok(super::plan::report(&plan, &shown, session));
     }
+    let done = carry_out(&plan, &mut *source, &args.run, (session, gauge, None))?;
+    let text = closing::text(&plan, &done, &args.out, begun.elapsed());
+    Ok(told(&plan, &done, text))
+}
+
+/// Carries a plan out, and tells each file that was written.
+pub(super) fn carry_out(
+    plan: &Plan,
+    source: &mut dyn Source,
+    args: &RunArgs,
+    (session, gauge, hypervisor): (&Session, &Gauge<'_>, Option<&dyn Hypervisor>),
+) -> Result<Outcome> {
     let host = session.host();
     let with = Execution {
         host: &host,
+        hypervisor,
         watch: gauge,
         workers: choices::workers(args.jobs),
         verify: match args.verify {
@@ -59,15 +83,28 @@ pub(super) fn run(args: &ConvertArgs, session: &Session, gauge: &Gauge<'_>) -> R
             args::VerifyOutput::Full => VerifyOutput::Full,
         },
         keep_partial: args.keep_partial,
-        render: &|done| result::render(&plan, done),
+        render: &|done| result::render(plan, done),
     };
-    let done = restore::execute(&plan, &mut *source, &with)?;
+    let done = restore::execute(plan, source, &with)?;
     for output in &done.outputs {
         let (path, file_bytes) = (output.path.display().to_string(), output.file_bytes);
         session.events.send(&Event::Item { path: &path, file_bytes });
     }
-    let text = closing::text(&plan, &done, &args.out, begun.elapsed());
-    Ok(Report::new(text, &result::of(&plan, &done))
-        .warnings(super::plan::messages(&plan))
-        .warnings(plan.findings.iter().chain(&done.findings).map(Message::from)))
+    Ok(done)
+}
+
+/// What a run says when it is done.
+pub(super) fn told(plan: &Plan, done: &Outcome, text: String) -> Report {
+    Report::new(text, &result::of(plan, done))
+        .warnings(super::plan::messages(plan))
+        .warnings(plan.findings.iter().chain(&done.findings).map(Message::from))
+}
+
+/// Refuses to read a pipe twice.
+pub(super) fn check_verify(args: &RunArgs, source: &dyn Source) -> Result<()> {
+    if args.verify == args::VerifyOutput::Full && !source.facts().is_complete {
+        return Err(Failure::usage("--verify full reads the source again, and a pipe passes once")
+            .tip("save the package to a file, or leave --verify full out"));
+    }
+    Ok(())
 }

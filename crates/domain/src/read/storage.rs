@@ -8,11 +8,13 @@ use vm::{
     RemovableKind,
 };
 
-use super::{devices, notes::Notes};
+use super::devices;
 use crate::{
     Error,
     bus::{bus_name, bus_of, scsi_model_of},
     document::{Element, Shown},
+    drives::{DriveSource, is_encrypted},
+    notes::Notes,
 };
 
 /// Everything that holds data.
@@ -201,8 +203,8 @@ fn disk(
     slot: Slot,
     notes: &mut Notes<'_>,
 ) -> Result<Option<Disk>, Error> {
-    let source = match source(element) {
-        Ok(source) => source,
+    let (image, is_device) = match image(element) {
+        Ok(found) => found,
         Err(why) => {
             notes.leave_out(element, Code::E0305, format!("{why}; the disk is left out"));
             return Ok(None);
@@ -214,12 +216,12 @@ fn disk(
         notes.leave_out(element, Code::E0305, message);
         return Ok(None);
     };
-    if source.is_device {
+    if is_device {
         notes.note(element, Code::W0112, "a device of the host is read as an image file");
     }
     Ok(Some(Disk {
         id,
-        image: source.path,
+        image,
         format,
         capacity_bytes: 0,
         bus: slot.bus,
@@ -233,26 +235,16 @@ fn disk(
     }))
 }
 
-/// A path to the bytes of a drive.
-#[derive(Debug)]
-struct Source {
-    path: PathBuf,
-    is_device: bool,
-}
-
-fn source(element: &Element<'_>) -> Result<Source, String> {
-    let of = |name, is_device| {
-        let path = element.child_value("source", name).filter(|path| !path.is_empty());
-        let path = path.ok_or_else(|| "there is no source".to_owned())?;
-        Ok(Source { path: path.into(), is_device })
-    };
-    let is_encrypted =
-        element.first("encryption").is_some() || element.at(&["source", "encryption"]).is_some();
-    match element.value("type").unwrap_or("file") {
-        _ if is_encrypted => Err("the source is encrypted".to_owned()),
-        "file" => of("file", false),
-        "block" => of("dev", true),
-        other => Err(format!("a source of type {} is not read", Shown(other))),
+/// The path to the bytes of a disk and whether it is a device of the host, or why it is not read.
+fn image(element: &Element<'_>) -> Result<(PathBuf, bool), String> {
+    if is_encrypted(element) {
+        return Err("the source is encrypted".to_owned());
+    }
+    match DriveSource::of(element) {
+        DriveSource::None => Err("there is no source".to_owned()),
+        DriveSource::File(path) => Ok((path, false)),
+        DriveSource::Block(path) => Ok((path, true)),
+        other => Err(format!("a source of type {} is not read", Shown(other.kind()))),
     }
 }
 
@@ -289,11 +281,10 @@ fn removable(
         notes.leave_out(element, Code::W0203, "a removable drive on this bus is left out");
         return None;
     }
-    let has_source = element.first("source").is_some_and(|s| !s.attributes.is_empty());
-    let image = match source(element) {
-        Ok(Source { path, is_device: false }) => Some(path),
-        Err(_) if !has_source => None,
-        Ok(_) | Err(_) => {
+    let image = match DriveSource::of(element) {
+        DriveSource::None => None,
+        DriveSource::File(path) if !is_encrypted(element) => Some(path),
+        _ => {
             notes.leave_out(element, Code::W0202, "the medium is not a file; the drive is empty");
             None
         }

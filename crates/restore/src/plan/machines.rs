@@ -1,20 +1,27 @@
 //! One machine of the plan: names, hardware, files.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use code::Code;
+use code::{Code, Severity};
 use convert::{
     Action, Converted, Identity, Note, Row, SourceDisk, SourceMedium, SourceNvram,
+    copy::TargetOptions,
     source::{Loader, System},
 };
 use ovf::{Finding, manifest::Algorithm};
 use vm::{ByteSize, DiskId, RemovableKind};
 
-use super::{Choices, FilePlan, FileRole, Licence, MachinePlan, RESULT_NAME, environment, files};
+use super::{
+    Choices, FilePlan, FileRole, Images, Licence, MachinePlan, OnConflict, PinnedMachine,
+    RESULT_NAME, TargetFacts, environment, files,
+};
 use crate::{Error, Facts, ImageFacts, PackedImage, Selection};
 
 /// Disks are counted in sectors.
 const SECTOR_BYTES: u64 = 512;
+
+/// How often another identity is tried (ours): two in a row that are taken are no accident.
+const MAX_SALTS: u32 = 16;
 
 /// The name of a machine, and of its files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,8 +35,18 @@ pub(super) struct Inputs<'a> {
     pub(super) facts: &'a Facts,
     pub(super) images: &'a [ImageFacts],
     pub(super) choices: &'a Choices,
+    /// What is chosen for single machines.
+    pub(super) taken: &'a [PinnedMachine],
     /// Every machine of the package, planned or not.
     pub(super) systems: &'a [System],
+    pub(super) target: &'a TargetFacts,
+}
+
+impl Inputs<'_> {
+    /// What is chosen for this machine alone.
+    fn taken(&self, system: &System) -> Option<&PinnedMachine> {
+        self.taken.iter().find(|machine| machine.id.value == system.handle)
+    }
 }
 
 /// Where a machine goes.
@@ -64,12 +81,14 @@ pub(super) fn choose<'a>(
         .collect())
 }
 
-/// The names of the machines: the user's, the package's, the archive's; no two the same.
+/// The names of the machines: the user's, the package's, the archive's; no two the same, and none
+/// whose files would take the place of others in the folder of a host.
 pub(super) fn names(
     systems: &[&System],
-    facts: &Facts,
-    choices: &Choices,
+    inputs: &Inputs<'_>,
+    folder: &Path,
 ) -> Result<Vec<Name>, Error> {
+    let Inputs { facts, choices, target, .. } = inputs;
     if choices.name.is_some() && systems.len() > 1 {
         let text = format!("--name is for one machine, the package has {}", systems.len());
         return Err(Error::new(Code::E0302, text).fix("choose one with --vm"));
@@ -78,7 +97,9 @@ pub(super) fn names(
     // A folder of several machines holds the result beside their own folders.
     let mut names: Vec<Name> = Vec::new();
     for system in systems {
-        let given = choices.name.as_deref().or(system.name.as_deref()).unwrap_or(&stem);
+        let own = inputs.taken(system).and_then(|machine| machine.name.as_ref());
+        let given = own.map(|said| said.value.as_str()).or(choices.name.as_deref());
+        let given = given.or(system.name.as_deref()).unwrap_or(&stem);
         let mut domain = convert::domain_name(given);
         if domain.is_empty() {
             domain = if stem.is_empty() { "vm".to_owned() } else { stem.clone() };
@@ -91,11 +112,49 @@ pub(super) fn names(
         let is_free = |name: &Name| {
             name.slug != RESULT_NAME
                 && names.iter().all(|other| other.domain != name.domain && other.slug != name.slug)
+                && !(choices.on_conflict == OnConflict::Rename && is_on_host(target, &name.domain))
         };
         let free = std::iter::once(plain.clone()).chain(numbered).find(is_free);
         names.push(free.unwrap_or(plain));
     }
+    for name in names.iter_mut().filter(|_| target.host().is_some()) {
+        name.slug = free_slug(&name.slug, folder, target);
+    }
     Ok(names)
+}
+
+fn is_on_host(target: &TargetFacts, name: &str) -> bool {
+    target.host().is_some_and(|host| host.machine(name).is_some())
+}
+
+/// A beginning of file names that no file of the folder has: files of other machines stay.
+fn free_slug(slug: &str, folder: &Path, target: &TargetFacts) -> String {
+    let is_taken = |slug: &str| {
+        let in_folder = target.taken.iter().filter(|path| path.parent() == Some(folder));
+        let mut names = in_folder.filter_map(|path| path.file_name()?.to_str());
+        names.any(|name| name.strip_prefix(slug).is_some_and(|rest| rest.starts_with('-')))
+    };
+    let numbered = (2..).map(|number| format!("{slug}-{number}"));
+    let mut all = std::iter::once(slug.to_owned()).chain(numbered);
+    all.find(|slug| !is_taken(slug)).unwrap_or_else(|| slug.to_owned())
+}
+
+/// What the machine's identity is made from: the name, and a number where a machine of the host has
+/// come to be of the same seed and was renamed.
+fn identity(inputs: &Inputs<'_>, system: &System, name: &Name) -> Identity {
+    let seed = system.id.as_deref().unwrap_or(&system.handle);
+    let descriptor = &inputs.facts.descriptor.bytes;
+    let plain = Identity::new(descriptor, seed, &name.domain);
+    let Some(host) = inputs.target.host() else { return plain };
+    let is_free = |identity: &Identity| {
+        let macs: Vec<_> = (0..system.nics.len()).map(|card| identity.mac(card)).collect();
+        host.machines.iter().all(|other| {
+            other.uuid != identity.uuid() && other.macs.iter().all(|mac| !macs.contains(mac))
+        })
+    };
+    let salted = |salt: u32| Identity::new(descriptor, seed, &format!("{}#{salt}", name.domain));
+    let mut all = std::iter::once(plain.clone()).chain((2..=MAX_SALTS).map(salted));
+    all.find(is_free).unwrap_or(plain)
 }
 
 /// Says that a machine's name is not one that a host, a shell or a file would take as it is.
@@ -121,22 +180,37 @@ pub(super) fn plan(
     place: &Place<'_>,
     findings: &mut Vec<Finding>,
 ) -> Result<MachinePlan, Error> {
+    let own = inputs.taken(system);
+    let own_choices = own.map_or_else(|| inputs.choices.clone(), |own| own.over(inputs.choices));
+    let inputs = &Inputs { choices: &own_choices, ..*inputs };
     let Inputs { facts, choices, .. } = inputs;
-    let seed = system.id.as_deref().unwrap_or(&system.handle);
-    let identity = Identity::new(&facts.descriptor.bytes, seed, &place.name.domain);
+    let identity = identity(inputs, system, place.name);
     let seen = boot_records(inputs, system);
-    let Converted { mut machine, guest, mut rows, disks, media, nvram, environment } =
+    let Converted { mut machine, guest, mut rows, disks, cards, media, nvram, environment } =
         convert::map_hardware(&seen, &choices.hardware, &place.name.domain, &identity);
+    if choices.licences_bind {
+        bind_licences(&mut rows);
+    }
     let mut planned = Vec::new();
+    let (disks, media, nvram) = match choices.images {
+        Images::Restored => (disks, media, nvram),
+        Images::LeftOut => {
+            machine.disks.clear();
+            let items = disks.iter().map(|disk| &disk.row).chain(media.iter().map(|one| &one.row));
+            leave_out(&mut rows, &items.collect::<Vec<_>>());
+            (Vec::new(), Vec::new(), None)
+        }
+    };
     for source in &disks {
         let number = usize::from(source.disk.0);
-        let (file, notes) = disk_file(inputs, source, place, findings)?;
+        let output = disk_output(inputs, (system, source), place);
+        let (file, notes) = disk_file(inputs, source, output, findings)?;
         add_notes(&mut rows, &source.row, notes);
         if let Some(disk) = machine.disks.get_mut(number) {
             disk.image.clone_from(&file.to);
-            disk.format = choices.output.format();
-            if let FileRole::Disk { stated_bytes: Some(bytes), .. } = file.role {
-                disk.capacity_bytes = disk.capacity_bytes.max(bytes);
+            if let FileRole::Disk { stated_bytes, output, .. } = file.role {
+                disk.format = output.format();
+                disk.capacity_bytes = disk.capacity_bytes.max(stated_bytes.unwrap_or(0));
             }
         }
         planned.push(file);
@@ -185,8 +259,31 @@ pub(super) fn plan(
         rows,
         licences: system.remarks.eulas.iter().map(|text| licence(text, choices)).collect(),
         files: planned,
+        disk_ids: disks.into_iter().map(|source| source.row).collect(),
+        cards,
         domain_xml,
+        snapshots: Vec::new(),
     })
+}
+
+/// Makes a blocker of a licence that nobody accepted.
+fn bind_licences(rows: &mut [Row]) {
+    for row in rows {
+        for note in row.notes.iter_mut().filter(|note| note.code == Code::W0402) {
+            note.severity = Severity::Blocker;
+            row.action = Action::Blocked;
+        }
+    }
+}
+
+/// Says in the rows of disks and drives that their images are not asked for.
+fn leave_out(rows: &mut [Row], items: &[&String]) {
+    for row in rows.iter_mut().filter(|row| items.contains(&&row.item)) {
+        row.action = Action::Dropped;
+        row.to.clear();
+        row.notes.clear();
+        row.reason = "hardware only: --with-disks brings it along".to_owned();
+    }
 }
 
 fn licence(text: &str, choices: &Choices) -> Licence {
@@ -236,18 +333,33 @@ fn not_there(rows: &mut [Row], kept: &SourceNvram) {
     }
 }
 
-/// Where a disk comes from and goes to, and what is wrong with it.
+/// Where a disk goes to, and what it is written as: what is chosen for it, else what is for all.
+fn disk_output(
+    inputs: &Inputs<'_>,
+    (system, source): (&System, &SourceDisk),
+    place: &Place<'_>,
+) -> (PathBuf, TargetOptions) {
+    let own = inputs.taken(system).and_then(|machine| machine.disk(&source.row));
+    let format = own.and_then(|disk| disk.format.as_ref()).map(|said| said.value);
+    let output = match format {
+        Some(format) => inputs.choices.output.in_format(format),
+        None => inputs.choices.output,
+    };
+    let DiskId(number) = source.disk;
+    let name = format!("{}-disk{number}.{}", place.name.slug, output.format().as_str());
+    let to =
+        own.and_then(|disk| disk.to.as_ref()).map_or(PathBuf::from(name), |to| to.value.clone());
+    (place.folder.join(to), output)
+}
+
+/// Where a disk comes from, and what is wrong with it.
 fn disk_file(
     inputs: &Inputs<'_>,
     source: &SourceDisk,
-    place: &Place<'_>,
+    (to, output): (PathBuf, TargetOptions),
     findings: &mut Vec<Finding>,
 ) -> Result<(FilePlan, Vec<Note>), Error> {
-    let Inputs { facts, images, choices, .. } = inputs;
-    let DiskId(number) = source.disk;
-    let output = choices.output;
-    let ending = output.format().as_str();
-    let to = place.folder.join(format!("{}-disk{number}.{ending}", place.name.slug));
+    let Inputs { facts, images, .. } = inputs;
     let mut notes = Vec::new();
     let mut stated_bytes = source.capacity_bytes;
     let mut image = None;

@@ -1,8 +1,9 @@
 //! Room on the target.
 
+use host::FolderFacts;
 use vm::ByteSize;
 
-use super::{FileRole, MachinePlan, TargetFacts};
+use super::{FileRole, MachinePlan};
 use crate::{Facts, ImageFacts, PackedImage};
 
 /// What a streamOptimized image is guessed to grow by, in tenths (measured on appliances: 2.5).
@@ -42,9 +43,9 @@ pub(super) fn of(
     facts: &Facts,
     images: &[ImageFacts],
     machines: &[MachinePlan],
-    target: &TargetFacts,
+    folder: &FolderFacts,
 ) -> Space {
-    let mut space = Space { free_bytes: target.folder.free_bytes, ..Space::default() };
+    let mut space = Space { free_bytes: folder.free_bytes, ..Space::default() };
     for file in machines.iter().flat_map(|machine| &machine.files) {
         let member = file.member();
         let members = file.image.iter().flat_map(PackedImage::members);
@@ -57,7 +58,7 @@ pub(super) fn of(
             .and_then(|image| image.info.as_ref().ok());
         let is_packed = info.is_some_and(|info| info.variant == "streamOptimized");
         let (full, needed, least) = match &file.role {
-            FileRole::Medium | FileRole::Kept => (packed, packed, packed),
+            FileRole::Medium | FileRole::Kept | FileRole::Node(_) => (packed, packed, packed),
             FileRole::Made(made) => {
                 let length = made.bytes().len() as u64;
                 (length, length, length)

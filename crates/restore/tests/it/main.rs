@@ -44,10 +44,9 @@ impl Watch for Quiet {
 /// Plans for a folder.
 fn plan(source: &dyn Source, folder: &Path, choices: &Choices) -> Result<Plan, Error> {
     let images = look_at_images(source, &restore::plan::images(source.facts(), choices)?)?;
-    let target = TargetFacts {
-        folder: host::dir::facts(folder).expect("the test's own folder can be looked at"),
-        taken: host::dir::taken(folder).expect("the test's own folder can be listed"),
-    };
+    let facts = host::dir::facts(folder).expect("the test's own folder can be looked at");
+    let taken = host::dir::taken(folder).expect("the test's own folder can be listed");
+    let target = TargetFacts { taken, ..TargetFacts::folder(facts) };
     restore::plan(source.facts(), &images, &target, choices)
 }
 
@@ -62,6 +61,7 @@ fn convert(
     let plan = plan(source, folder, choices)?;
     let with = Execution {
         host,
+        hypervisor: None,
         watch,
         workers: 2,
         verify: VerifyOutput::Full,

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// One block a machine, and the next commands.
-pub(super) fn text(plan: &Plan, done: &Outcome, out: &Path, took: Duration) -> String {
+pub(in crate::verbs) fn text(plan: &Plan, done: &Outcome, out: &Path, took: Duration) -> String {
     let shown = |path: &Path| {
         let relative = path.strip_prefix(&plan.target).unwrap_or(path);
         out.join(relative).display().to_string()
@@ -22,27 +22,64 @@ pub(super) fn text(plan: &Plan, done: &Outcome, out: &Path, took: Duration) -> S
     let mut lines = vec![format!("Converted {} in {}", names.join(", "), duration(took))];
     for machine in &plan.machines {
         lines.push(String::new());
-        lines.extend(block(machine, done, &shown).lines(2, None));
+        let xml = shown(&machine.folder.join(restore::plan::DOMAIN_XML));
+        let mut table = Table::new(&[]);
+        table.row(["VM     ", &machine.machine.name, &xml]);
+        fill(&mut table, machine, done, &shown);
+        lines.extend(table.lines(2, None));
     }
-    let count = |action| plan.rows().filter(|(_, row)| row.action == action).count();
-    let mut totals = Table::new(&[]);
-    let changed = format!(
-        "{} items · dropped {} · warnings {}",
-        count(Action::Changed),
-        count(Action::Dropped),
-        plan.warnings() + done.findings.len()
-    );
-    totals.row(["Changed", &changed, &shown(&restore::plan::result_path(&plan.target))]);
-    lines.extend(totals.lines(2, None));
+    let result = shown(&restore::plan::result_path(&plan.target));
+    lines.push(format!("  {}  {result}", changed(plan, done)));
     lines.push(String::new());
     lines.extend(next(plan, &shown));
     lines.join("\n") + "\n"
 }
 
-fn block(machine: &MachinePlan, done: &Outcome, shown: &dyn Fn(&Path) -> String) -> Table {
-    let mut table = Table::new(&[]);
-    let xml = machine.folder.join(restore::plan::DOMAIN_XML);
-    table.row(["VM     ", &machine.machine.name, &shown(&xml)]);
+/// What is on the host now, one block a machine, and the next commands.
+pub(in crate::verbs) fn on_host(plan: &Plan, done: &Outcome, took: Duration) -> String {
+    let names: Vec<String> =
+        plan.machines.iter().map(|machine| clean(&machine.machine.name)).collect();
+    let mut lines = vec![format!("Imported {} in {}", names.join(", "), duration(took))];
+    let state =
+        plan.host.as_ref().map_or("", |host| if host.start { "started" } else { "shut off" });
+    let uri = plan.host.as_ref().map_or("", |host| host.uri.as_str());
+    for machine in &plan.machines {
+        lines.push(String::new());
+        let uuid = machine.machine.uuid.map(|uuid| format!("uuid {uuid}")).unwrap_or_default();
+        let mut table = Table::new(&[]);
+        let name = format!("{} ({state})", machine.machine.name);
+        table.row(["VM     ", &name, &format!("{uuid}  {uri}")]);
+        fill(&mut table, machine, done, &|path| path.display().to_string());
+        lines.extend(table.lines(2, None));
+    }
+    lines.push(format!("  {}", changed(plan, done)));
+    lines.push(String::new());
+    let command = plan.host.as_ref().filter(|host| host.start).map_or("start", |_| "console");
+    let commands = plan.machines.iter().map(|machine| {
+        let name = clean(&quoted(&machine.machine.name));
+        format!("virsh -c {uri} {command} {name}")
+    });
+    lines.extend(headed(commands));
+    lines.join("\n") + "\n"
+}
+
+fn changed(plan: &Plan, done: &Outcome) -> String {
+    let count = |action| plan.rows().filter(|(_, row)| row.action == action).count();
+    format!(
+        "Changed {} items · dropped {} · warnings {}",
+        count(Action::Changed),
+        count(Action::Dropped),
+        plan.warnings() + done.findings.len()
+    )
+}
+
+fn headed(commands: impl Iterator<Item = String>) -> Vec<String> {
+    let heads = ["Next:  "].into_iter().chain(std::iter::repeat("       "));
+    heads.zip(commands).map(|(head, command)| format!("{head}{command}")).collect()
+}
+
+/// Says what a machine has: its disks, its settings, its cards.
+fn fill(table: &mut Table, machine: &MachinePlan, done: &Outcome, shown: &dyn Fn(&Path) -> String) {
     for (number, disk) in machine.machine.disks.iter().enumerate() {
         let Some(output) = done.outputs.iter().find(|output| output.path == disk.image) else {
             continue;
@@ -59,7 +96,6 @@ fn block(machine: &MachinePlan, done: &Outcome, shown: &dyn Fn(&Path) -> String)
         let target = document::target(&nic.target);
         table.row([&format!("NIC {number}"), &format!("{} → {target}", nic.model.as_str()), &mac]);
     }
-    table
 }
 
 fn next(plan: &Plan, shown: &dyn Fn(&Path) -> String) -> Vec<String> {
@@ -70,8 +106,7 @@ fn next(plan: &Plan, shown: &dyn Fn(&Path) -> String) -> Vec<String> {
             format!("virsh start {}", clean(&quoted(&machine.machine.name))),
         ]
     });
-    let heads = ["Next:  "].into_iter().chain(std::iter::repeat("       "));
-    heads.zip(commands).map(|(head, command)| format!("{head}{command}")).collect()
+    headed(commands)
 }
 
 /// `0.4 s`, `1 min 52 s`.

@@ -37,7 +37,7 @@ pub(super) fn check(out: &Path) -> Result<()> {
 /// The files of an earlier run in this folder, by its result file: those may be replaced.
 ///
 /// Without a result file that we wrote, or with one that cannot be read, nothing may.
-pub(super) fn written_before(folder: &Path) -> BTreeSet<PathBuf> {
+pub(in crate::verbs) fn written_before(folder: &Path) -> BTreeSet<PathBuf> {
     let path = restore::plan::result_path(folder);
     let is_small = fs::metadata(&path).is_ok_and(|found| found.len() <= MAX_RESULT_BYTES);
     let bytes = if is_small { fs::read(&path).unwrap_or_default() } else { Vec::new() };

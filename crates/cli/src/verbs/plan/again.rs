@@ -11,14 +11,24 @@ const WITH_VALUE: [&str; 6] = ["--to", "--out", "-o", "--events", "--color", "--
 /// The same without a value.
 const ALONE: [&str; 6] = ["--dry-run", "--json", "-q", "--quiet", "-v", "--verbose"];
 
-/// `relift convert SRC -o OUT`, the flags of the plan, and those that its notes ask for.
+/// `relift convert SRC -o OUT`, or `import` for a host; the flags of the plan, and those that its
+/// notes ask for.
 ///
 /// Values of properties may be secrets and are never repeated.
 pub(super) fn command(typed: &[String], out: &str, plan: &Plan) -> String {
     let asked = plan.notes().filter_map(asked);
-    let mut words = vec!["relift convert".to_owned()];
+    let is_restore = typed.iter().skip(1).any(|word| word == "restore");
+    let verb = match &plan.host {
+        None => "convert",
+        Some(_) if is_restore => "restore",
+        Some(_) => "import",
+    };
+    let mut words = vec![format!("relift {verb}")];
     words.extend(kept(typed).into_iter().map(|word| quoted(&word)));
-    words.push(format!("-o {out}"));
+    words.push(match &plan.host {
+        None => format!("-o {out}"),
+        Some(host) => format!("--to {}", quoted(&format!("libvirt:{}", host.uri))),
+    });
     for flag in asked {
         if !words.contains(&flag) {
             words.push(flag);
@@ -41,7 +51,8 @@ fn asked(note: &Note) -> Option<String> {
 
 /// What was typed behind the verb, less what does not belong to a conversion.
 fn kept(typed: &[String]) -> Vec<String> {
-    let is_verb = |word: &&String| matches!(word.as_str(), "plan" | "convert");
+    let is_verb =
+        |word: &&String| matches!(word.as_str(), "plan" | "convert" | "import" | "restore");
     let mut kept = Vec::new();
     let mut words = typed.iter().skip(1).skip_while(|word| !is_verb(word)).skip(1);
     while let Some(word) = words.next() {

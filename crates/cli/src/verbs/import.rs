@@ -1,0 +1,89 @@
+//! `import` and `restore`: a source becomes machines on a libvirt host, or files in a folder.
+
+use std::time::Instant;
+
+use host::libvirt::Hypervisor;
+use restore::plan::{Images, Where};
+
+use super::{
+    convert::{self, closing, destination},
+    source::Need,
+    target::{self, Target},
+};
+use crate::{
+    args::{ImportArgs, RestoreArgs},
+    failure::Result,
+    progress::Gauge,
+    report::Report,
+    request::{Request, Typed},
+    session::Session,
+    show::quoted,
+};
+
+/// Brings in a foreign machine: disks come along.
+pub(super) fn import(args: &ImportArgs, session: &Session, gauge: &Gauge<'_>) -> Result<Report> {
+    run(args, Bring::Everything, session, gauge)
+}
+
+/// Brings a machine back: of an OVF the hardware only, unless its disks are asked for.
+pub(super) fn restore(args: &RestoreArgs, session: &Session, gauge: &Gauge<'_>) -> Result<Report> {
+    let bring = if args.with_disks { Bring::Everything } else { Bring::WhatIsInside };
+    run(&args.import, bring, session, gauge)
+}
+
+/// What comes along.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Bring {
+    /// Disks and CD images, wherever the source has them.
+    Everything,
+    /// What one file holds: of a descriptor in a folder the hardware only.
+    WhatIsInside,
+}
+
+fn run(args: &ImportArgs, bring: Bring, session: &Session, gauge: &Gauge<'_>) -> Result<Report> {
+    let begun = Instant::now();
+    let typed = Typed {
+        source: &args.source,
+        to: args.target.to.as_deref(),
+        host: &args.host,
+        hardware: &args.hardware,
+        packing: &args.packing,
+        policy: &args.policy,
+    };
+    let mut request = Request::of(&typed, session)?;
+    let to = Target::of(request.target.as_deref(), &args.target, session)?;
+    target::choose(&args.target, &mut request.choices);
+    let need = if args.run.dry_run { Need::Headers } else { Need::Everything };
+    let need = request.need(need);
+    let mut source = super::source::open(&request.source, need, &request.policy, session)?;
+    if args.run.dry_run {
+        super::source::pass(&mut *source)?;
+    }
+    if bring == Bring::WhatIsInside && source.facts().kind.is_folder() {
+        request.choices.images = Images::LeftOut;
+    }
+    convert::check_verify(&args.run, &*source)?;
+    let mut target = to.facts(&args.target, &args.host, &*source)?;
+    request.look_outside(&mut target);
+    if let (Where::Folder(folder), true) = (&target.place, args.run.force) {
+        request.choices.replace = destination::written_before(&folder.path);
+    }
+    let plan = super::plan::make(&*source, &target, &request.choices)?;
+    if args.run.dry_run {
+        let out = quoted(&to.shown());
+        let shown = super::plan::Shown {
+            target: &to.shown(),
+            out: &out,
+            plan_file: request.plan_file.as_deref(),
+        };
+        return Ok(super::plan::report(&plan, &shown, session));
+    }
+    let host = to.connect()?;
+    let hypervisor = host.as_ref().map(|host| host as &dyn Hypervisor);
+    let done = convert::carry_out(&plan, &mut *source, &args.run, (session, gauge, hypervisor))?;
+    let text = match &to {
+        Target::Folder(path) => closing::text(&plan, &done, path, begun.elapsed()),
+        Target::Host(_) => closing::on_host(&plan, &done, begun.elapsed()),
+    };
+    Ok(convert::told(&plan, &done, text))
+}

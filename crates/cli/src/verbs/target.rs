@@ -1,0 +1,151 @@
+//! What `--to` means, and what there is to know of it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
+
+use host::{dir, libvirt::Libvirt};
+use restore::{
+    Choices, Source,
+    plan::{HostFacts, OnConflict, PoolFacts, TargetFacts, Where},
+};
+
+use crate::{
+    args::{ConflictChoice, HostArgs, TargetArgs},
+    failure::{Failure, Result},
+    hypervisor::Hypervisor,
+    session::Session,
+};
+
+/// Where machines go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// A folder.
+    Folder(PathBuf),
+    /// A libvirt host; the session's own, where none is named.
+    Host(Hypervisor),
+}
+
+impl Target {
+    /// Reads `--to`.
+    pub(crate) fn parse(text: &str, session: &Session) -> Result<Self> {
+        match text.split_once(':') {
+            Some(("dir", path)) if !path.is_empty() => Ok(Self::Folder(PathBuf::from(path))),
+            None if text == "libvirt" => Ok(Self::Host(session.hypervisor.named())),
+            Some(("libvirt", uri)) if !uri.is_empty() => Ok(Self::Host(Hypervisor::of(Some(uri)))),
+            _ => Err(Failure::usage(format!("--to '{text}' is no target"))
+                .tip("libvirt, libvirt:URI or dir:PATH")),
+        }
+    }
+
+    /// The target of a command: the host, unless something else is said.
+    pub(super) fn of(to: Option<&str>, args: &TargetArgs, session: &Session) -> Result<Self> {
+        let target = Self::parse(to.unwrap_or("libvirt"), session)?;
+        if let Self::Folder(_) = target {
+            let beside = [
+                ("--pool", args.pool.is_some()),
+                ("--storage", args.storage.is_some()),
+                ("--start", args.start),
+            ];
+            if let Some((flag, _)) = beside.iter().find(|(_, given)| *given) {
+                return Err(Failure::usage(format!(
+                    "{flag} is for a host, and --to names a folder"
+                )));
+            }
+        }
+        Ok(target)
+    }
+
+    /// The host that is asked what it offers: that of the target, else the session's.
+    pub(crate) fn hypervisor<'a>(&'a self, session: &'a Session) -> &'a Hypervisor {
+        match self {
+            Self::Folder(_) => &session.hypervisor,
+            Self::Host(host) => host,
+        }
+    }
+
+    /// The door to the host.
+    pub(super) fn connect(&self) -> Result<Option<Libvirt>> {
+        match self {
+            Self::Folder(_) => Ok(None),
+            Self::Host(host) => Ok(Some(Libvirt::connect(&host.uri)?)),
+        }
+    }
+
+    /// As people read it.
+    pub(super) fn shown(&self) -> String {
+        match self {
+            Self::Folder(path) => format!("dir:{}", path.display()),
+            Self::Host(host) => format!("libvirt {}", host.uri),
+        }
+    }
+
+    /// What there is to know before anything is planned.
+    pub(super) fn facts(
+        &self,
+        args: &TargetArgs,
+        host: &HostArgs,
+        source: &dyn Source,
+    ) -> Result<TargetFacts> {
+        let paths = paths(source)?;
+        match self {
+            Self::Folder(path) => Ok(TargetFacts { paths, ..super::plan::facts(path)? }),
+            Self::Host(_) if host.offline => {
+                Err(Failure::usage("--offline asks no host, and the target is one")
+                    .tip("--to dir:PATH, or leave --offline out"))
+            }
+            Self::Host(hypervisor) => {
+                let libvirt = Libvirt::connect(&hypervisor.uri)?;
+                let facts = of_host(&libvirt, args.storage.as_deref())?;
+                let taken = taken(&facts)?;
+                Ok(TargetFacts { place: Where::Host(Box::new(facts)), taken, paths })
+            }
+        }
+    }
+}
+
+/// What the flags about the target choose.
+pub(super) fn choose(args: &TargetArgs, chosen: &mut Choices) {
+    chosen.pool.clone_from(&args.pool);
+    chosen.on_conflict = match args.on_conflict {
+        ConflictChoice::Fail => OnConflict::Fail,
+        ConflictChoice::Rename => OnConflict::Rename,
+    };
+    chosen.start = args.start;
+    chosen.licences_bind = true;
+}
+
+fn of_host(libvirt: &Libvirt, storage: Option<&Path>) -> Result<HostFacts> {
+    let is_local = libvirt.is_local();
+    let pools = libvirt.pools()?.into_iter().map(|pool| {
+        let path = pool.path.as_deref().filter(|path| is_local && pool.is_active && path.is_dir());
+        let folder = path.and_then(|path| dir::facts(path).ok());
+        PoolFacts { pool, folder }
+    });
+    Ok(HostFacts {
+        uri: libvirt.uri().to_owned(),
+        is_local,
+        pools: pools.collect(),
+        networks: libvirt.networks()?,
+        machines: libvirt.machines()?,
+        storage: storage.map(dir::facts).transpose()?,
+    })
+}
+
+/// The names that are taken in the folders that may be chosen.
+fn taken(facts: &HostFacts) -> Result<BTreeSet<PathBuf>> {
+    let pools = facts.pools.iter().filter_map(|pool| pool.folder.as_ref());
+    let mut taken = BTreeSet::new();
+    for folder in pools.chain(&facts.storage) {
+        taken.extend(dir::taken(&folder.path)?);
+    }
+    Ok(taken)
+}
+
+/// What lies at the paths that a source asks about.
+fn paths(source: &dyn Source) -> Result<BTreeMap<PathBuf, host::PathFacts>> {
+    let asked = restore::plan::asked_paths(source.facts());
+    let looked = asked.into_iter().filter_map(|path| Some((dir::path_facts(&path).ok()?, path)));
+    Ok(looked.map(|(facts, path)| (path, facts)).collect())
+}

@@ -1,0 +1,63 @@
+//! What is done on a libvirt host once the images have their names.
+
+use host::libvirt::Hypervisor;
+
+use super::Execution;
+use crate::{
+    Error, Plan,
+    plan::{HostPlan, MachinePlan},
+    undo::Undo,
+};
+
+/// Makes the names durable, lets the pool see the files, and defines the machines.
+pub(super) fn define<'a>(
+    plan: &'a Plan,
+    host: &HostPlan,
+    (with, hypervisor): (&Execution<'a>, &'a dyn Hypervisor),
+    undo: &mut Undo<'a>,
+) -> Result<(), Error> {
+    let mut folders: Vec<_> = super::files(plan).filter_map(|(_, file)| file.to.parent()).collect();
+    folders.sort_unstable();
+    folders.dedup();
+    for folder in &folders {
+        with.host.sync_folder(folder)?;
+    }
+    if let Some(pool) = host.pool.as_deref().filter(|_| !folders.is_empty()) {
+        undo.refreshes(pool);
+        hypervisor.refresh_pool(pool)?;
+    }
+    for machine in &plan.machines {
+        let xml = machine.domain_xml.as_deref().unwrap_or_default();
+        hypervisor.define(&machine.machine.name, xml)?;
+        if let Some(uuid) = machine.machine.uuid {
+            undo.defined(uuid);
+            for snapshot in &machine.snapshots {
+                hypervisor.define_snapshot(uuid, &snapshot.document)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Starts the machines that are to run, in the order of the plan.
+///
+/// What was brought here stays whatever happens: it is whole, and took its time.
+///
+/// # Errors
+/// A machine does not start; those behind it are not tried.
+pub(super) fn start(plan: &Plan, hypervisor: Option<&dyn Hypervisor>) -> Result<(), Error> {
+    let (Some(host), Some(hypervisor)) = (&plan.host, hypervisor) else { return Ok(()) };
+    for machine in plan.machines.iter().filter(|_| host.start) {
+        let Some(uuid) = machine.machine.uuid else { continue };
+        hypervisor.start(uuid).map_err(|error| not_started(machine, error))?;
+    }
+    Ok(())
+}
+
+fn not_started(machine: &MachinePlan, error: host::libvirt::LibvirtError) -> Error {
+    let name = &machine.machine.name;
+    let text = format!("the machine {name} is there, and does not start");
+    Error::new(error.code(), text)
+        .fix(format!("see why, then: virsh start {name}"))
+        .caused_by(error)
+}

@@ -1,0 +1,61 @@
+//! What a machine has in common with one that is on the host already, and what it needs there.
+
+use code::Code;
+use convert::Note;
+use vm::{Machine, NicTarget};
+
+use super::{Choices, OnConflict, target::HostFacts};
+
+/// What keeps the host from taking a machine as it is planned.
+pub(super) fn of(machine: &Machine, host: &HostFacts, choices: &Choices) -> Vec<Note> {
+    let mut notes = Vec::new();
+    if host.machine(&machine.name).is_some() {
+        let text = format!("{} has a machine called {} already", host.uri, machine.name);
+        let hint = match choices.on_conflict {
+            OnConflict::Fail => "--name NAME, or --on-conflict rename",
+            OnConflict::Rename => "--name NAME",
+        };
+        notes.push(Note::blocker(Code::E0503, text).hint(hint));
+    }
+    let others = || host.machines.iter().filter(|other| other.name != machine.name);
+    if let Some(other) = others().find(|other| Some(other.uuid) == machine.uuid) {
+        let text = format!("the machine {} has the UUID {}", other.name, other.uuid);
+        notes.push(Note::blocker(Code::E0503, text).hint("leave --uuid keep out"));
+    }
+    for mac in machine.nics.iter().filter_map(|nic| nic.mac) {
+        if let Some(other) = others().find(|other| other.macs.contains(&mac)) {
+            let text = format!("a card of the machine {} has the address {mac}", other.name);
+            notes.push(Note::blocker(Code::E0503, text).hint("leave --mac keep out"));
+        }
+    }
+    notes.extend(networks(machine, host, choices));
+    notes
+}
+
+fn networks(machine: &Machine, host: &HostFacts, choices: &Choices) -> Vec<Note> {
+    let mut asked: Vec<&str> = Vec::new();
+    for nic in &machine.nics {
+        if let NicTarget::Network(name) = &nic.target
+            && !asked.contains(&name.as_str())
+        {
+            asked.push(name);
+        }
+    }
+    let mut notes = Vec::new();
+    for name in asked {
+        match host.networks.iter().find(|network| network.name == name) {
+            None => {
+                let text = format!("{} has no network called {name}", host.uri);
+                let hint = "--net user, --net NAME or --net bridge:NAME";
+                notes.push(Note::blocker(Code::E0504, text).hint(hint));
+            }
+            Some(network) if choices.start && !network.is_active => {
+                let text = format!("the network {name} is not started");
+                let hint = format!("virsh net-start {name}, or leave --start out");
+                notes.push(Note::blocker(Code::E0504, text).hint(hint));
+            }
+            Some(_) => {}
+        }
+    }
+    notes
+}
