@@ -101,8 +101,8 @@ pub enum OnConflict {
 pub struct HostPlan {
     /// Its address.
     pub uri: String,
-    /// The pool that shall see the files.
-    pub pool: Option<String>,
+    /// The pools that shall see the files.
+    pub pools: Vec<String>,
     /// Whether the machines are started.
     pub start: bool,
 }
@@ -385,7 +385,7 @@ fn decide(known: &Known<'_>, choices: &Choices, taken: &[PinnedMachine]) -> Resu
         target: storage.folder.path.clone(),
         host: target.host().map(|host| HostPlan {
             uri: host.uri.clone(),
-            pool: storage.pool.clone(),
+            pools: storage.pool.iter().cloned().collect(),
             start: choices.start,
         }),
         configurations: facts.description.configurations().to_vec(),
