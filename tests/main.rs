@@ -8,6 +8,7 @@
 mod backups;
 mod bench;
 mod containers;
+mod crashes;
 mod descriptors;
 mod disks;
 mod environment;
