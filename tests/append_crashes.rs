@@ -1,11 +1,12 @@
 //! `backup append` that is killed, or has no room left, at each of its steps.
 
 use bundle::{Bundle, Form};
-use testkit::{oracle, skip_oracle};
+use testkit::oracle;
 
 use crate::{
     backups::{open, write},
     bench::Bench,
+    tracing::can_trace,
 };
 
 /// The most steps that an append of one small file may have.
@@ -88,9 +89,8 @@ fn content(bundle: &Bundle) -> Vec<(String, Vec<u8>)> {
 
 #[test]
 fn an_append_that_is_killed_leaves_the_old_bundle_or_the_new_one() {
-    let Some(probe) = oracle("strace", ["-qq", "-o", "/dev/null", "true"]) else { return };
-    if !probe.status.success() {
-        return skip_oracle("strace", "may not trace");
+    if !can_trace() {
+        return;
     }
     for form in [Form::Tar, Form::TarZst] {
         let attempt = Attempt::new(form);

@@ -29,6 +29,7 @@ mod restore;
 mod signals;
 mod signatures;
 mod snapshots;
+mod tracing;
 mod tree;
 mod virsh;
 mod vmx;
