@@ -8,7 +8,7 @@ use restore::{
 };
 
 use crate::{
-    args::{HardwareArgs, HostArgs, PackingArgs, PolicyArgs},
+    args::{HardwareArgs, HostArgs, PackingArgs, PlaceArgs, PolicyArgs},
     choices,
     failure::Result,
     hypervisor,
@@ -25,6 +25,8 @@ pub(crate) struct Typed<'a> {
     pub(crate) source: &'a Path,
     /// `--to`, for a verb that has it.
     pub(crate) to: Option<&'a str>,
+    /// Where on a host files go, for a verb that has that.
+    pub(crate) place: Option<&'a PlaceArgs>,
     /// Whether a host is asked.
     pub(crate) host: &'a HostArgs,
     /// Flags about the machine.
@@ -46,6 +48,8 @@ pub(crate) struct Request {
     pub(crate) policy: restore::Policy,
     /// The target, as `--to` takes it: the plan file's, else what was typed.
     pub(crate) target: Option<String>,
+    /// Where on a host files go: as the plan file says, else as it was typed.
+    pub(crate) place: Option<PlaceArgs>,
     /// The plan file that it came from.
     pub(crate) plan_file: Option<PathBuf>,
     /// The flags, as a plan file has them.
@@ -66,6 +70,7 @@ impl Request {
                 choices: chosen(typed, typed.to, session)?,
                 policy: choices::policy(typed.policy)?,
                 target: typed.to.map(str::to_owned),
+                place: typed.place.cloned(),
                 plan_file: None,
                 recorded,
             });
@@ -90,6 +95,7 @@ impl Request {
             choices,
             policy,
             target,
+            place: Some(flags.place.clone()),
             plan_file: Some(file.path),
             recorded: file.recorded,
         })

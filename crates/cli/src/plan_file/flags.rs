@@ -13,7 +13,7 @@ use clap::{ArgAction, ArgMatches, CommandFactory as _, Parser, parser::ValueSour
 use toml::Value;
 
 use crate::{
-    args::{Cli, HardwareArgs, PackingArgs, PolicyArgs},
+    args::{Cli, HardwareArgs, PackingArgs, PlaceArgs, PolicyArgs},
     failure::{Failure, Result},
     usage,
 };
@@ -28,6 +28,8 @@ pub(crate) struct Flags {
     pub(crate) packing: PackingArgs,
     #[command(flatten)]
     pub(crate) policy: PolicyArgs,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
 }
 
 /// Flags by their names, `_` for `-`, with what was typed behind them.
@@ -51,7 +53,7 @@ const OF_MACHINES: [(&str, &str); 10] = [
 ];
 
 /// Flags that name a file.
-const PATHS: [&str; 2] = ["trust", "prop_file"];
+const PATHS: [&str; 3] = ["trust", "prop_file", "storage"];
 
 /// Where a plan file has the effect of this flag, if it is in the tables of the machines.
 pub(super) fn of_machines(key: &str) -> Option<&'static str> {

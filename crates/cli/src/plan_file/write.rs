@@ -26,7 +26,8 @@ const HEADER: &str = "\
 # A plan of relift: what becomes of each machine of the source, to be reviewed, edited and replayed.
 #
 #   relift plan PLAN.toml              what comes of it now, with every edit
-#   relift convert PLAN.toml -o OUT    carries it out; the folder OUT stands for the target below
+#   relift import PLAN.toml            carries it out for the target below
+#   relift convert PLAN.toml -o OUT    the same for the folder OUT, whatever the target is
 #
 # The source must be the very one that [source] tells: nothing is done with another one (E0803).
 #
@@ -36,7 +37,7 @@ const HEADER: &str = "\
 #   [[machine.nic]]   target, model, mac
 #   [choices]         flags of `relift plan` by their names, with _ for -: profile = \"virtio\",
 #                     ignore = [\"sound\"]; a line of a machine counts more than a flag
-#   target            dir:PATH
+#   target            libvirt:URI or dir:PATH
 # A line taken out leaves the value to the planner. A whole [[machine]] taken out is not converted.
 # What cannot be as the file says is told with its line, and nothing is done (E0804).
 #

@@ -33,6 +33,7 @@ pub(super) fn run(args: &ConvertArgs, session: &Session, gauge: &Gauge<'_>) -> R
     let typed = Typed {
         source: &args.source,
         to: None,
+        place: None,
         host: &args.host,
         hardware: &args.hardware,
         packing: &args.packing,

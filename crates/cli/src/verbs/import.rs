@@ -47,14 +47,17 @@ fn run(args: &ImportArgs, bring: Bring, session: &Session, gauge: &Gauge<'_>) ->
     let typed = Typed {
         source: &args.source,
         to: args.target.to.as_deref(),
+        place: Some(&args.target.place),
         host: &args.host,
         hardware: &args.hardware,
         packing: &args.packing,
         policy: &args.policy,
     };
     let mut request = Request::of(&typed, session)?;
-    let to = Target::of(request.target.as_deref(), &args.target, session)?;
-    target::choose(&args.target, &mut request.choices);
+    let place = request.place.clone().unwrap_or_else(|| args.target.place.clone());
+    let start = args.target.start;
+    let to = Target::of(request.target.as_deref(), (&place, start), session)?;
+    target::choose(&place, start, &mut request.choices);
     let need = if args.run.dry_run { Need::Headers } else { Need::Everything };
     let need = request.need(need);
     let mut source = super::source::open(&request.source, need, &request.policy, session)?;
@@ -69,7 +72,7 @@ fn run(args: &ImportArgs, bring: Bring, session: &Session, gauge: &Gauge<'_>) ->
         request.choices.images = Images::LeftOut;
     }
     convert::check_verify(&args.run, &*source)?;
-    let mut target = to.facts(&args.target, &args.host, &*source)?;
+    let mut target = to.facts(&place, &args.host, &*source)?;
     request.look_outside(&mut target);
     if let (Where::Folder(folder), true) = (&target.place, args.run.force) {
         request.choices.replace = destination::written_before(&folder.path);

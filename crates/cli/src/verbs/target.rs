@@ -12,7 +12,7 @@ use restore::{
 };
 
 use crate::{
-    args::{ConflictChoice, HostArgs, TargetArgs},
+    args::{ConflictChoice, HostArgs, PlaceArgs},
     failure::{Failure, Result},
     hypervisor::Hypervisor,
     session::Session,
@@ -40,13 +40,17 @@ impl Target {
     }
 
     /// The target of a command: the host, unless something else is said.
-    pub(super) fn of(to: Option<&str>, args: &TargetArgs, session: &Session) -> Result<Self> {
+    pub(super) fn of(
+        to: Option<&str>,
+        (place, start): (&PlaceArgs, bool),
+        session: &Session,
+    ) -> Result<Self> {
         let target = Self::parse(to.unwrap_or("libvirt"), session)?;
         if let Self::Folder(_) = target {
             let beside = [
-                ("--pool", args.pool.is_some()),
-                ("--storage", args.storage.is_some()),
-                ("--start", args.start),
+                ("--pool", place.pool.is_some()),
+                ("--storage", place.storage.is_some()),
+                ("--start", start),
             ];
             if let Some((flag, _)) = beside.iter().find(|(_, given)| *given) {
                 return Err(Failure::usage(format!(
@@ -84,7 +88,7 @@ impl Target {
     /// What there is to know before anything is planned.
     pub(super) fn facts(
         &self,
-        args: &TargetArgs,
+        place: &PlaceArgs,
         host: &HostArgs,
         source: &dyn Source,
     ) -> Result<TargetFacts> {
@@ -97,7 +101,7 @@ impl Target {
             }
             Self::Host(hypervisor) => {
                 let libvirt = Libvirt::connect(&hypervisor.uri)?;
-                let facts = of_host(&libvirt, args.storage.as_deref())?;
+                let facts = of_host(&libvirt, place.storage.as_deref())?;
                 let taken = taken(&facts)?;
                 Ok(TargetFacts { place: Where::Host(Box::new(facts)), taken, paths })
             }
@@ -106,13 +110,13 @@ impl Target {
 }
 
 /// What the flags about the target choose.
-pub(super) fn choose(args: &TargetArgs, chosen: &mut Choices) {
-    chosen.pool.clone_from(&args.pool);
-    chosen.on_conflict = match args.on_conflict {
+pub(super) fn choose(place: &PlaceArgs, start: bool, chosen: &mut Choices) {
+    chosen.pool.clone_from(&place.pool);
+    chosen.on_conflict = match place.on_conflict {
         ConflictChoice::Fail => OnConflict::Fail,
         ConflictChoice::Rename => OnConflict::Rename,
     };
-    chosen.start = args.start;
+    chosen.start = start;
     chosen.licences_bind = true;
 }
 
