@@ -8,6 +8,7 @@
 mod backups;
 mod bench;
 mod containers;
+mod crashes;
 mod descriptors;
 mod disks;
 mod environment;
@@ -21,6 +22,7 @@ mod machines;
 mod names;
 mod oracles;
 mod packed;
+mod plan_files;
 mod plans;
 mod signals;
 mod signatures;

@@ -123,6 +123,7 @@ fn empty(inputs: &Inputs<'_>, target: PathBuf, space: Space) -> Plan {
         blockers: Vec::new(),
         replace: choices.replace.clone(),
         strict: choices.strict,
+        edits: Vec::new(),
     }
 }
 
