@@ -141,12 +141,13 @@ fn taken(facts: &HostFacts, paths: &BTreeMap<PathBuf, PathFacts>) -> Result<BTre
     let pools = facts.pools.iter().filter_map(|pool| pool.folder.as_ref());
     let files = paths.values().filter(|at| matches!(at.kind, PathKind::Nothing | PathKind::File));
     let old = files.map(|at| &at.folder).filter(|folder| folder.exists && facts.is_local);
-    let folders = pools.chain(&facts.storage).chain(old).map(|folder| folder.path.as_path());
-    let folders: BTreeSet<&Path> = folders.collect();
+    let old: BTreeSet<&Path> = old.map(|folder| folder.path.as_path()).collect();
     let mut taken = BTreeSet::new();
-    for folder in folders {
-        taken.extend(dir::taken(folder)?);
+    for folder in pools.chain(&facts.storage) {
+        taken.extend(dir::taken(&folder.path)?);
     }
+    // A folder that only a definition names may be closed to us; publishing looks once more.
+    taken.extend(old.into_iter().filter_map(|folder| dir::taken(folder).ok()).flatten());
     Ok(taken)
 }
 

@@ -18,13 +18,17 @@ fn blockers(plan: &Plan) -> Vec<Code> {
 
 fn written(plan: &Plan) -> Vec<String> {
     let files = plan.machines.iter().flat_map(|machine| &machine.files);
-    files.map(|file| file.to.file_name().unwrap().to_string_lossy().into_owned()).collect()
+    files
+        .map(|file| {
+            file.to.file_name().expect("the test made it so").to_string_lossy().into_owned()
+        })
+        .collect()
 }
 
 fn folder_source(folder: &Path) -> Box<dyn Source> {
-    fs::create_dir(folder).unwrap();
+    fs::create_dir(folder).expect("the test made it so");
     Package::small("web", MIB).write_to(folder);
-    restore::open(&folder.join("web.ovf"), &Policy::default()).unwrap()
+    restore::open(&folder.join("web.ovf"), &Policy::default()).expect("the test made it so")
 }
 
 /// SPACEVM-39: an OVF alone defines the machine, and neither restores nor attaches disks.
@@ -118,14 +122,14 @@ fn a_package_whose_name_the_host_has_is_blocked_or_renamed() {
 
 /// A tar that somebody made by hand: no manifest, any order.
 fn by_hand(path: &Path, members: &[(&str, Vec<u8>)]) {
-    let file = fs::File::create_new(path).unwrap();
+    let file = fs::File::create_new(path).expect("the test made it so");
     let options = bundle::Options { form: bundle::Form::Tar, level: 1, unix_seconds: 17 };
     let mut writer = bundle::Writer::new(&file, options);
     for (name, bytes) in members {
-        let name = ovf::EntryName::parse(name).unwrap();
-        writer.add(&name, bytes, &disk::Unheard).unwrap();
+        let name = ovf::EntryName::parse(name).expect("the test made it so");
+        writer.add(&name, bytes, &disk::Unheard).expect("the test made it so");
     }
-    writer.finish(None).unwrap();
+    writer.finish(None).expect("the test made it so");
 }
 
 fn domain(name: &str, image: &Path) -> Vec<u8> {

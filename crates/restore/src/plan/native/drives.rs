@@ -31,10 +31,12 @@ pub(super) fn paths(drive: &Drive) -> Vec<PathBuf> {
     std::iter::once(&drive.source).chain(chain).filter_map(path_of).map(Path::to_owned).collect()
 }
 
-/// The path of a source that has one; a bare name is none.
-pub(super) fn path_of(source: &DriveSource) -> Option<&Path> {
+/// The path of a source that has one worth a look: a bare name is none, and a file of the system's own
+/// is no image.
+fn path_of(source: &DriveSource) -> Option<&Path> {
     match source {
-        DriveSource::File(path) | DriveSource::Block(path) if path.is_absolute() => Some(path),
+        DriveSource::File(path) if may_be_image(path) => Some(path),
+        DriveSource::Block(path) if path.is_absolute() => Some(path),
         _ => None,
     }
 }

@@ -179,14 +179,15 @@ impl<'a> Images<'a> {
     /// What keeps it from being there.
     fn backing(&self, node: &Node, path: &Path) -> Result<Option<String>, Note> {
         let Some(below) = &node.backing else { return Ok(None) };
+        if !self.inputs.keeps_chains() {
+            let disk = self.layers(node).find_map(|node| template::disk_below(self.inputs, &node));
+            return disk.map_or(Ok(None), |disk| template::check(self.inputs, disk).map(|()| None));
+        }
         if let Some(placed) = self.placed.get(below) {
             return Ok(Some(shortest(placed, path)));
         }
         if let Some(disk) = template::disk_below(self.inputs, node) {
             return template::check(self.inputs, disk).map(|()| Some(disk.path.clone()));
-        }
-        if !self.inputs.keeps_chains() {
-            return Ok(None);
         }
         let text = format!("{} stands on {below}, which is no part of the backup", node.member);
         Err(Note::blocker(Code::E0104, text))
@@ -202,23 +203,20 @@ impl<'a> Images<'a> {
         if self.inputs.keeps_chains() {
             return length(&node.member);
         }
-        let below =
-            |node: &Node| self.inputs.native.backup.as_ref()?.node(node.backing.as_ref()?).cloned();
-        let layers = successors(Some(node.clone()), below);
-        let stored = layers.map(|node| length(&node.member)).fold(0, u64::saturating_add);
-        stored.min(node.capacity_bytes)
+        let stored = self.layers(node).map(|node| length(&node.member));
+        stored.fold(0, u64::saturating_add).min(node.capacity_bytes)
+    }
+
+    /// An image and all below it that are in the backup.
+    fn layers(&self, node: &Node) -> impl Iterator<Item = Node> {
+        let backup = self.inputs.native.backup.as_ref();
+        successors(Some(node.clone()), move |node| backup?.node(node.backing.as_ref()?).cloned())
     }
 
     /// The image and those below it; only itself where chains are made one image.
     fn chain(&self, node: &Node) -> Vec<Node> {
-        let mut chain = vec![node.clone()];
-        let Some(backup) = self.inputs.native.backup.as_ref() else { return chain };
-        while self.inputs.keeps_chains()
-            && let Some(below) = chain.last().and_then(|top| backup.node(top.backing.as_ref()?))
-        {
-            chain.push(below.clone());
-        }
-        chain
+        let most = if self.inputs.keeps_chains() { usize::MAX } else { 1 };
+        self.layers(node).take(most).collect()
     }
 
     /// What a file is called: as it was, else as the member, with the ending of a new format.

@@ -43,8 +43,21 @@ struct Room {
 }
 
 /// Folders that hold no images, whatever a definition says: the system's own, and devices.
-const SYSTEM_FOLDERS: [&str; 12] = [
-    "/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr",
+const SYSTEM_FOLDERS: [&str; 15] = [
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/lib",
+    "/lib64",
+    "/proc",
+    "/run",
+    "/sbin",
+    "/sys",
+    "/usr/bin",
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/sbin",
     "/var/run",
 ];
 
@@ -246,7 +259,8 @@ mod tests {
 
     #[test]
     fn a_folder_that_is_gone_or_takes_no_writes_is_like_one_without_room() {
-        let spoils: [(fn(&mut FolderFacts), &str); 2] = [
+        type Spoil = fn(&mut FolderFacts);
+        let spoils: [(Spoil, &str); 2] = [
             (|folder| folder.exists = false, "/vm is not there"),
             (|folder| folder.writable = false, "/vm takes no writes"),
         ];
@@ -371,6 +385,7 @@ mod tests {
             assert_eq!(paths(&case.plan()), ["/backups/web.qcow2"], "{path}");
         }
         assert!(may_be_image(Path::new("/var/lib/libvirt/images/a")));
+        assert!(may_be_image(Path::new("/usr/share/virtio-win/virtio-win.iso")));
         assert!(!may_be_image(Path::new("images/a")));
     }
 }

@@ -209,6 +209,11 @@ mod tests {
         let mut raw = clone();
         raw.choices.output = convert::copy::TargetOptions::Raw;
         assert_eq!(raw.blockers()[0].2, "leave --format and --compress out");
+        let mut higher = raw.image("top.snapshot", Some("clone.qcow2"));
+        let document = crate::plan::fixture::domain(&disk("vda", "/vm/top.snapshot"));
+        higher.native().drives = domain::drives(document.as_bytes()).unwrap();
+        higher.native().document = document;
+        assert_eq!(higher.blockers()[0].2, "leave --format and --compress out");
         let mut hostile = clone();
         hostile.of_backup().template.as_mut().unwrap().disks[0].path = "/etc/shadow".to_owned();
         assert_eq!(template_paths(&hostile), [] as [PathBuf; 0]);
