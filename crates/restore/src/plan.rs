@@ -8,10 +8,13 @@ mod conflicts;
 mod environment;
 mod files;
 mod findings;
+#[cfg(test)]
+mod fixture;
 mod machines;
 mod names;
 mod native;
 mod pinned;
+mod scripts;
 mod space;
 mod startup;
 mod storage;
@@ -353,6 +356,7 @@ fn decide(known: &Known<'_>, choices: &Choices, taken: &[PinnedMachine]) -> Resu
     let chosen = machines::choose(&selection, &choices.systems)?;
     let mut findings = selection.text_findings.clone();
     findings.extend(facts.findings.iter().cloned());
+    findings.extend(scripts::of(facts));
     findings.extend(selection.findings.iter().cloned());
     let mut machines = Vec::new();
     let storage = storage::choose(facts.folder.as_deref(), target, choices.pool.as_deref());
@@ -385,7 +389,7 @@ fn decide(known: &Known<'_>, choices: &Choices, taken: &[PinnedMachine]) -> Resu
         target: storage.folder.path.clone(),
         host: target.host().map(|host| HostPlan {
             uri: host.uri.clone(),
-            pools: storage.pool.iter().cloned().collect(),
+            pools: storage.pool.clone().into_iter().collect(),
             start: choices.start,
         }),
         configurations: facts.description.configurations().to_vec(),
@@ -403,7 +407,9 @@ fn decide(known: &Known<'_>, choices: &Choices, taken: &[PinnedMachine]) -> Resu
         edits: Vec::new(),
     };
     plan.blockers = grave;
-    plan.blockers.extend(storage.blockers);
+    if needs_storage(&plan, target, choices) {
+        plan.blockers.extend(storage.blockers);
+    }
     let host = target.host().into_iter();
     let conflicts = host.flat_map(|host| {
         plan.machines.iter().flat_map(|planned| conflicts::of(&planned.machine, host, choices))
@@ -413,6 +419,13 @@ fn decide(known: &Known<'_>, choices: &Choices, taken: &[PinnedMachine]) -> Resu
     plan.blockers.extend(target_blockers(&plan, target));
     plan.blockers.extend(strict_blocker(&plan));
     Ok(plan)
+}
+
+/// Whether it matters where files go: some do, or the user said where.
+fn needs_storage(plan: &Plan, target: &TargetFacts, choices: &Choices) -> bool {
+    let is_named = target.host().is_none_or(|host| host.storage.is_some());
+    let has_files = plan.machines.iter().any(|machine| !machine.files.is_empty());
+    is_named || has_files || choices.pool.is_some()
 }
 
 /// What keeps a plan with warnings from being carried out, where the user wants none.
@@ -471,6 +484,12 @@ pub fn images(facts: &Facts, choices: &Choices) -> Result<Vec<PackedImage>, Erro
 #[must_use]
 pub fn asked_paths(facts: &Facts) -> Vec<PathBuf> {
     facts.description.native().map(native::asked_paths).unwrap_or_default()
+}
+
+/// Those of them that are disks of a template: a thin clone stands on a certain state of each.
+#[must_use]
+pub fn template_paths(facts: &Facts) -> Vec<PathBuf> {
+    facts.description.native().map(native::template_paths).unwrap_or_default()
 }
 
 /// Checks what can be checked before a disk is read: that the manifest is there, that it lists what
