@@ -3,12 +3,13 @@
 //! `strace` ends or fails the n-th call of each kind, until there is none left; on a host, where the
 //! acts are those of virsh, the script that plays it kills the program.
 
-use std::{collections::BTreeMap, io::Write as _, process::Command};
+use std::{collections::BTreeMap, process::Command};
 
 use bundle::Form;
 
 use crate::{
     bench::{Bench, RELIFT, Run},
+    tracing::can_trace,
     tree,
     virsh::Hosted,
 };
@@ -35,20 +36,6 @@ impl Fault {
             Self::Full => "error=ENOSPC",
         }
     }
-}
-
-/// Whether strace can be used here; a skip is said.
-fn can_trace() -> bool {
-    let bench = Bench::empty();
-    let Some(_) = testkit::oracle("strace", ["--version"]) else { return false };
-    let traced =
-        bench.shell("strace -f -qq -o trace -e trace=fsync -e inject=fsync:error=EIO true");
-    if traced.code != Some(0) {
-        // Not `eprintln`, which a passing test keeps to itself.
-        let why = traced.stderr.trim();
-        writeln!(std::io::stderr(), "skipped: strace may not be used here: {why}").unwrap();
-    }
-    traced.code == Some(0)
 }
 
 /// Runs the program with a fault in the n-th call of a kind that one of its threads makes.
@@ -136,13 +123,12 @@ fn a_full_disk_at_any_call_leaves_nothing() {
         || strace(&bench),
         (line, Fault::Full),
         |at, run| {
-            if run.code != Some(0) {
-                assert_eq!(run.code, Some(8), "{at}: {run:?}");
-                assert!(run.stderr.contains("error[E0506]: "), "{at}: {run:?}");
-                assert!(!bench.path("out").exists(), "{at}: {:?}", bench.files("out"));
-            } else {
-                std::fs::remove_dir_all(bench.path("out")).unwrap();
+            if run.code == Some(0) {
+                return std::fs::remove_dir_all(bench.path("out")).unwrap();
             }
+            assert_eq!(run.code, Some(8), "{at}: {run:?}");
+            assert!(run.stderr.contains("error[E0506]: "), "{at}: {run:?}");
+            assert!(!bench.path("out").exists(), "{at}: {:?}", bench.files("out"));
         },
     );
     assert!(failed > 15, "only {failed} runs failed");

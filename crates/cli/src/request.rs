@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use restore::{Plan, Source, plan::TargetFacts};
+use restore::{
+    Plan, Source,
+    plan::{Edit, TargetFacts},
+};
 
 use crate::{
     args::{HardwareArgs, HostArgs, PackingArgs, PolicyArgs},
@@ -11,6 +14,7 @@ use crate::{
     hypervisor,
     plan_file::{self, Origin, PlanFile, Recorded},
     session::Session,
+    show::clean,
     verbs::{Need, Target},
 };
 
@@ -102,6 +106,15 @@ impl Request {
         let places = self.choices.pinned.iter().flat_map(restore::plan::Pinned::places);
         let taken = places.filter(|path| path.symlink_metadata().is_ok());
         target.taken.extend(taken.cloned());
+    }
+
+    /// Says which lines of the plan file decided something that its choices alone would not have.
+    pub(crate) fn tell_edits(&self, plan: &Plan, session: &Session) {
+        let Some(path) = &self.plan_file else { return };
+        for Edit { line, key, item, value } in &plan.edits {
+            let text = format!("line {line} of {}: {key} of {item} is {value}", path.display());
+            session.show.say(&clean(&text));
+        }
     }
 
     /// Writes the plan to a plan file.

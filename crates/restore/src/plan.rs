@@ -9,6 +9,7 @@ mod environment;
 mod files;
 mod findings;
 mod machines;
+mod names;
 mod native;
 mod pinned;
 mod space;
@@ -31,8 +32,8 @@ use crate::{Error, Facts, ImageFacts, ManifestPolicy, PackedImage, Selection, Si
 pub use environment::Made;
 pub(crate) use machines::capacity;
 pub use pinned::{
-    DiskValues, Hang, MachineValues, NicValues, Pinned, PinnedDisk, PinnedMachine, PinnedNic, Said,
-    SourcePin, Word,
+    DiskValues, Edit, Hang, MachineValues, NicValues, Pinned, PinnedDisk, PinnedMachine, PinnedNic,
+    Said, SourcePin, Word,
 };
 pub use space::Space;
 pub use startup::Startup;
@@ -100,8 +101,8 @@ pub enum OnConflict {
 pub struct HostPlan {
     /// Its address.
     pub uri: String,
-    /// The pool that shall see the files.
-    pub pool: Option<String>,
+    /// The pools that shall see the files.
+    pub pools: Vec<String>,
     /// Whether the machines are started.
     pub start: bool,
 }
@@ -143,6 +144,8 @@ pub struct Plan {
     pub replace: BTreeSet<PathBuf>,
     /// Warnings that come to be known in the run end it.
     pub strict: bool,
+    /// What a plan file decided, in the order in which it came to count.
+    pub edits: Vec<Edit>,
 }
 
 /// One machine of a plan.
@@ -355,8 +358,8 @@ fn decide(known: &Known<'_>, choices: &Choices, taken: &[PinnedMachine]) -> Resu
     let storage = storage::choose(facts.folder.as_deref(), target, choices.pool.as_deref());
     let systems = &selection.systems;
     let inputs = machines::Inputs { facts, images, choices, taken, systems, target };
-    findings.extend(chosen.iter().filter_map(|system| machines::odd_name(system)));
-    let names = machines::names(&chosen, &inputs, &storage.folder.path)?;
+    findings.extend(chosen.iter().filter_map(|system| names::odd_name(system)));
+    let names = names::names(&chosen, &inputs, &storage.folder.path)?;
     for (system, name) in chosen.iter().zip(&names) {
         let folder = if chosen.len() == 1 || target.host().is_some() {
             storage.folder.path.clone()
@@ -382,7 +385,7 @@ fn decide(known: &Known<'_>, choices: &Choices, taken: &[PinnedMachine]) -> Resu
         target: storage.folder.path.clone(),
         host: target.host().map(|host| HostPlan {
             uri: host.uri.clone(),
-            pool: storage.pool.clone(),
+            pools: storage.pool.iter().cloned().collect(),
             start: choices.start,
         }),
         configurations: facts.description.configurations().to_vec(),
@@ -397,6 +400,7 @@ fn decide(known: &Known<'_>, choices: &Choices, taken: &[PinnedMachine]) -> Resu
         blockers: Vec::new(),
         replace: choices.replace.clone(),
         strict: choices.strict,
+        edits: Vec::new(),
     };
     plan.blockers = grave;
     plan.blockers.extend(storage.blockers);

@@ -33,7 +33,10 @@ pub(crate) struct Flags {
 /// Flags by their names, `_` for `-`, with what was typed behind them.
 pub(crate) type Recorded = BTreeMap<String, Value>;
 
-/// Flags whose effect the tables of the machines have, by where it is.
+/// The flag that the file has no key for: its tables of machines say the same.
+const NOT_KEPT: &str = "vm";
+
+/// Flags whose effect the tables of the machines have, by where it is; there it counts more.
 const OF_MACHINES: [(&str, &str); 10] = [
     ("vm", "which [[machine]] tables there are"),
     ("name", "name of [[machine]]"),
@@ -59,7 +62,7 @@ pub(super) fn of_machines(key: &str) -> Option<&'static str> {
 pub(super) fn keys() -> Vec<String> {
     let command = Flags::command();
     let ids = command.get_arguments().map(|flag| flag.get_id().as_str().to_owned());
-    ids.filter(|id| of_machines(id).is_none()).collect()
+    ids.filter(|id| id != NOT_KEPT).collect()
 }
 
 /// The flags that were typed on a command line, as far as they choose what becomes of a package.

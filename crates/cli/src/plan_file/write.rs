@@ -6,13 +6,14 @@ use disk::WriteAt as _;
 use host::{Host, Partial};
 use restore::{
     Choices, Facts, Plan,
-    plan::{DiskValues, MachineValues, NicValues, SourcePin, Word},
+    plan::{DiskValues, MachineValues, NicValues, SourcePin, Word as _},
 };
 use toml::Value;
 
 use super::{
     Recorded,
     document::{Disk, Document, Machine, Nic, Row, SCHEMA, Source, put},
+    flags,
 };
 use crate::{
     failure::{Failure, Result},
@@ -34,7 +35,7 @@ const HEADER: &str = "\
 #   [[machine.disk]]  to (a name in the machine's folder, or an absolute path), format, bus
 #   [[machine.nic]]   target, model, mac
 #   [choices]         flags of `relift plan` by their names, with _ for -: profile = \"virtio\",
-#                     ignore = [\"sound\"]; mac and uuid count where a machine has no such line
+#                     ignore = [\"sound\"]; a line of a machine counts more than a flag
 #   target            dir:PATH
 # A line taken out leaves the value to the planner. A whole [[machine]] taken out is not converted.
 # What cannot be as the file says is told with its line, and nothing is done (E0804).
@@ -97,8 +98,8 @@ fn text(plan: &Plan, facts: &Facts, origin: &Origin<'_>) -> Result<String> {
     };
     check_secrets(facts, origin)?;
     let target = origin.target.map(target).transpose()?;
-    let choices =
-        origin.recorded.iter().filter(|(key, _)| super::flags::of_machines(key).is_none());
+    let keys = flags::keys();
+    let choices = origin.recorded.iter().filter(|(key, _)| keys.contains(key));
     let document = Document {
         schema: SCHEMA,
         target: target.map(put),
@@ -181,7 +182,7 @@ fn machine(values: MachineValues, rows: &[convert::Row]) -> Machine {
         machine: Some(put(values.chipset.word())),
         disk: values.disks.into_iter().map(disk).collect(),
         nic: values.nics.into_iter().map(nic).collect(),
-        row: plan_rows(rows).into_iter().map(row).collect(),
+        row: plan_rows(rows).iter().map(row).collect(),
     }
 }
 
@@ -206,7 +207,7 @@ fn nic(values: NicValues) -> Nic {
 }
 
 /// A row for readers: with nothing in it that could play tricks on an editor.
-fn row(row: RowData) -> Row {
+fn row(row: &RowData) -> Row {
     Row {
         item: clean(&row.item),
         action: row.action.to_owned(),

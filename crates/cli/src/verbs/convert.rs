@@ -56,6 +56,7 @@ pub(super) fn run(args: &ConvertArgs, session: &Session, gauge: &Gauge<'_>) -> R
     }
     check_verify(&args.run, &*source)?;
     let plan = super::plan::make(&*source, &target, &request.choices)?;
+    request.tell_edits(&plan, session);
     if args.run.dry_run {
         let out = args.out.display().to_string();
         let shown = super::plan::Shown {

@@ -75,6 +75,7 @@ fn run(args: &ImportArgs, bring: Bring, session: &Session, gauge: &Gauge<'_>) ->
         request.choices.replace = destination::written_before(&folder.path);
     }
     let plan = super::plan::make(&*source, &target, &request.choices)?;
+    request.tell_edits(&plan, session);
     if args.run.dry_run {
         let out = quoted(&to.shown());
         let shown = super::plan::Shown {

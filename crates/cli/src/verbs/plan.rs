@@ -47,6 +47,7 @@ pub(super) fn run(args: &PlanArgs, session: &Session) -> Result<Report> {
     };
     request.look_outside(&mut target);
     let plan = make(&*source, &target, &request.choices)?;
+    request.tell_edits(&plan, session);
     if let Some(path) = &args.out {
         request.write(path, (&plan, &*source), session)?;
         session.show.say(&format!("plan written to {}", path.display()));

@@ -22,7 +22,7 @@ pub(super) fn define<'a>(
     for folder in &folders {
         with.host.sync_folder(folder)?;
     }
-    if let Some(pool) = host.pool.as_deref().filter(|_| !folders.is_empty()) {
+    for pool in host.pools.iter().filter(|_| !folders.is_empty()) {
         undo.refreshes(pool);
         hypervisor.refresh_pool(pool)?;
     }

@@ -73,7 +73,7 @@ pub(super) fn plan(
     for disk in &mut machine.disks {
         disk.capacity_bytes = images::capacity(&draft.files, &disk.image).unwrap_or_default();
     }
-    let (space, pool, mut blockers) = places.finish();
+    let (space, mut pools, mut blockers) = places.finish();
     let planned = MachinePlan {
         id: native.machine.name.clone(),
         folder: storage.folder.path.clone(),
@@ -91,9 +91,10 @@ pub(super) fn plan(
         blockers.extend(conflicts::of(&planned.machine, host, choices));
     }
     let mut plan = empty(&inputs, storage.folder.path.clone(), space);
+    pools.extend(storage.pool);
     plan.host = target.host().map(|host| HostPlan {
         uri: host.uri.clone(),
-        pool: storage.pool.or(pool),
+        pools: pools.into_iter().collect(),
         start: choices.start,
     });
     plan.machines.push(planned);
@@ -123,6 +124,7 @@ fn empty(inputs: &Inputs<'_>, target: PathBuf, space: Space) -> Plan {
         blockers: Vec::new(),
         replace: choices.replace.clone(),
         strict: choices.strict,
+        edits: Vec::new(),
     }
 }
 

@@ -148,17 +148,20 @@ impl<'a> Places<'a> {
         all.find(|path| !is_taken(path)).unwrap_or(path)
     }
 
-    /// Room and pool of all files together, and what keeps the chosen storage from taking them.
-    pub(super) fn finish(self) -> (Space, Option<String>, Vec<Note>) {
+    /// Room and pools of all files together, and what keeps the chosen storage from taking them.
+    pub(super) fn finish(mut self) -> (Space, BTreeSet<String>, Vec<Note>) {
         let host = self.inputs.target.host();
         let pool_of = |path: &PathBuf| Some(host?.pool_of(path)?.pool.name.clone());
-        let pool = self.given.iter().find_map(pool_of);
+        let pools = self.given.iter().filter_map(pool_of).collect();
+        if self.given.is_empty() {
+            self.space.free_bytes = self.storage.folder.free_bytes;
+        }
         let blockers = if self.uses_storage || host.is_none() {
             self.storage.blockers.clone()
         } else {
             Vec::new()
         };
-        (self.space, pool, blockers)
+        (self.space, pools, blockers)
     }
 }
 
