@@ -19,6 +19,7 @@ mod failures;
 mod hardware;
 mod hypervisor;
 mod images;
+mod libvirt;
 mod machines;
 mod names;
 mod oracles;
