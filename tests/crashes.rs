@@ -1,141 +1,240 @@
-//! `backup append` that is killed, or has no room left, at each of its steps.
+//! A run that is killed at any of its acts, and one that meets a full disk at any of them.
+//!
+//! `strace` ends or fails the n-th call of each kind, until there is none left; on a host, where the
+//! acts are those of virsh, the script that plays it kills the program.
 
-use bundle::{Bundle, Form};
-use testkit::{oracle, skip_oracle};
+use std::{collections::BTreeMap, process::Command};
+
+use bundle::Form;
 
 use crate::{
-    backups::{open, write},
-    bench::Bench,
+    bench::{Bench, RELIFT, Run},
+    tracing::can_trace,
+    tree,
+    virsh::Hosted,
 };
 
-/// The most steps that an append of one small file may have.
-const MAX_STEPS: usize = 40;
-/// What a shell says of a process that was killed.
-const KILLED: i32 = 128 + 9;
+/// The calls by which files are filled, made durable and named; the programs of a host make none.
+const CALLS: [&str; 4] = ["ftruncate", "pwrite64", "fsync", "renameat2"];
 
-/// A bundle that files are appended to.
-struct Attempt {
-    bench: Bench,
-    file: String,
-    old: Vec<u8>,
+/// More calls of one kind than a thread of a small run has.
+const MAX_CALLS: usize = 200;
+
+/// What strace does to a call.
+#[derive(Clone, Copy)]
+enum Fault {
+    /// The program is gone before the call is made.
+    Kill,
+    /// The call says that the file system is full.
+    Full,
 }
 
-impl Attempt {
-    fn new(form: Form) -> Self {
-        let bench = Bench::empty();
-        let file = format!("web01.{}", form.ending());
-        write(&bench.path(&file), form);
-        bench.write("tools.iso", &[9; 5000]);
-        bench.write("more.iso", &testkit::content(700));
-        let old = bench.read(&file);
-        Self { bench, file, old }
-    }
-
-    /// Puts the old bundle back.
-    fn reset(&self) {
-        self.bench.write(&self.file, &self.old);
-    }
-
-    fn bundle(&self) -> Bundle {
-        open(&self.bench.path(&self.file))
-    }
-
-    /// The names that GNU tar lists; `None` where it cannot be asked.
-    fn listed(&self) -> Option<Vec<String>> {
-        oracle("tar", ["--version"])?;
-        let unpack = if self.file.ends_with("zst") {
-            oracle("zstd", ["--version"])?;
-            "zstd -dcq"
-        } else {
-            "cat"
-        };
-        let run = self.bench.shell(&format!("{unpack} {} | tar -tf -", self.file));
-        assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{run:?}");
-        let names = run.stdout.lines().filter(|name| *name != ".pad");
-        Some(names.map(str::to_owned).collect())
-    }
-
-    /// That the bundle is the old one or the whole new one, and that the next append succeeds.
-    fn check(&self, old: &[(String, Vec<u8>)], step: &str) {
-        let found = content(&self.bundle());
-        assert!(found.starts_with(old), "{step}: an old member is lost");
-        if found.len() > old.len() {
-            assert_eq!(found.len(), old.len() + 2, "{step}");
-            assert!(found[old.len()] == ("tools.iso".to_owned(), vec![9; 5000]), "{step}");
+impl Fault {
+    fn told(self) -> &'static str {
+        match self {
+            Self::Kill => "signal=SIGKILL",
+            Self::Full => "error=ENOSPC",
         }
-        let names: Vec<String> = found.iter().map(|(name, _)| name.clone()).collect();
-        assert!(self.listed().is_none_or(|listed| listed == names), "{step}: tar lists others");
-        let run = self.bench.run(["backup", "verify", &self.file]);
-        assert_eq!(run.code, Some(0), "{step}: {run:?}");
-        let run = self.bench.run(["backup", "append", &self.file, "more.iso"]);
-        assert_eq!(run.code, Some(0), "{step}: {run:?}");
-        let run = self.bench.run(["backup", "verify", &self.file]);
-        assert_eq!(run.code, Some(0), "{step}: {run:?}");
-        let grown = content(&self.bundle());
-        assert!(grown.starts_with(&found) && grown.len() == found.len() + 2, "{step}");
     }
 }
 
-/// Each member with its content.
-fn content(bundle: &Bundle) -> Vec<(String, Vec<u8>)> {
-    let read = |member: &bundle::Member| {
-        let mut bytes = vec![0; usize::try_from(member.length_bytes).unwrap()];
-        bundle.bytes(member).unwrap().read_exact_at(&mut bytes, 0).unwrap();
-        (member.name.to_string(), bytes)
-    };
-    bundle.members().map(read).collect()
+/// Runs the program with a fault in the n-th call of a kind that one of its threads makes.
+fn faulty(mut command: Command, line: &str, (call, number, fault): (&str, usize, Fault)) -> Run {
+    let inject = format!("inject={call}:{}:when={number}", fault.told());
+    command.args(["-f", "-qq", "-o", "trace", "-e", &format!("trace={call}")]);
+    command.args(["-e", &inject, RELIFT]).args(line.split(' '));
+    Run::of(&command.output().unwrap())
 }
 
-#[test]
-fn an_append_that_is_killed_leaves_the_old_bundle_or_the_new_one() {
-    let Some(probe) = oracle("strace", ["-qq", "-o", "/dev/null", "true"]) else { return };
-    if !probe.status.success() {
-        return skip_oracle("strace", "may not trace");
-    }
-    for form in [Form::Tar, Form::TarZst] {
-        let attempt = Attempt::new(form);
-        let old = content(&attempt.bundle());
-        let killed = (1..=MAX_STEPS).take_while(|step| {
-            attempt.reset();
-            let run = attempt.bench.shell(&format!(
-                "strace -f -qq -o /dev/null -e trace=pwrite64,fsync,ftruncate \
-                 -e inject=pwrite64,fsync,ftruncate:signal=KILL:when={step} \
-                 relift backup append {} tools.iso",
-                attempt.file
-            ));
-            let was_killed = run.code == Some(KILLED);
-            assert!(was_killed || run.code == Some(0), "{step}: {run:?}");
-            attempt.check(&old, &format!("{form:?}, killed at step {step}"));
-            was_killed
-        });
-        let steps = killed.count();
-        assert!((6..MAX_STEPS).contains(&steps), "{form:?}: {steps} steps");
-    }
+/// strace in the bench's folder.
+fn strace(bench: &Bench) -> Command {
+    bench.command("strace")
 }
 
-#[test]
-fn an_append_without_room_leaves_the_old_bundle_byte_for_byte() {
-    for form in [Form::Tar, Form::TarZst] {
-        let attempt = Attempt::new(form);
-        let old = content(&attempt.bundle());
-        let first = attempt.old.len() / 512;
-        let refused = (first..first + MAX_STEPS).take_while(|blocks| {
-            attempt.reset();
-            // A process that ignores the signal gets an error, as it does of a full file system.
-            let run = attempt.bench.shell(&format!(
-                "trap '' XFSZ; ulimit -f {blocks}; relift backup append {} tools.iso",
-                attempt.file
-            ));
-            let step = format!("{form:?}, room for {blocks} blocks");
-            let has_room = run.code == Some(0);
-            if !has_room {
-                assert!(run.stderr.starts_with("error["), "{step}: {run:?}");
-                assert!(attempt.bench.read(&attempt.file) == attempt.old, "{step}");
+/// The files below a folder that have their final names, with their bytes.
+fn finished(bench: &Bench, folder: &str) -> BTreeMap<String, Vec<u8>> {
+    let names = bench.files(folder).into_iter().filter(|name| !name.contains(".partial-"));
+    names.map(|name| (name.clone(), bench.read(&name))).collect()
+}
+
+/// Runs the line with a fault at each call of each kind in turn; `after` sees each run that was
+/// disturbed. Says how many there were.
+fn at_every_call(
+    mut strace: impl FnMut() -> Command,
+    (line, fault): (&str, Fault),
+    mut after: impl FnMut(&str, &Run),
+) -> usize {
+    let mut disturbed = 0;
+    for call in CALLS {
+        let mut number = 1;
+        loop {
+            assert!(number < MAX_CALLS, "{call} has no end");
+            let run = faulty(strace(), line, (call, number, fault));
+            let is_over = run.code == Some(0);
+            after(&format!("{call} {number}"), &run);
+            if is_over {
+                break;
             }
-            attempt.check(&old, &step);
-            !has_room
-        });
-        let steps = refused.count();
-        assert!((1..MAX_STEPS).contains(&steps), "{form:?}: {steps} steps");
+            disturbed += 1;
+            number += 1;
+        }
+    }
+    disturbed
+}
+
+#[test]
+fn a_conversion_that_is_killed_anywhere_leaves_whole_files_and_succeeds_the_next_time() {
+    if !can_trace() {
+        return;
+    }
+    let bench = Bench::new();
+    let line = "convert fixtures/demo.ova -o out --net user --jobs 1";
+    assert_eq!(bench.run(line.split(' ')).code, Some(0));
+    let whole = finished(&bench, "out");
+    std::fs::remove_dir_all(bench.path("out")).unwrap();
+    let killed = at_every_call(
+        || strace(&bench),
+        (line, Fault::Kill),
+        |at, run| {
+            assert!(run.code.is_none() || run.code == Some(0), "{at}: {run:?}");
+            let left = finished(&bench, "out");
+            for (name, bytes) in &left {
+                assert!(whole.get(name) == Some(bytes), "{at}: {name} is not whole");
+            }
+            let has_result = left.contains_key("out/relift.result.json");
+            assert_eq!(has_result, left.len() == whole.len(), "{at}: {:?}", left.keys());
+            let again = bench.run(line.split(' ').chain(["--force"]));
+            assert_eq!(again.code, Some(0), "{at}: {again:?}");
+            assert!(finished(&bench, "out") == whole, "{at}");
+            std::fs::remove_dir_all(bench.path("out")).unwrap();
+        },
+    );
+    assert!(killed > 15, "only {killed} runs were killed");
+}
+
+#[test]
+fn a_full_disk_at_any_call_leaves_nothing() {
+    if !can_trace() {
+        return;
+    }
+    let bench = Bench::new();
+    let line = "convert fixtures/demo.ova -o out --net user --jobs 1";
+    let failed = at_every_call(
+        || strace(&bench),
+        (line, Fault::Full),
+        |at, run| {
+            if run.code == Some(0) {
+                return std::fs::remove_dir_all(bench.path("out")).unwrap();
+            }
+            assert_eq!(run.code, Some(8), "{at}: {run:?}");
+            assert!(run.stderr.contains("error[E0506]: "), "{at}: {run:?}");
+            assert!(!bench.path("out").exists(), "{at}: {:?}", bench.files("out"));
+        },
+    );
+    assert!(failed > 15, "only {failed} runs failed");
+}
+
+/// Every machine of the host has its disks, and they are the images of a run that nobody disturbed.
+fn is_whole(host: &Hosted, whole: &BTreeMap<String, Vec<u8>>, at: &str) {
+    let there = finished(&host.bench, "host/images");
+    for (name, bytes) in &there {
+        assert!(whole.get(name) == Some(bytes), "{at}: {name} is not whole");
+    }
+    for xml in host.machines() {
+        let disks = xml.split("file=\"").skip(1).filter_map(|rest| rest.split('"').next());
+        for disk in disks {
+            assert!(std::path::Path::new(disk).exists(), "{at}: {disk} is not there");
+        }
+    }
+}
+
+/// Takes everything off the host.
+fn sweep(host: &Hosted) {
+    for what in ["machines", "snapshots", "active", "images"] {
+        let folder = host.bench.path(&format!("host/{what}"));
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder).unwrap();
+        }
+        std::fs::create_dir(&folder).unwrap();
+    }
+    std::fs::write(host.bench.path("host/said"), "").unwrap();
+}
+
+/// A host with something to bring to it, and the line that brings it.
+fn subjects() -> [(Hosted, String); 2] {
+    let appliance = Hosted::new();
+    let import = "import fixtures/demo.ova --net user --pool images --jobs 1 --on-conflict rename";
+    let backup = Hosted::beside(Bench::empty());
+    let file = tree::write(&backup.bench, Form::TarZst);
+    let restore = format!("restore {file} --pool images --jobs 1 --on-conflict rename");
+    [(appliance, import.to_owned()), (backup, restore)]
+}
+
+#[test]
+fn a_host_holds_no_half_machine_after_a_kill_while_files_are_written() {
+    if !can_trace() {
+        return;
+    }
+    for (host, line) in subjects() {
+        assert_eq!(host.run(&line).code, Some(0));
+        let whole = finished(&host.bench, "host/images");
+        sweep(&host);
+        let killed = at_every_call(
+            || host.command("strace"),
+            (&line, Fault::Kill),
+            |at, run| {
+                assert!(run.code.is_none() || run.code == Some(0), "{at}: {run:?}");
+                is_whole(&host, &whole, at);
+                assert_eq!(host.machines().len(), usize::from(run.code == Some(0)), "{at}");
+                let again = host.run(&line);
+                assert_eq!(again.code, Some(0), "{at}: {again:?}");
+                sweep(&host);
+            },
+        );
+        assert!(killed > 10, "only {killed} runs were killed");
+    }
+}
+
+#[test]
+fn a_host_holds_nothing_after_a_full_disk_at_any_call() {
+    if !can_trace() {
+        return;
+    }
+    for (host, line) in subjects() {
+        at_every_call(
+            || host.command("strace"),
+            (&line, Fault::Full),
+            |at, run| {
+                if run.code != Some(0) {
+                    assert_eq!(run.code, Some(8), "{at}: {run:?}");
+                    assert!(run.stderr.contains("error[E0506]: "), "{at}: {run:?}");
+                    assert!(host.is_empty(), "{at}: {:?}", host.bench.files("host"));
+                }
+                sweep(&host);
+            },
+        );
+    }
+}
+
+#[test]
+fn a_host_holds_no_half_machine_after_a_kill_at_any_of_its_acts() {
+    for (host, line) in subjects() {
+        assert_eq!(host.run(&format!("{line} --start")).code, Some(0));
+        let (acts, whole) = (host.acts(), finished(&host.bench, "host/images"));
+        sweep(&host);
+        for (number, act) in acts.iter().enumerate() {
+            for when in ["before", "after"] {
+                let at = format!("{when} {act}");
+                let earlier = acts[..number].iter().filter(|one| *one == act).count();
+                host.set("kill", &format!("{at} {earlier}"));
+                let run = host.run(&format!("{line} --start"));
+                assert_eq!(run.code, None, "{at}: {run:?}");
+                host.unset("kill");
+                is_whole(&host, &whole, &at);
+                let again = host.run(&line);
+                assert_eq!(again.code, Some(0), "{at}: {again:?}");
+                sweep(&host);
+            }
+        }
     }
 }

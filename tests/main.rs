@@ -5,6 +5,7 @@
 //! the disk afterwards. Rules are tested in the crates that hold them.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod append_crashes;
 mod backups;
 mod bench;
 mod containers;
@@ -24,8 +25,12 @@ mod oracles;
 mod packed;
 mod plan_files;
 mod plans;
+mod restore;
 mod signals;
 mod signatures;
 mod snapshots;
+mod tracing;
+mod tree;
+mod virsh;
 mod vmx;
 mod web;

@@ -389,7 +389,7 @@ fn decide(known: &Known<'_>, choices: &Choices, taken: &[PinnedMachine]) -> Resu
         target: storage.folder.path.clone(),
         host: target.host().map(|host| HostPlan {
             uri: host.uri.clone(),
-            pools: storage.pool.clone().into_iter().collect(),
+            pools: storage.pool.iter().cloned().collect(),
             start: choices.start,
         }),
         configurations: facts.description.configurations().to_vec(),

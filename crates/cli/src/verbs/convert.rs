@@ -6,8 +6,11 @@ mod result;
 
 use std::time::Instant;
 
+use code::Code;
 use host::{dir, libvirt::Hypervisor};
-use restore::{Execution, Outcome, Plan, Source, VerifyOutput, plan::TargetFacts};
+use restore::{
+    Execution, Facts, Outcome, Plan, Source, SourceKind, VerifyOutput, plan::TargetFacts,
+};
 
 use super::source::Need;
 use crate::{
@@ -47,6 +50,9 @@ pub(super) fn run(args: &ConvertArgs, session: &Session, gauge: &Gauge<'_>) -> R
     let mut source = super::source::open(&request.source, need, &request.policy, session)?;
     if args.run.dry_run {
         super::source::pass(&mut *source)?;
+    }
+    if request.plan_file.is_none() {
+        check_foreign(&*source)?;
     }
     check_verify(&args.run, &*source)?;
     let plan = super::plan::make(&*source, &target, &request.choices)?;
@@ -99,6 +105,16 @@ pub(super) fn told(plan: &Plan, done: &Outcome, text: String) -> Report {
     Report::new(text, &result::of(plan, done))
         .warnings(super::plan::messages(plan))
         .warnings(plan.findings.iter().chain(&done.findings).map(Message::from))
+}
+
+/// Refuses the definition of a machine that is one of libvirt's already.
+pub(super) fn check_foreign(source: &dyn Source) -> Result<()> {
+    let Facts { kind: SourceKind::DomainXml, name, .. } = source.facts() else { return Ok(()) };
+    let text =
+        format!("{name} is the definition of a libvirt machine: there is nothing to convert");
+    Err(Failure::new(Code::E0103, text)
+        .cause("convert and import bring in what other products made")
+        .fix(format!("relift restore {}", quoted(name))))
 }
 
 /// Refuses to read a pipe twice.

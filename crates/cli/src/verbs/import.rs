@@ -22,7 +22,7 @@ use crate::{
 
 /// Brings in a foreign machine: disks come along.
 pub(super) fn import(args: &ImportArgs, session: &Session, gauge: &Gauge<'_>) -> Result<Report> {
-    run(args, Bring::Everything, session, gauge)
+    run(args, Bring::Foreign, session, gauge)
 }
 
 /// Brings a machine back: of an OVF the hardware only, unless its disks are asked for.
@@ -34,6 +34,8 @@ pub(super) fn restore(args: &RestoreArgs, session: &Session, gauge: &Gauge<'_>) 
 /// What comes along.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Bring {
+    /// Everything of a machine that libvirt did not define.
+    Foreign,
     /// Disks and CD images, wherever the source has them.
     Everything,
     /// What one file holds: of a descriptor in a folder the hardware only.
@@ -58,6 +60,10 @@ fn run(args: &ImportArgs, bring: Bring, session: &Session, gauge: &Gauge<'_>) ->
     let mut source = super::source::open(&request.source, need, &request.policy, session)?;
     if args.run.dry_run {
         super::source::pass(&mut *source)?;
+    }
+    // What was planned from a definition may be replayed by either verb.
+    if bring == Bring::Foreign && request.plan_file.is_none() {
+        convert::check_foreign(&*source)?;
     }
     if bring == Bring::WhatIsInside && source.facts().kind.is_folder() {
         request.choices.images = Images::LeftOut;

@@ -27,11 +27,13 @@ pub(super) fn define<'a>(
         hypervisor.refresh_pool(pool)?;
     }
     for machine in &plan.machines {
+        super::stop_if_asked(with.watch)?;
         let xml = machine.domain_xml.as_deref().unwrap_or_default();
         hypervisor.define(&machine.machine.name, xml)?;
         if let Some(uuid) = machine.machine.uuid {
             undo.defined(uuid);
             for snapshot in &machine.snapshots {
+                super::stop_if_asked(with.watch)?;
                 hypervisor.define_snapshot(uuid, &snapshot.document)?;
             }
         }
