@@ -568,18 +568,6 @@ pub(super) fn look_back(
     }
 }
 
-/// The same of an image that stands on another one: each is looked at by itself.
-fn difference_alone(
-    packed: &PackedImage,
-    source: &dyn Source,
-    written: &dyn disk::Image,
-    with: &Execution<'_>,
-) -> Result<Option<u64>, Error> {
-    let Some(bytes) = packed.bytes(source)? else { return Ok(None) };
-    let original = disk::open_behind(&disk::Alone, bytes, packed.declared)?;
-    Ok(disk::compare(&*original, written, with.watch)?.first_difference_bytes)
-}
-
 /// The first guest byte in which a written disk is not what its source is.
 fn first_difference(
     packed: &PackedImage,
