@@ -18,6 +18,7 @@
 
 mod packer;
 mod reader;
+mod stored;
 mod table;
 mod walk;
 
@@ -25,8 +26,9 @@ use disk::ReadAt;
 
 use crate::{Error, Result, tar};
 
-pub(crate) use packer::Packer;
+pub(crate) use packer::{Packer, compressor};
 pub(crate) use reader::Unpacked;
+pub(crate) use stored::{STORED_BYTES, stored};
 pub(crate) use walk::walk;
 
 /// The most content of a frame that is written, in bytes (ours; a small member is read by unpacking

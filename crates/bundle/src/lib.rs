@@ -37,7 +37,9 @@ mod digest;
 mod manifest;
 
 mod append;
+mod growing;
 mod rewrite;
+mod subtrees;
 mod verify;
 mod writer;
 
@@ -51,6 +53,7 @@ pub use archive::{Form, Member};
 pub use bundle::Bundle;
 pub use config::Config;
 pub use error::{Error, Kind, Result};
+pub use growing::Growing;
 pub use manifest::{Manifest, MemberDigest, Node, Snapshot, SourceDigest, SourceFacts, Vm};
 pub use medium::Medium;
 pub use name::{Role, member_name};

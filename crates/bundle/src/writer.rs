@@ -1,11 +1,13 @@
 //! A bundle that is written, member by member.
 
+use std::sync::Arc;
+
 use blake3::Hasher;
-use disk::{Progress, ReadAt};
+use disk::{Progress, ReadAt, WriteAt};
 use ovf::EntryName;
 
 use crate::{
-    Error, Form, Manifest, Medium, MemberDigest, Result,
+    Error, Form, Growing, Manifest, Medium, MemberDigest, Result,
     frames::{Frames, Packer},
     tar,
 };
@@ -167,6 +169,52 @@ impl<'a> Writer<'a> {
         self.begin(name, bytes.len_bytes())?;
         for_each_step(bytes, 0..bytes.len_bytes(), progress, |step| self.write(step))
             .map_err(|error| error.in_member(name.as_str()))
+    }
+
+    /// Begins a member whose length is told at its end; `file` is the one that the bundle is written to.
+    ///
+    /// Nothing else may be written before [`end_growing`](Self::end_growing).
+    ///
+    /// # Errors
+    /// When the member before is not complete, or writing fails.
+    pub fn begin_growing(
+        &mut self,
+        name: &EntryName,
+        file: Arc<dyn WriteAt>,
+    ) -> Result<Arc<Growing>> {
+        self.end_member()?;
+        let (name, seconds) = (name.clone(), self.unix_seconds);
+        Ok(Arc::new(match &mut self.out {
+            Out::Plain { position, .. } => Growing::plain(file, *position, name, seconds),
+            Out::Packed(packer) => {
+                Growing::packed((file, packer.pause()?), packer.level(), name, seconds)
+            }
+        }))
+    }
+
+    /// Ends a member that was begun by [`begin_growing`](Self::begin_growing), at its length.
+    ///
+    /// # Errors
+    /// When bytes of a compressed member were not written, writing or reading back fails, or `progress`
+    /// says stop.
+    pub fn end_growing(
+        &mut self,
+        member: &Growing,
+        length_bytes: u64,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        let name = member.name.as_str();
+        let grown = member.finish(length_bytes, progress).map_err(|error| error.in_member(name))?;
+        match &mut self.out {
+            Out::Plain { position, .. } => {
+                *position = position.saturating_add(tar::BLOCK).saturating_add(length_bytes);
+            }
+            Out::Packed(packer) => packer.adopt(&grown.frames)?,
+        }
+        self.out.write(tar::END.get(..tar::padding_len(length_bytes)).unwrap_or_default())?;
+        let (name, blake3) = (name.to_owned(), grown.blake3);
+        self.written.push(MemberDigest { name, length_bytes, blake3 });
+        Ok(())
     }
 
     /// The members that are complete, in order.

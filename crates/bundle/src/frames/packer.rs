@@ -93,6 +93,24 @@ impl<'a> Packer<'a> {
         Ok(())
     }
 
+    /// Writes what is there, and gives the byte at which frames may be written that are not packed here:
+    /// [`adopt`](Self::adopt) adds them.
+    pub(crate) fn pause(&mut self) -> Result<u64> {
+        self.cut()?;
+        self.flush()?;
+        Ok(self.frames.packed_bytes())
+    }
+
+    /// Adds frames that were written behind the last one: packed and plain bytes of each.
+    pub(crate) fn adopt(&mut self, frames: &[(u64, u64)]) -> Result<()> {
+        frames.iter().try_for_each(|(packed, plain)| self.frames.push(*packed, *plain))
+    }
+
+    /// The level of zstd.
+    pub(crate) const fn level(&self) -> i32 {
+        self.level
+    }
+
     fn put(&mut self, bytes: &[u8], plain_len: u64) -> Result<()> {
         self.medium.write_all_at(bytes, self.frames.packed_bytes())?;
         self.frames.push(bytes.len() as u64, plain_len)
@@ -115,7 +133,7 @@ impl<'a> Packer<'a> {
 /// A compressor of one frame, which says how much it holds and has a checksum.
 ///
 /// So no frame of content is ever the same bytes as an end frame, which has none.
-fn compressor(level: i32) -> std::io::Result<Compressor<'static>> {
+pub(crate) fn compressor(level: i32) -> std::io::Result<Compressor<'static>> {
     let mut compressor = Compressor::new(level)?;
     compressor.set_parameter(CParameter::ChecksumFlag(true))?;
     Ok(compressor)
