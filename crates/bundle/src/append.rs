@@ -10,15 +10,23 @@
 //!   2       … frames | (skipped) | table | new frames | end frame | table     then sync
 //! ```
 //!
-//! Until step 2 every reader stops at the old end. Step 2 is one write inside one sector: the header of a
+//! The first block or frame of step 1 is synced before the others are written. Until step 2 every reader
+//! stops at the old end. Step 2 is one write inside one sector: the header of a
 //! member `.pad` whose content is the second end block, so that GNU tar, busybox tar and Python's
 //! `tarfile` go on behind it; or the first eight bytes of the end frame. What a crash leaves behind the
-//! old end is cut off by the next append.
+//! old end is cut off by the next append, if it is such (see `tail.rs`): damage can look like an end, too.
 
-use std::{fs::File, sync::Arc};
+use std::{
+    fs::File,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use code::Code;
-use disk::{Progress, ReadAt};
+use disk::{Progress, ReadAt, WriteAt};
 use ovf::EntryName;
 use rustix::fs::{FlockOperation, flock};
 
@@ -26,7 +34,8 @@ use crate::{
     Bundle, Error, Form, Kind, Manifest, Medium, MemberDigest, Result, Role, Snapshot, Writer,
     bundle::node_of,
     frames::{self, PASSED_END_FRAME, PUBLISHED_LEN, Packer},
-    tar,
+    tail, tar,
+    verify::presence,
 };
 
 /// A member that is added.
@@ -69,7 +78,7 @@ pub fn lock(file: &File) -> Result<()> {
             let message = "the bundle is being written by another process";
             return Error::new(Code::E0602, Kind::Locked, message);
         }
-        Error::from(std::io::Error::from(error))
+        Error::from(io::Error::from(error))
     })
 }
 
@@ -80,7 +89,8 @@ pub fn lock(file: &File) -> Result<()> {
 ///
 /// # Errors
 /// `E0105` for a name that is there already, `E0606` for a compressed file of another writer, `E0605`
-/// when the end of the archive is damaged. After an error the file is what it was.
+/// when a member is missing, the end of the archive is damaged, or something of another origin lies behind it;
+/// then nothing is changed. After an error the file is what it was.
 pub fn append(
     bundle: &Bundle,
     medium: &dyn Medium,
@@ -88,12 +98,18 @@ pub fn append(
     progress: &dyn Progress,
 ) -> Result<u64> {
     check_names(bundle, &increment.additions)?;
+    check_whole(bundle)?;
     let place = match bundle.form() {
         Form::Tar => plain_place(bundle)?,
         Form::TarZst => packed_place(bundle)?,
     };
-    medium.set_len_bytes(place.start)?;
-    let written = write(bundle, medium, &place, increment, progress)
+    if medium.len_bytes()? > place.start {
+        // Durable, so that what an earlier append left is never mixed with this one.
+        medium.set_len_bytes(place.start)?;
+        medium.sync()?;
+    }
+    let anchored = Anchored { medium, is_first: AtomicBool::new(true) };
+    let written = write(bundle, &anchored, &place, increment, progress)
         .and_then(|written| medium.sync().map(|()| written).map_err(Error::from));
     let written = match written {
         Ok(written) => written,
@@ -106,6 +122,49 @@ pub fn append(
     medium.write_all_at(&place.publish, place.publish_at)?;
     medium.sync()?;
     Ok(written)
+}
+
+/// Refuses a bundle of which a part is missing: what lies behind its end could be that part.
+fn check_whole(bundle: &Bundle) -> Result<()> {
+    if let Some(manifest) = bundle.manifest()? {
+        presence(bundle, &manifest).into_iter().next().map_or(Ok(()), Err)?;
+    }
+    tail::check(bundle)
+}
+
+/// A file whose first write is durable before the next one: so an append that does not end leaves nothing,
+/// or something that begins as only an append does.
+struct Anchored<'a> {
+    medium: &'a dyn Medium,
+    is_first: AtomicBool,
+}
+
+impl WriteAt for Anchored<'_> {
+    fn write_all_at(&self, buf: &[u8], offset_bytes: u64) -> io::Result<()> {
+        self.medium.write_all_at(buf, offset_bytes)?;
+        if self.is_first.swap(false, Ordering::Relaxed) {
+            self.medium.sync()?;
+        }
+        Ok(())
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset_bytes: u64) -> io::Result<()> {
+        self.medium.read_exact_at(buf, offset_bytes)
+    }
+
+    fn set_len_bytes(&self, len_bytes: u64) -> io::Result<()> {
+        self.medium.set_len_bytes(len_bytes)
+    }
+}
+
+impl Medium for Anchored<'_> {
+    fn len_bytes(&self) -> io::Result<u64> {
+        self.medium.len_bytes()
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.medium.sync()
+    }
 }
 
 /// Where an append writes.
@@ -121,23 +180,10 @@ struct Spot {
 }
 
 fn plain_place(bundle: &Bundle) -> Result<Spot> {
-    let end = bundle.archive.end_bytes;
-    let file = bundle.archive.file();
-    let there = file.len_bytes().saturating_sub(end).min(tar::END_BYTES);
-    let mut blocks = vec![0; usize::try_from(there).unwrap_or(0)];
-    file.read_exact_at(&mut blocks, end)?;
-    let (first, second) = blocks.split_at(blocks.len().min(tar::BLOCK_LEN));
-    let torn = first.first_chunk().is_some_and(tar::is_torn_pad);
-    let zeros = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
-    if !(torn || zeros(first)) || !zeros(second) {
-        let message =
-            "the blocks behind the last member are not zero, the archive does not end there";
-        return Err(Error::damaged(message).at(end));
-    }
     Ok(Spot {
-        start: end.saturating_add(tar::END_BYTES),
+        start: tail::start(bundle)?,
         publish: tar::pad_header().to_vec(),
-        publish_at: end,
+        publish_at: bundle.archive.end_bytes,
         frames: frames::Frames::default(),
     })
 }
@@ -154,8 +200,7 @@ fn packed_place(bundle: &Bundle) -> Result<Spot> {
     if frames::straddles(publish_at) {
         return Err(foreign());
     }
-    let end = frames.packed_bytes();
-    let start = end.saturating_add(frames::table_bytes(bundle.archive.file(), end)?);
+    let start = tail::start(bundle)?;
     let publish = PASSED_END_FRAME.get(..PUBLISHED_LEN).unwrap_or_default().to_vec();
     Ok(Spot { start, publish, publish_at, frames: frames.passed(start)? })
 }

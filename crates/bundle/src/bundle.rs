@@ -94,11 +94,15 @@ impl Bundle {
     /// # Errors
     /// As [`Manifest::parse`], and when it cannot be read.
     pub fn manifest(&self) -> Result<Option<Manifest>> {
-        let Some(member) = self.current_manifest() else { return Ok(None) };
+        self.current_manifest().map(|member| self.parsed(member)).transpose()
+    }
+
+    /// A manifest, compared with its own digest.
+    pub(crate) fn parsed(&self, member: &Member) -> Result<Manifest> {
         let read = manifest::check_length(member.length_bytes)
             .and_then(|()| self.whole(member))
             .and_then(|bytes| Manifest::parse(&bytes));
-        read.map(Some).map_err(|error| error.in_member(member.name.as_str()))
+        read.map_err(|error| error.in_member(member.name.as_str()))
     }
 
     pub(crate) fn current_manifest(&self) -> Option<&Member> {
@@ -134,6 +138,10 @@ impl Bundle {
             let message = format!("no TIME-NAME.xml among the {count} members");
             return Err(Error::new(Code::E0604, Kind::Missing, message));
         };
+        self.config_of(member, *unix_seconds)
+    }
+
+    fn config_of(&self, member: &Member, unix_seconds: u64) -> Result<Config> {
         let name = member.name.as_str();
         if member.length_bytes > MAX_CONFIG_BYTES {
             return Err(Error::limit(format!(
@@ -143,7 +151,20 @@ impl Bundle {
             .in_member(name));
         }
         let bytes = self.whole(member)?;
-        Config::parse(name, *unix_seconds, bytes).map_err(|error| error.in_member(name))
+        Config::parse(name, unix_seconds, bytes).map_err(|error| error.in_member(name))
+    }
+
+    /// The text of a definition that is not the current one, compared with the manifest.
+    ///
+    /// # Errors
+    /// As [`config`](Self::config), and `E0605` when it is not what was written.
+    pub fn document(&self, member: &str) -> Result<String> {
+        let Some(found) = self.member(member) else {
+            let message = format!("the definition {} is not there", crate::error::shown(member));
+            return Err(Error::new(Code::E0604, Kind::Missing, message));
+        };
+        self.check_member(found, &disk::Unheard)?;
+        Ok(self.config_of(found, 0)?.xml)
     }
 
     /// The disk images as their own headers describe them, each before those that stand on it.

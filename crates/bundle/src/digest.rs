@@ -9,8 +9,8 @@ impl Bundle {
     /// Reads a whole member and compares it with the manifest: whoever uses its bytes can call this beside
     /// the copy.
     ///
-    /// In a bundle without a manifest there is nothing to compare with, and a manifest carries a digest of
-    /// its own; neither is read.
+    /// In a bundle without a manifest there is nothing to compare with, and nothing is read. A manifest
+    /// is compared with the digest that it carries itself.
     ///
     /// # Errors
     /// `E0605`, naming the member, when it is not what the manifest says or the manifest does not list it,
@@ -18,7 +18,7 @@ impl Bundle {
     pub fn check_member(&self, member: &Member, progress: &dyn Progress) -> Result<()> {
         let Some(manifest) = self.manifest()? else { return Ok(()) };
         if matches!(member.role, Role::Manifest { .. }) {
-            return Ok(());
+            return self.parsed(member).map(drop);
         }
         let name = member.name.as_str();
         let due = manifest.member(name).ok_or_else(unlisted);
@@ -69,7 +69,7 @@ mod tests {
     use disk::Unheard;
 
     use super::*;
-    use crate::{Form, sample};
+    use crate::{Form, Level, append, fake::Memory, sample, verify};
 
     fn check(bundle: &Bundle, name: &str) -> Result<()> {
         bundle.check_member(bundle.member(name).unwrap(), &Unheard)
@@ -106,6 +106,24 @@ mod tests {
         let told = |name| check(&bundle, name).unwrap_err().to_string();
         assert_eq!(told("tools.iso"), "tools.iso: 701 bytes, 700 are due");
         assert_eq!(told("new.iso"), "new.iso: the manifest does not list it");
+    }
+
+    #[test]
+    fn an_older_manifest_is_compared_with_its_own_digest() {
+        let medium = Memory::with(sample::bundle(Form::Tar));
+        append(&sample::open(medium.bytes()), &medium, &sample::increment(1), &Unheard).unwrap();
+        let mut bytes = medium.bytes();
+        let older = sample::open(bytes.clone()).member("1700000000-manifest.json").unwrap().clone();
+        let tool = bytes[older.offset_bytes as usize..].windows(6).position(|six| six == b"relift");
+        bytes[older.offset_bytes as usize + tool.unwrap()] ^= 1;
+        let bundle = sample::open(bytes);
+        let error = bundle.check_member(&older, &Unheard).unwrap_err();
+        let told = error.to_string();
+        let want = "1700000000-manifest.json: the manifest has the BLAKE3 digest ";
+        assert!(told.starts_with(want), "{told}");
+        let report = verify(&bundle, Level::Deep, &Unheard).unwrap();
+        let [fault] = report.faults.as_slice() else { panic!("{:?}", report.faults) };
+        assert_eq!(fault.member.as_deref(), Some("1700000000-manifest.json"));
     }
 
     #[test]

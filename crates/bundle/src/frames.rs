@@ -17,6 +17,7 @@
 //! skippable was not published, and without a good table the frames are walked.
 
 mod packer;
+mod piece;
 mod reader;
 mod stored;
 mod table;
@@ -27,7 +28,8 @@ use disk::ReadAt;
 use crate::{Error, Result, tar};
 
 pub(crate) use packer::{Packer, compressor};
-pub(crate) use reader::Unpacked;
+pub(crate) use piece::{Piece, block_at, piece};
+pub(crate) use reader::{MAX_BUFFERED_BYTES, Unpacked};
 pub(crate) use stored::{STORED_BYTES, stored};
 pub(crate) use walk::walk;
 

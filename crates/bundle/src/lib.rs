@@ -40,6 +40,7 @@ mod append;
 mod growing;
 mod rewrite;
 mod subtrees;
+mod tail;
 mod verify;
 mod writer;
 

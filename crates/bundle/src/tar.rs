@@ -41,6 +41,15 @@ pub(crate) fn pad_header() -> [u8; BLOCK_LEN] {
     filled(header, BLOCK, 0)
 }
 
+/// The name and the length in a header that is byte for byte as [`header`] makes it.
+pub(crate) fn own_header(block: &[u8; BLOCK_LEN]) -> Option<(EntryName, u64)> {
+    let found = Header::from_byte_slice(block);
+    let name = EntryName::parse(std::str::from_utf8(&found.path_bytes()).ok()?).ok()?;
+    let (length_bytes, unix_seconds) = (found.entry_size().ok()?, found.mtime().ok()?);
+    let own = header(&name, length_bytes, unix_seconds).ok()?;
+    (own == *block).then_some((name, length_bytes))
+}
+
 fn filled(mut header: Header, length_bytes: u64, unix_seconds: u64) -> [u8; BLOCK_LEN] {
     header.set_entry_type(EntryType::Regular);
     header.set_mode(0o644);
@@ -87,6 +96,22 @@ mod tests {
         let mut other = pad;
         other[0] = b'x';
         assert!(!is_torn_pad(&other));
+    }
+
+    #[test]
+    fn a_header_of_ours_is_told_from_all_others() {
+        let name = EntryName::parse("web-disk0.qcow2").unwrap();
+        for length_bytes in [0, 700, 9 << 30] {
+            let own = header(&name, length_bytes, 1_700_000_000).unwrap();
+            assert_eq!(own_header(&own), Some((name.clone(), length_bytes)));
+            for at in 0..own.len() {
+                let mut other = own;
+                other[at] ^= 1;
+                assert_eq!(own_header(&other), None, "{at}");
+            }
+        }
+        assert_eq!(own_header(&pad_header()).unwrap().0.as_str(), PAD_NAME);
+        assert_eq!(own_header(&[0; BLOCK_LEN]), None);
     }
 
     #[test]

@@ -198,7 +198,8 @@ EXAMPLES
 const PLAN_EXAMPLES: &str = "\
 EXAMPLES
   relift plan fixtures/demo.ova
-  relift plan fixtures/demo.ova --net 'VM Network=br0' --net DMZ=none --profile virtio";
+  relift plan fixtures/demo.ova --net 'VM Network=br0' --net DMZ=none --profile virtio
+  relift plan fixtures/demo.ova -o demo.plan.toml && relift plan demo.plan.toml";
 const CONVERT_EXAMPLES: &str = "\
 EXAMPLES
   relift convert fixtures/demo.ova -o out
@@ -247,9 +248,13 @@ pub(crate) struct InspectArgs {
 /// `plan`.
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
-    /// An OVA (also packed, or at http(s)://…), an OVF or VMX file, a folder with one of them, or - for stdin.
+    /// An OVA (also packed, or at http(s)://…), an OVF or VMX file, a folder with one of them, - for stdin,
+    /// or a plan file (.toml).
     #[arg(value_name = "SRC")]
     pub(crate) source: PathBuf,
+    /// Write the plan to a file that can be edited, and replayed in place of SRC.
+    #[arg(short, long, value_name = "PLAN.toml")]
+    pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) target: TargetArgs,
     #[command(flatten)]
@@ -265,7 +270,8 @@ pub(crate) struct PlanArgs {
 /// `convert`.
 #[derive(Debug, Args)]
 pub(crate) struct ConvertArgs {
-    /// An OVA (also packed, or at http(s)://…), an OVF or VMX file, a folder with one of them, or - for stdin.
+    /// An OVA (also packed, or at http(s)://…), an OVF or VMX file, a folder with one of them, - for stdin,
+    /// or a plan file (.toml).
     #[arg(value_name = "SRC")]
     pub(crate) source: PathBuf,
     /// The folder that receives the disks, domain.xml and relift.result.json.

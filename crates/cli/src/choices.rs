@@ -4,6 +4,8 @@ mod network;
 mod property;
 mod trust;
 
+pub(crate) use network::target as network_target;
+
 use convert::{DiskBus, Licences, Origin, Profile, Watchdog, copy};
 use disk::vmdk::StreamOptions;
 use ovf::manifest::Algorithm;
@@ -75,7 +77,9 @@ fn machine(args: &HardwareArgs) -> Result<convert::Choices> {
         max_memory_bytes: size("--max-memory", args.max_memory.as_deref())?,
         watchdog: if args.watchdog { Watchdog::Add } else { Watchdog::Drop },
         mac: origin(args.mac),
+        nic_macs: Vec::new(),
         uuid: origin(args.uuid),
+        given_uuid: None,
         osinfo: args.os_id.clone(),
         accelerator: match args.virt_type {
             VirtTypeChoice::Qemu => Accelerator::Qemu,
@@ -84,6 +88,7 @@ fn machine(args: &HardwareArgs) -> Result<convert::Choices> {
         },
         offer: vm::Offer::default(),
         networks: network::map(&args.net)?,
+        nic_targets: Vec::new(),
         ignore: args.ignore.clone(),
         licences: Licences::Unanswered,
     })
@@ -231,14 +236,22 @@ fn size(flag: &str, text: Option<&str>) -> Result<Option<u64>> {
     let Some(text) = text else { return Ok(None) };
     let ByteSize(bytes) =
         text.parse().map_err(|error| Failure::usage(format!("{flag} '{text}' is {error}")))?;
-    if bytes < MIN_MEMORY_BYTES || bytes % MEMORY_UNIT_BYTES != 0 {
-        return Err(Failure::usage(format!(
-            "{flag} {text} is {bytes} bytes; it must be at least {} and a multiple of {}",
+    match memory_refusal(bytes) {
+        Some(why) => Err(Failure::usage(format!("{flag} {text} {why}"))),
+        None => Ok(Some(bytes)),
+    }
+}
+
+/// Why no machine can have this much memory; `None` where it can.
+pub(crate) fn memory_refusal(bytes: u64) -> Option<String> {
+    let is_possible = bytes >= MIN_MEMORY_BYTES && bytes.is_multiple_of(MEMORY_UNIT_BYTES);
+    (!is_possible).then(|| {
+        format!(
+            "is {bytes} bytes; it must be at least {} and a multiple of {}",
             ByteSize(MIN_MEMORY_BYTES),
             ByteSize(MEMORY_UNIT_BYTES)
-        )));
-    }
-    Ok(Some(bytes))
+        )
+    })
 }
 
 fn name(text: &str) -> Result<String> {

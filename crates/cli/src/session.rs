@@ -104,6 +104,11 @@ impl Session {
         self.typed.iter().map(|word| word.to_string_lossy().into_owned()).collect()
     }
 
+    /// The command line as it was typed.
+    pub(crate) fn command_line(&self) -> &[OsString] {
+        &self.typed
+    }
+
     /// How progress is shown.
     pub(crate) const fn look(&self) -> Look {
         self.look

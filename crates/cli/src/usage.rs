@@ -41,7 +41,7 @@ pub(crate) fn refuse(show: &Show, failure: &Failure, verb: &str, wants_json: boo
 }
 
 /// An error of the parser in our words.
-fn failure(error: &clap::Error) -> Box<Failure> {
+pub(crate) fn failure(error: &clap::Error) -> Box<Failure> {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
         // The parser lists what is near with the nearest last.

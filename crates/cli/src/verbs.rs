@@ -15,6 +15,10 @@ mod source;
 mod target;
 mod verify;
 
+pub(crate) use plan::document::{RowData, rows as plan_rows};
+pub(crate) use source::Need;
+pub(crate) use target::Target;
+
 use crate::{
     args::{BackupCommand, Command, DiskCommand, SampleCommand},
     failure::Result,

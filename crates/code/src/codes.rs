@@ -116,6 +116,7 @@ codes! {
     E0801 Blocked "the plan has blockers"
     E0802 Blocked "there are warnings, and --strict was given"
     E0803 Blocked "the source changed since the plan was made"
+    E0804 Blocked "the plan file asks for what cannot be"
     W0101 Blocked "disk controller changed"
     W0102 Blocked "network card model changed"
     W0103 Blocked "NVMe disk given another bus"

@@ -1,6 +1,6 @@
 //! What the user chose about the machine.
 
-use vm::{Accelerator, Chipset, Firmware, NicModel, NicTarget, Offer, Uuid};
+use vm::{Accelerator, Chipset, Firmware, MacAddress, NicModel, NicTarget, Offer, Uuid};
 
 /// Choices about the hardware, each absent where the source or the profile decides.
 #[derive(Debug, Clone, Default)]
@@ -35,8 +35,12 @@ pub struct Choices {
     pub watchdog: Watchdog,
     /// Ethernet addresses.
     pub mac: Origin,
+    /// Ethernet addresses of single cards by their ids, each before [`Choices::mac`].
+    pub nic_macs: Vec<(String, MacAddress)>,
     /// The machine's identity.
     pub uuid: Origin,
+    /// The machine's identity itself, before [`Choices::uuid`].
+    pub given_uuid: Option<Uuid>,
     /// libosinfo id of the guest.
     pub osinfo: Option<String>,
     /// How instructions are executed.
@@ -45,6 +49,8 @@ pub struct Choices {
     pub offer: Offer,
     /// Where networks go.
     pub networks: NetworkMap,
+    /// Where single cards go by their ids, each before [`Choices::networks`].
+    pub nic_targets: Vec<(String, NicTarget)>,
     /// Items to leave out: `sound`, `item:7`, `nic1`, `section:NAME`, `element:NAME`.
     pub ignore: Vec<String>,
     /// What the user said to the licences.
@@ -156,25 +162,41 @@ impl Choices {
     /// The bus that was chosen for a disk; the last choice of one disk counts.
     #[must_use]
     pub fn bus_of(&self, disk: &str) -> Option<DiskBus> {
-        named(&self.disk_buses, disk).or(self.disk_bus)
+        named(&self.disk_buses, disk).copied().or(self.disk_bus)
     }
 
     /// The model that was chosen for a card; the last choice of one card counts.
     #[must_use]
     pub fn model_of(&self, nic: &str) -> Option<NicChoice> {
-        named(&self.nic_models, nic).or(self.nic_model)
+        named(&self.nic_models, nic).copied().or(self.nic_model)
     }
 
-    /// The identity that was chosen: the source's, if it has one and it is to be kept.
+    /// The target that was chosen for a card of this source network; the last choice of one card
+    /// counts.
+    #[must_use]
+    pub fn target_of(&self, nic: &str, network: &str) -> Option<&NicTarget> {
+        // A card without a network goes nowhere unless it was named itself.
+        let by_network = || (!network.is_empty()).then(|| self.networks.target(network)).flatten();
+        named(&self.nic_targets, nic).or_else(by_network)
+    }
+
+    /// The address that was chosen for a card; the last choice of one card counts.
+    #[must_use]
+    pub fn mac_of(&self, nic: &str) -> Option<MacAddress> {
+        named(&self.nic_macs, nic).copied()
+    }
+
+    /// The identity that was chosen: the one that was given, else the source's, if it has one and it
+    /// is to be kept.
     #[must_use]
     pub fn uuid_of(&self, made: Uuid, source: Option<Uuid>) -> Uuid {
-        match (self.uuid, source) {
-            (Origin::Keep, Some(uuid)) => uuid,
+        match (self.given_uuid, self.uuid, source) {
+            (Some(uuid), ..) | (None, Origin::Keep, Some(uuid)) => uuid,
             _ => made,
         }
     }
 }
 
-fn named<T: Copy>(choices: &[(String, T)], item: &str) -> Option<T> {
-    choices.iter().rev().find(|(name, _)| name == item).map(|(_, choice)| *choice)
+fn named<'a, T>(choices: &'a [(String, T)], item: &str) -> Option<&'a T> {
+    choices.iter().rev().find(|(name, _)| name == item).map(|(_, choice)| choice)
 }

@@ -25,6 +25,7 @@ mod out;
 mod pipeline;
 mod stream_optimized;
 mod tools;
+mod verbatim;
 
 use disk::{CLUSTER_BYTES, Compression, Image, Piece, Progress, Sequential, Target};
 
@@ -34,6 +35,7 @@ pub use measure::{Measured, measure};
 pub use options::{CloneFormat, Output, TargetOptions, write_image};
 pub use out::copy_out;
 pub use stream_optimized::{Copied, content_id, measure_stream_optimized, write_stream_optimized};
+pub use verbatim::verbatim;
 
 use commit::Committer;
 use decode::{Decoder, Mode};

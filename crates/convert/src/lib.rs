@@ -34,7 +34,7 @@ pub use error::{Error, Kind};
 pub use from_ovf::from_ovf;
 pub use from_vmx::from_vmx;
 pub use identity::Identity;
-pub use map::{Converted, SourceDisk, SourceMedium, SourceNvram, map_hardware};
+pub use map::{Converted, SourceCard, SourceDisk, SourceMedium, SourceNvram, map_hardware};
 pub use name::{domain_name, slug};
 pub use row::{Action, Note, Row};
 pub use to_ovf::{Exported, Image, Reader, to_ovf};

@@ -26,6 +26,8 @@ pub struct Converted {
     pub rows: Vec<Row>,
     /// Where each disk comes from, in the machine's order.
     pub disks: Vec<SourceDisk>,
+    /// What each network card is of the source, in the machine's order.
+    pub cards: Vec<SourceCard>,
     /// Which image lies in which drive.
     pub media: Vec<SourceMedium>,
     /// The drive that the OVF environment goes into, by its place in the machine's list.
@@ -49,6 +51,15 @@ pub struct SourceDisk {
     pub capacity_bytes: Option<u64>,
     /// The files of the disks that this one is only the difference to, the nearest first.
     pub parents: Vec<File>,
+}
+
+/// What a network card is of the source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceCard {
+    /// The id of its row, which has the source's number: cards that are left out count.
+    pub row: String,
+    /// The network of the source.
+    pub network: Option<String>,
 }
 
 /// Which image lies in which drive.
@@ -143,6 +154,7 @@ pub fn map_hardware(
         guest,
         rows,
         disks: stored.sources,
+        cards: cards.sources,
         media: stored.media,
         environment: stored.environment,
         nvram: nvram.flatten(),
@@ -196,9 +208,15 @@ fn frame(scene: &Scene<'_>, name: &str) -> Machine {
 /// What becomes of the machine's identity, which QEMU shows the guest in its SMBIOS tables.
 fn uuid_row(system: &System, choices: &Choices) -> Option<Row> {
     let uuid = system.uuid?.to_string();
-    Some(match choices.uuid {
-        Origin::Keep => Row::kept("uuid", "UUID", uuid.clone(), uuid).because("kept by you"),
-        Origin::New => Row::kept("uuid", "UUID", uuid, "made anew")
+    Some(match (choices.given_uuid, choices.uuid) {
+        (Some(given), _) if system.uuid != Some(given) => {
+            let row = Row::kept("uuid", "UUID", uuid, given.to_string());
+            row.changed().because("set by you")
+        }
+        (Some(_), _) | (None, Origin::Keep) => {
+            Row::kept("uuid", "UUID", uuid.clone(), uuid).because("kept by you")
+        }
+        (None, Origin::New) => Row::kept("uuid", "UUID", uuid, "made anew")
             .changed()
             .because("licences may be bound to the old one: --uuid keep"),
     })

@@ -19,12 +19,14 @@ mod open;
 mod reader;
 mod refcounts;
 mod references;
+mod rename;
 mod snapshots;
 mod state;
 mod writer;
 
 pub(crate) use open::{open, open_snapshot};
 pub(crate) use reader::Reader;
+pub use rename::{head_len_bytes, rename_backing};
 pub use snapshots::{Snapshot, snapshots};
 pub use writer::{MAX_KEPT_BYTES, Options, Writer, allocated_bytes};
 

@@ -21,6 +21,8 @@
 //! [`drives()`] lists the drives of a document, whatever they are on, and [`firmware_files()`] the files
 //! of its firmware.
 //!
+//! [`scrub()`] takes out of a document what a host must not take from it.
+//!
 //! [`patch()`] changes single values of a document and leaves every other byte of it as it is.
 //!
 //! The format is libvirt's "Domain XML format" (`formatdomain`), as of libvirt 9.0.
@@ -41,16 +43,22 @@ mod check;
 mod document;
 mod drives;
 mod error;
+mod notes;
 mod patch;
 mod read;
+mod scrub;
+mod snapshot;
 mod write;
 
 pub use drives::{
     BackingImage, Drive, DriveDevice, DriveSource, FirmwareFiles, drives, firmware_files,
 };
 pub use error::{Error, Kind};
+pub use notes::Finding;
 pub use patch::{Changes, patch};
-pub use read::{Finding, Read, read};
+pub use read::{Read, read};
+pub use scrub::{Scrubbed, scrub};
+pub use snapshot::{Snapshot, write_snapshot};
 pub use write::write;
 
 /// The namespace of the libosinfo element, which virt-manager and its like write and read.

@@ -15,7 +15,7 @@ use std::{
 
 use vm::{DiskFormat, MacAddress, Uuid};
 
-pub(crate) use self::editor::Editor;
+pub(crate) use self::{definition::CHANNEL_FOLDERS, editor::Editor};
 use crate::{Error, check, document::Document, error::Item};
 
 /// What a document shall say instead; what is empty stays.

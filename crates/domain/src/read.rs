@@ -10,17 +10,15 @@ mod devices;
 mod guest;
 mod known;
 mod network;
-mod notes;
 mod platform;
 mod storage;
 
 use vm::Machine;
 
-pub use self::notes::Finding;
-use self::notes::Notes;
 use crate::{
     Error,
     document::{Document, Element},
+    notes::{Finding, Notes},
 };
 
 /// A machine that was read from domain XML.
@@ -110,11 +108,11 @@ fn devices<'a, 't>(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// The smallest document, with more elements of the domain and more devices in it.
-    pub(super) fn document(elements: &str, devices: &str) -> String {
+    pub(crate) fn document(elements: &str, devices: &str) -> String {
         format!(
             "<domain type='kvm'><name>m</name><memory>65536</memory>\
              <os><type arch='x86_64' machine='q35'>hvm</type></os>{elements}\
@@ -123,7 +121,7 @@ mod tests {
     }
 
     /// The machine of a document, and its findings as `code path: message`.
-    pub(super) fn read_text(text: &str) -> (Machine, Vec<String>) {
+    pub(crate) fn read_text(text: &str) -> (Machine, Vec<String>) {
         let read = read(text.as_bytes()).expect(text);
         let show = |f: &Finding| format!("{} {}: {}", f.code, f.path, f.message);
         (read.machine, read.findings.iter().map(show).collect())
@@ -135,7 +133,7 @@ mod tests {
     }
 
     /// The error that a document gives.
-    pub(super) fn refusal(text: &str) -> String {
+    pub(crate) fn refusal(text: &str) -> String {
         read(text.as_bytes()).expect_err(text).to_string()
     }
 

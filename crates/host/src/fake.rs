@@ -103,6 +103,11 @@ impl Hypervisor for Fake {
         self.order(format!("define {name}"))
     }
 
+    fn define_snapshot(&self, _machine: Uuid, xml: &str) -> Result<(), LibvirtError> {
+        let name = xml.split_once("<name>").and_then(|(_, rest)| rest.split_once("</name>"));
+        self.order(format!("snapshot {}", name.map_or("", |(name, _)| name)))
+    }
+
     fn undefine(&self, machine: Uuid) -> Result<(), LibvirtError> {
         self.order(format!("undefine {machine}"))
     }

@@ -8,7 +8,7 @@ use ovf::{
 };
 use vmx::Vmx;
 
-use crate::{Error, Facts, locate};
+use crate::{Error, Facts, Native, locate};
 
 /// The text that describes the machines, read.
 #[derive(Debug)]
@@ -17,10 +17,12 @@ pub enum Description {
     Ovf(Box<Envelope>),
     /// A VMX.
     Vmx(Box<Vmx>),
+    /// A libvirt domain XML, and what a backup says beside it.
+    Native(Box<Native>),
 }
 
 /// The machines of one configuration.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Selection {
     /// The id of the configuration; `None` when the source declares none.
     pub configuration: Option<String>,
@@ -42,7 +44,16 @@ impl Description {
     pub fn envelope(&self) -> Option<&Envelope> {
         match self {
             Self::Ovf(envelope) => Some(envelope),
-            Self::Vmx(_) => None,
+            Self::Vmx(_) | Self::Native(_) => None,
+        }
+    }
+
+    /// The definition of a native source.
+    #[must_use]
+    pub fn native(&self) -> Option<&Native> {
+        match self {
+            Self::Native(native) => Some(native),
+            Self::Ovf(_) | Self::Vmx(_) => None,
         }
     }
 
@@ -71,7 +82,15 @@ impl Description {
                     findings: selected.findings,
                 })
             }
-            Self::Vmx(vmx) => select_vmx(vmx, choices),
+            Self::Vmx(vmx) => {
+                refuse_choices("a VMX", choices)?;
+                Ok(select_vmx(vmx))
+            }
+            // Its machine is planned as it is defined, and is none of the systems of a package.
+            Self::Native(native) => {
+                refuse_choices(native.called(), choices)?;
+                Ok(Selection::default())
+            }
         }
     }
 
@@ -92,16 +111,19 @@ impl Description {
                 let missing = files.filter(|file| locate(facts, file).is_err());
                 missing.map(|file| file.text().to_owned()).collect()
             }
+            Self::Native(_) => Vec::new(),
         }
     }
 }
 
-fn select_vmx(vmx: &Vmx, choices: &ovf::Choices<'_>) -> Result<Selection, Error> {
+fn refuse_choices(what: &str, choices: &ovf::Choices<'_>) -> Result<(), Error> {
     let property = choices.properties.first().map(|(key, _)| key.as_str());
-    if let Some(asked) = choices.configuration.or(property) {
-        let text = format!("a VMX has no configuration or property '{}'", asked.escape_debug());
-        return Err(Error::new(Code::E0306, text).fix("leave --configuration and --prop out"));
-    }
+    let Some(asked) = choices.configuration.or(property) else { return Ok(()) };
+    let text = format!("{what} has no configuration or property '{}'", asked.escape_debug());
+    Err(Error::new(Code::E0306, text).fix("leave --configuration and --prop out"))
+}
+
+fn select_vmx(vmx: &Vmx) -> Selection {
     let (system, text_findings) = convert::from_vmx(vmx);
     let mut networks: Vec<String> = Vec::new();
     for name in system.nics.iter().filter_map(|nic| nic.network.as_ref()) {
@@ -109,14 +131,7 @@ fn select_vmx(vmx: &Vmx, choices: &ovf::Choices<'_>) -> Result<Selection, Error>
             networks.push(name.clone());
         }
     }
-    Ok(Selection {
-        configuration: None,
-        systems: vec![system],
-        collections: Vec::new(),
-        networks,
-        text_findings,
-        findings: Vec::new(),
-    })
+    Selection { systems: vec![system], networks, text_findings, ..Selection::default() }
 }
 
 #[cfg(test)]

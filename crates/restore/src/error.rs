@@ -195,6 +195,25 @@ impl From<convert::Error> for Error {
     }
 }
 
+impl From<domain::Error> for Error {
+    fn from(error: domain::Error) -> Self {
+        Self::new(error.code(), error.to_string())
+    }
+}
+
+impl From<bundle::Error> for Error {
+    fn from(error: bundle::Error) -> Self {
+        if error.kind() == bundle::Kind::Stopped {
+            return Self::stopped();
+        }
+        let told = Self::new(error.code(), error.to_string());
+        match std::error::Error::source(&error) {
+            Some(cause) => told.caused_by(cause.to_string()),
+            None => told,
+        }
+    }
+}
+
 impl From<host::Error> for Error {
     fn from(error: host::Error) -> Self {
         let told = Self::new(error.code(), error.to_string());

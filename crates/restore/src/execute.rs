@@ -9,6 +9,7 @@
 
 mod images;
 mod machines;
+mod nodes;
 
 use std::path::{Path, PathBuf};
 
@@ -192,6 +193,10 @@ fn run<'a>(
     };
     for one in written {
         publish(plan, &one.partial, with, undo)?;
+        // A plan file may send a disk somewhere else than the machine's own folder.
+        if let Some(folder) = one.output.path.parent().filter(|folder| !is_own(plan, folder)) {
+            with.host.sync_folder(folder)?;
+        }
     }
     match (&plan.host, with.hypervisor) {
         (None, _) => define_in_folder(plan, &outcome, with, undo)?,
@@ -220,6 +225,11 @@ fn define_in_folder(
     }
     with.host.sync_folder(&plan.target)?;
     Ok(())
+}
+
+/// Whether the folder is one of the plan's own.
+fn is_own(plan: &Plan, folder: &Path) -> bool {
+    plan.target == folder || plan.machines.iter().any(|machine| machine.folder == folder)
 }
 
 /// Makes the folders that are not there yet, outermost first.
@@ -348,5 +358,5 @@ const fn copy_settings(with: &Execution<'_>) -> copy::Settings {
 
 /// Whether the file is a disk.
 const fn is_disk(file: &FilePlan) -> bool {
-    matches!(file.role, FileRole::Disk { .. })
+    matches!(file.role, FileRole::Disk { .. } | FileRole::Node(_))
 }

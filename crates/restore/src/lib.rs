@@ -1,7 +1,7 @@
 //! One planner and one executor for everything that becomes a machine.
 //!
 //! ```text
-//! trait Source (an OVA, an OVF folder, an OVA on a pipe, a VMX)
+//! trait Source (an OVA, an OVF folder, an OVA on a pipe, a VMX, a native backup, a domain XML)
 //!       facts: descriptor, manifest, members        bytes: handed out member by member
 //!             \                                          |
 //!              plan(facts, folder, choices) -> Plan      |      pure; every refusal is made here
@@ -15,6 +15,7 @@ mod error;
 pub mod execute;
 pub mod export;
 mod locate;
+mod native;
 mod packed;
 pub mod plan;
 mod policy;
@@ -29,6 +30,7 @@ pub use description::{Description, Selection};
 pub use error::{Detail, Error};
 pub use execute::{Execution, Outcome, Output, Step, Watch, execute};
 pub use locate::{Located, locate};
+pub use native::{Backup, Native};
 pub use packed::{PackedImage, Passing, Reading};
 pub use plan::{Choices, FilePlan, MachinePlan, Plan, plan};
 pub use policy::{ManifestPolicy, Policy, SignaturePolicy, VerifyOutput};

@@ -9,6 +9,8 @@ mod environment;
 mod files;
 mod findings;
 mod machines;
+mod native;
+mod pinned;
 mod space;
 mod startup;
 mod storage;
@@ -20,7 +22,7 @@ use std::{
 };
 
 use code::{Code, Severity};
-use convert::{Licences, Note, Row, copy::TargetOptions};
+use convert::{Licences, Note, Row, SourceCard, copy::TargetOptions};
 use ovf::{EntryName, Finding, descriptor::Configuration};
 use vm::{DiskId, Machine};
 
@@ -28,6 +30,10 @@ use crate::{Error, Facts, ImageFacts, ManifestPolicy, PackedImage, Selection, Si
 
 pub use environment::Made;
 pub(crate) use machines::capacity;
+pub use pinned::{
+    DiskValues, Hang, MachineValues, NicValues, Pinned, PinnedDisk, PinnedMachine, PinnedNic, Said,
+    SourcePin, Word,
+};
 pub use space::Space;
 pub use startup::Startup;
 pub use target::{HostFacts, PoolFacts, TargetFacts, Where};
@@ -65,6 +71,8 @@ pub struct Choices {
     pub start: bool,
     /// A licence that nobody accepted keeps the plan from being carried out.
     pub licences_bind: bool,
+    /// What a reviewed plan pins; its machines are the ones that are planned.
+    pub pinned: Option<Pinned>,
 }
 
 /// Whether disks and CD images come along.
@@ -154,8 +162,32 @@ pub struct MachinePlan {
     pub licences: Vec<Licence>,
     /// The files that are written.
     pub files: Vec<FilePlan>,
+    /// The id of each disk, which has the source's number, in the machine's order.
+    pub disk_ids: Vec<String>,
+    /// What each network card is of the source, in the machine's order.
+    pub cards: Vec<SourceCard>,
     /// The domain XML; absent where a blocker forbids it.
     pub domain_xml: Option<String>,
+    /// The snapshots that come along, each before its children.
+    pub snapshots: Vec<SnapshotPlan>,
+}
+
+/// A snapshot that is told to the host again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotPlan {
+    /// Its name.
+    pub name: String,
+    /// libvirt's document of it.
+    pub document: String,
+}
+
+/// An image of a backup that stays as it is, but for the name of the one it stands on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeFile {
+    /// The size of the guest's disk.
+    pub capacity_bytes: u64,
+    /// What it stands on, as its header will say it.
+    pub backing: Option<String>,
 }
 
 /// A licence, as a result records it.
@@ -187,6 +219,14 @@ pub struct Href {
     pub text: String,
     /// The descriptor's own name: the href is relative to its folder.
     pub descriptor: EntryName,
+}
+
+impl MachinePlan {
+    /// The member that a disk of the machine is made of; an empty disk has none.
+    #[must_use]
+    pub fn member_of(&self, disk: &vm::Disk) -> Option<&EntryName> {
+        self.files.iter().find(|file| file.to == disk.image).and_then(FilePlan::member)
+    }
 }
 
 impl FilePlan {
@@ -222,6 +262,8 @@ pub enum FileRole {
         /// The format and layout that are written.
         output: TargetOptions,
     },
+    /// An image of a backup, kept with its clusters where they are.
+    Node(NodeFile),
     /// A file that the planner made itself.
     Made(Made),
     /// A CD or floppy image, copied as it is.
@@ -275,13 +317,34 @@ impl Plan {
 /// # Errors
 /// `E0302`, `E0303`, `E0304`, `E0306` when no machine, configuration or property of that name is
 /// there, or a used disk contradicts itself; `E0105` for a file name that is unsafe; `E0201`,
-/// `E0203`, `E0205` for a manifest that does not fit, `E0204` for a signature that does not.
+/// `E0203`, `E0205` for a manifest that does not fit, `E0204` for a signature that does not; `E0803`,
+/// `E0804` for a source that is not the one of a reviewed plan.
 pub fn plan(
     facts: &Facts,
     images: &[ImageFacts],
     target: &TargetFacts,
     choices: &Choices,
 ) -> Result<Plan, Error> {
+    if let Some(native) = facts.description.native() {
+        return native::plan(facts, native, target, choices);
+    }
+    let known = Known { facts, images, target };
+    match &choices.pinned {
+        None => decide(&known, choices, &[]),
+        Some(pinned) => pinned::settle(pinned, &|taken| decide(&known, choices, taken)),
+    }
+}
+
+/// Everything that a plan is made from but for choices.
+struct Known<'a> {
+    facts: &'a Facts,
+    images: &'a [ImageFacts],
+    target: &'a TargetFacts,
+}
+
+/// Decides; `taken` is what is chosen for single machines.
+fn decide(known: &Known<'_>, choices: &Choices, taken: &[PinnedMachine]) -> Result<Plan, Error> {
+    let Known { facts, images, target } = *known;
     crate::check_signature(facts, choices.signature)?;
     let selection = select(facts, choices)?;
     let chosen = machines::choose(&selection, &choices.systems)?;
@@ -290,7 +353,8 @@ pub fn plan(
     findings.extend(selection.findings.iter().cloned());
     let mut machines = Vec::new();
     let storage = storage::choose(facts.folder.as_deref(), target, choices.pool.as_deref());
-    let inputs = machines::Inputs { facts, images, choices, systems: &selection.systems, target };
+    let systems = &selection.systems;
+    let inputs = machines::Inputs { facts, images, choices, taken, systems, target };
     findings.extend(chosen.iter().filter_map(|system| machines::odd_name(system)));
     let names = machines::names(&chosen, &inputs, &storage.folder.path)?;
     for (system, name) in chosen.iter().zip(&names) {
@@ -343,29 +407,39 @@ pub fn plan(
     let conflicts: Vec<Note> = conflicts.collect();
     plan.blockers.extend(conflicts);
     plan.blockers.extend(target_blockers(&plan, target));
-    if choices.strict && plan.warnings() > 0 {
-        let text = format!("{} warnings, and --strict was given", plan.warnings());
-        plan.blockers.push(
-            Note::blocker(Code::E0802, text).hint("leave --strict out, or mend the warnings"),
-        );
-    }
+    plan.blockers.extend(strict_blocker(&plan));
     Ok(plan)
 }
 
-/// Selects the configuration.
+/// What keeps a plan with warnings from being carried out, where the user wants none.
+fn strict_blocker(plan: &Plan) -> Option<Note> {
+    (plan.strict && plan.warnings() > 0).then(|| {
+        let text = format!("{} warnings, and --strict was given", plan.warnings());
+        Note::blocker(Code::E0802, text).hint("leave --strict out, or mend the warnings")
+    })
+}
+
+/// Selects the configuration, of the source that a reviewed plan was made from.
 ///
 /// # Errors
 /// As [`plan`].
 pub fn select(facts: &Facts, choices: &Choices) -> Result<Selection, Error> {
-    let choices = ovf::Choices {
+    let pinned = choices.pinned.as_ref();
+    if let Some(pinned) = pinned {
+        pinned.source.check(facts)?;
+    }
+    let first = pinned.and_then(|pinned| pinned.machines.first());
+    let hardware =
+        first.map_or_else(|| choices.hardware.clone(), |machine| machine.over(choices).hardware);
+    let selection = facts.description.select(&ovf::Choices {
         configuration: choices.configuration.as_deref(),
         properties: &choices.properties,
-        given: ovf::Given {
-            vcpus: choices.hardware.vcpus,
-            memory_bytes: choices.hardware.memory_bytes,
-        },
-    };
-    facts.description.select(&choices)
+        given: ovf::Given { vcpus: hardware.vcpus, memory_bytes: hardware.memory_bytes },
+    })?;
+    if let Some(pinned) = pinned {
+        pinned.check_machines(&selection)?;
+    }
+    Ok(selection)
 }
 
 /// The images whose headers are worth a look, with what is known of their formats.
@@ -391,8 +465,8 @@ pub fn images(facts: &Facts, choices: &Choices) -> Result<Vec<PackedImage>, Erro
 
 /// The paths of the host that a source speaks of, and that the planner wants to know about.
 #[must_use]
-pub fn asked_paths(_facts: &Facts) -> Vec<PathBuf> {
-    Vec::new()
+pub fn asked_paths(facts: &Facts) -> Vec<PathBuf> {
+    facts.description.native().map(native::asked_paths).unwrap_or_default()
 }
 
 /// Checks what can be checked before a disk is read: that the manifest is there, that it lists what
@@ -450,7 +524,12 @@ fn has_missing(machines: &[MachinePlan]) -> bool {
 /// What keeps the target from taking the files.
 fn target_blockers(plan: &Plan, target: &TargetFacts) -> Vec<Note> {
     let mut blockers = Vec::new();
+    let mut given = BTreeSet::new();
     for path in outputs(plan) {
+        if !given.insert(path.clone()) {
+            let text = format!("two files of the plan would be {}", path.display());
+            blockers.push(Note::blocker(Code::E0509, text).hint("give one of them another name"));
+        }
         if target.taken.contains(&path) && !plan.replace.contains(&path) {
             let text = format!("{} exists already", path.display());
             let hint = "choose another folder, or --force if relift wrote it before";

@@ -2,7 +2,7 @@
 
 use std::{io::Read, path::PathBuf, sync::Arc};
 
-use disk::ReadAt;
+use disk::{Progress, ReadAt};
 use ovf::{
     EntryName, Finding, Manifest, Signature,
     manifest::{Algorithm, Hasher},
@@ -19,6 +19,10 @@ pub enum SourceKind {
     Ovf,
     /// A VMX with its files beside it.
     Vmx,
+    /// A native backup file.
+    Bundle,
+    /// A libvirt domain XML alone.
+    DomainXml,
 }
 
 impl SourceKind {
@@ -29,6 +33,8 @@ impl SourceKind {
             Self::Ova => "ova",
             Self::Ovf => "ovf",
             Self::Vmx => "vmx",
+            Self::Bundle => "bundle",
+            Self::DomainXml => "domain_xml",
         }
     }
 
@@ -37,6 +43,12 @@ impl SourceKind {
     #[must_use]
     pub const fn is_folder(self) -> bool {
         matches!(self, Self::Ovf | Self::Vmx)
+    }
+
+    /// Whether it defines the machine in libvirt's own words, so that nothing has to be mapped.
+    #[must_use]
+    pub const fn is_native(self) -> bool {
+        matches!(self, Self::Bundle | Self::DomainXml)
     }
 }
 
@@ -179,6 +191,10 @@ pub enum Access {
 /// Takes one member; what it leaves of a stream is passed over.
 pub type Take<'a> = dyn FnMut(&EntryName, Delivery<'_>) -> Result<(), Error> + 'a;
 
+/// Compares the bytes of a member with what its source knows of them; `E0605` when they are not what
+/// was written.
+pub type Check = Box<dyn FnOnce(&dyn Progress) -> Result<(), Error> + Send>;
+
 /// A place that machines come from.
 ///
 /// It tells facts and hands out bytes; it never knows where they go.
@@ -191,6 +207,12 @@ pub trait Source {
     /// # Errors
     /// The file cannot be opened, or is no regular file of the package's own folder.
     fn bytes(&self, name: &EntryName) -> Result<Option<Arc<dyn ReadAt>>, Error>;
+
+    /// What compares the bytes of a member with what the source itself knows of them; called beside
+    /// the copy. A source that knows nothing has none.
+    fn check(&self, _name: &EntryName) -> Option<Check> {
+        None
+    }
 
     /// How the bytes of a member are best read.
     fn access(&self, _name: &EntryName) -> Access {

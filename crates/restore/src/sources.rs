@@ -1,16 +1,18 @@
 //! The ways in: which kind of source a path is, and the readers of each kind.
 
+mod bundle;
 mod folder;
 mod ova;
 mod ova_stream;
 mod ovf_dir;
 mod papers;
 mod vmx_dir;
+mod xml;
 mod zip;
 
 use std::{
     fs::File,
-    io::Read,
+    io::{Read, Seek as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -72,16 +74,28 @@ pub fn open(path: &Path, policy: &Policy) -> Result<Box<dyn Source>, Error> {
         return Ok(Box::new(vmx_dir::VmxDir::open(path)?));
     }
     let mut file = File::open(path).map_err(|source| not_there(path, source))?;
+    if is_definition(path, &file)? {
+        return Ok(Box::new(xml::DomainFile::open(path, &file)?));
+    }
     if is_descriptor(path, &mut file)? {
         return Ok(Box::new(ovf_dir::OvfDir::of_descriptor(path, policy)?));
     }
     let named = Named { name: shown.to_string(), folder: path.parent().map(Path::to_owned) };
     let wrap = |source| Error::io(format!("cannot read {shown}"), source);
-    if Compression::of(&head(&file).map_err(wrap)?).is_some() {
+    let again = file.try_clone().map_err(wrap)?;
+    let bytes: Arc<dyn ReadAt> = Arc::new(FileBytes::new(again).map_err(wrap)?);
+    let packed = Compression::of(&head(&file).map_err(wrap)?);
+    if packed.is_none_or(|packed| packed == Compression::Zstd)
+        && let Some(backup) = bundle::open(&named, &bytes)?
+    {
+        return Ok(Box::new(backup));
+    }
+    if packed.is_some() {
+        // Both handles are one file with one position, which the other left behind somewhere.
+        file.rewind().map_err(wrap)?;
         return Ok(Box::new(ova_stream::OvaStream::open(named, Box::new(file), policy)?));
     }
-    let bytes = FileBytes::new(file).map_err(wrap)?;
-    open_bytes(named, Arc::new(bytes), policy)
+    open_bytes(named, bytes, policy)
 }
 
 /// Opens the one descriptor of a folder, or, where there is none, the one VMX.
@@ -184,6 +198,17 @@ fn not_there(path: &Path, source: std::io::Error) -> Error {
     let missing = source.kind() == std::io::ErrorKind::NotFound;
     let error = Error::io(format!("cannot open {}", path.display()), source);
     if missing { error.fix("check the path") } else { error }
+}
+
+/// How much is read of a file to tell whether it is a definition: a comment may stand in front.
+const DEFINITION_HEAD_BYTES: usize = 4096;
+
+/// Whether a file is a libvirt domain XML, by its root.
+fn is_definition(path: &Path, file: &File) -> Result<bool, Error> {
+    let mut head = [0; DEFINITION_HEAD_BYTES];
+    let count = std::os::unix::fs::FileExt::read_at(file, &mut head, 0)
+        .map_err(|source| Error::io(format!("cannot read {}", path.display()), source))?;
+    Ok(xml::is_one(head.get(..count).unwrap_or_default()))
 }
 
 /// Whether a file is a descriptor: by its name, else by how it begins.

@@ -56,7 +56,7 @@ fn ends_here(bytes: &dyn ReadAt, start: u64) -> Result<bool> {
 }
 
 /// The two lengths of the frame at a place.
-fn measure(bytes: &dyn ReadAt, start: u64) -> Result<(u64, u64)> {
+pub(super) fn measure(bytes: &dyn ReadAt, start: u64) -> Result<(u64, u64)> {
     let there = bytes.len_bytes().saturating_sub(start);
     let cut =
         || Error::damaged(format!("a compressed frame ends too early, {there} bytes are there"));

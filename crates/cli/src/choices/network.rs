@@ -43,7 +43,7 @@ fn split(flag: &str) -> Result<(Option<&str>, NicTarget)> {
 }
 
 /// Reads one target. A bare name is a bridge, but for `default`.
-fn target(text: &str) -> Result<NicTarget> {
+pub(crate) fn target(text: &str) -> Result<NicTarget> {
     match text {
         "none" => return Ok(NicTarget::None),
         "user" => return Ok(NicTarget::User),

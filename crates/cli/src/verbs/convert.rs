@@ -15,10 +15,10 @@ use crate::{
     choices,
     events::Event,
     failure::{Failure, Result},
-    hypervisor,
     json::Message,
     progress::Gauge,
     report::Report,
+    request::{Request, Typed},
     session::Session,
     show::quoted,
 };
@@ -27,29 +27,36 @@ use crate::{
 pub(super) fn run(args: &ConvertArgs, session: &Session, gauge: &Gauge<'_>) -> Result<Report> {
     let begun = Instant::now();
     destination::check(&args.out)?;
-    let policy = choices::policy(&args.policy)?;
-    let mut chosen = choices::of(&args.hardware, &args.packing, &args.policy)?;
-    hypervisor::consult(
-        session,
-        &session.hypervisor,
-        (&args.host, &args.hardware),
-        &mut chosen.hardware,
-    )?;
+    let typed = Typed {
+        source: &args.source,
+        to: None,
+        host: &args.host,
+        hardware: &args.hardware,
+        packing: &args.packing,
+        policy: &args.policy,
+    };
+    let mut request = Request::of(&typed, session)?;
     let folder = dir::facts(&args.out)?;
     if args.run.force {
-        chosen.replace = destination::written_before(&folder.path);
+        request.choices.replace = destination::written_before(&folder.path);
     }
-    let target = TargetFacts { taken: dir::taken(&args.out)?, ..TargetFacts::folder(folder) };
+    let mut target = TargetFacts { taken: dir::taken(&args.out)?, ..TargetFacts::folder(folder) };
+    request.look_outside(&mut target);
     let need = if args.run.dry_run { Need::Headers } else { Need::Everything };
-    let mut source = super::source::open(&args.source, need, &policy, session)?;
+    let need = request.need(need);
+    let mut source = super::source::open(&request.source, need, &request.policy, session)?;
     if args.run.dry_run {
         super::source::pass(&mut *source)?;
     }
     check_verify(&args.run, &*source)?;
-    let plan = super::plan::make(&*source, &target, &chosen)?;
+    let plan = super::plan::make(&*source, &target, &request.choices)?;
     if args.run.dry_run {
         let out = args.out.display().to_string();
-        let shown = super::plan::Shown { target: &out, out: &quoted(&out) };
+        let shown = super::plan::Shown {
+            target: &out,
+            out: &quoted(&out),
+            plan_file: request.plan_file.as_deref(),
+        };
         return Ok(super::plan::report(&plan, &shown, session));
     }
     let done = carry_out(&plan, &mut *source, &args.run, (session, gauge, None))?;

@@ -12,11 +12,10 @@ use super::{
 };
 use crate::{
     args::{ImportArgs, RestoreArgs},
-    choices,
     failure::Result,
-    hypervisor,
     progress::Gauge,
     report::Report,
+    request::{Request, Typed},
     session::Session,
     show::quoted,
 };
@@ -43,29 +42,40 @@ enum Bring {
 
 fn run(args: &ImportArgs, bring: Bring, session: &Session, gauge: &Gauge<'_>) -> Result<Report> {
     let begun = Instant::now();
-    let to = Target::of(&args.target, session)?;
-    let policy = choices::policy(&args.policy)?;
-    let mut chosen = choices::of(&args.hardware, &args.packing, &args.policy)?;
-    target::choose(&args.target, &mut chosen);
-    let asked = to.hypervisor(session);
-    hypervisor::consult(session, asked, (&args.host, &args.hardware), &mut chosen.hardware)?;
+    let typed = Typed {
+        source: &args.source,
+        to: args.target.to.as_deref(),
+        host: &args.host,
+        hardware: &args.hardware,
+        packing: &args.packing,
+        policy: &args.policy,
+    };
+    let mut request = Request::of(&typed, session)?;
+    let to = Target::of(request.target.as_deref(), &args.target, session)?;
+    target::choose(&args.target, &mut request.choices);
     let need = if args.run.dry_run { Need::Headers } else { Need::Everything };
-    let mut source = super::source::open(&args.source, need, &policy, session)?;
+    let need = request.need(need);
+    let mut source = super::source::open(&request.source, need, &request.policy, session)?;
     if args.run.dry_run {
         super::source::pass(&mut *source)?;
     }
     if bring == Bring::WhatIsInside && source.facts().kind.is_folder() {
-        chosen.images = Images::LeftOut;
+        request.choices.images = Images::LeftOut;
     }
     convert::check_verify(&args.run, &*source)?;
-    let target = to.facts(&args.target, &args.host, &*source)?;
+    let mut target = to.facts(&args.target, &args.host, &*source)?;
+    request.look_outside(&mut target);
     if let (Where::Folder(folder), true) = (&target.place, args.run.force) {
-        chosen.replace = destination::written_before(&folder.path);
+        request.choices.replace = destination::written_before(&folder.path);
     }
-    let plan = super::plan::make(&*source, &target, &chosen)?;
+    let plan = super::plan::make(&*source, &target, &request.choices)?;
     if args.run.dry_run {
         let out = quoted(&to.shown());
-        let shown = super::plan::Shown { target: &to.shown(), out: &out };
+        let shown = super::plan::Shown {
+            target: &to.shown(),
+            out: &out,
+            plan_file: request.plan_file.as_deref(),
+        };
         return Ok(super::plan::report(&plan, &shown, session));
     }
     let host = to.connect()?;

@@ -1,7 +1,7 @@
 //! `plan`: what a conversion would do with each item and why; changes nothing.
 
 mod again;
-pub(super) mod document;
+pub(crate) mod document;
 pub(super) mod package;
 pub(crate) mod table;
 
@@ -14,34 +14,49 @@ use restore::{Choices, Plan, Source, plan::TargetFacts};
 use super::{source::Need, target::Target};
 use crate::{
     args::PlanArgs,
-    choices,
     failure::{Failure, Result},
-    hypervisor,
     json::Message,
     report::Report,
+    request::{Request, Typed},
     session::Session,
+    show::quoted,
 };
 
 /// Plans a package.
 pub(super) fn run(args: &PlanArgs, session: &Session) -> Result<Report> {
-    let policy = choices::policy(&args.policy)?;
-    let mut chosen = choices::of(&args.hardware, &args.packing, &args.policy)?;
-    let to = args.target.to.as_ref().map(|_| Target::of(&args.target, session)).transpose()?;
-    let asked = to.as_ref().map_or(&session.hypervisor, |to| to.hypervisor(session));
-    hypervisor::consult(session, asked, (&args.host, &args.hardware), &mut chosen.hardware)?;
-    let mut source = super::source::open(&args.source, Need::Headers, &policy, session)?;
+    let typed = Typed {
+        source: &args.source,
+        to: args.target.to.as_deref(),
+        host: &args.host,
+        hardware: &args.hardware,
+        packing: &args.packing,
+        policy: &args.policy,
+    };
+    let mut request = Request::of(&typed, session)?;
+    let to = request.target.as_deref();
+    let to = to.map(|text| Target::of(Some(text), &args.target, session)).transpose()?;
+    let mut source = super::source::open(&request.source, Need::Headers, &request.policy, session)?;
     super::source::pass(&mut *source)?;
-    let target = match &to {
+    let mut target = match &to {
         Some(to) => {
-            super::target::choose(&args.target, &mut chosen);
+            super::target::choose(&args.target, &mut request.choices);
             to.facts(&args.target, &args.host, &*source)?
         }
         // No target was named: its room is that of this folder, and no name in it is taken.
         None => TargetFacts::folder(dir::facts(Path::new("."))?),
     };
-    let plan = make(&*source, &target, &chosen)?;
+    request.look_outside(&mut target);
+    let plan = make(&*source, &target, &request.choices)?;
+    if let Some(path) = &args.out {
+        request.write(path, (&plan, &*source), session)?;
+        session.show.say(&format!("plan written to {}", path.display()));
+    }
     let target = to.as_ref().map_or_else(|| "a folder".to_owned(), Target::shown);
-    let shown = Shown { target: &target, out: "OUT" };
+    let shown = Shown {
+        target: &target,
+        out: "OUT",
+        plan_file: args.out.as_deref().or(request.plan_file.as_deref()),
+    };
     Ok(report(&plan, &shown, session))
 }
 
@@ -51,11 +66,18 @@ pub(super) struct Shown<'a> {
     pub(super) target: &'a str,
     /// The folder of the command that carries the plan out.
     pub(super) out: &'a str,
+    /// The plan file that was written, or that is replayed.
+    pub(super) plan_file: Option<&'a Path>,
 }
 
 /// The plan as the result of a run: blockers make it exit 6.
 pub(super) fn report(plan: &Plan, shown: &Shown<'_>, session: &Session) -> Report {
-    let next = again::command(&session.typed(), shown.out, plan);
+    let next = match shown.plan_file {
+        Some(path) => {
+            format!("relift convert {} -o {}", quoted(&path.display().to_string()), shown.out)
+        }
+        None => again::command(&session.typed(), shown.out, plan),
+    };
     let text = table::of(plan, shown, &next, &session.show);
     Report::new(text, &document::of(plan))
         .warnings(plan.findings.iter().map(Message::from))

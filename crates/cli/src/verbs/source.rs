@@ -14,7 +14,7 @@ use crate::{
 
 /// How much of a package will be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Need {
+pub(crate) enum Need {
     /// Headers and small files: of an address, only these are asked for, if the server can do that.
     Headers,
     /// All of it, once.

@@ -20,7 +20,7 @@ use crate::{
 
 /// Where machines go.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Target {
+pub(crate) enum Target {
     /// A folder.
     Folder(PathBuf),
     /// A libvirt host; the session's own, where none is named.
@@ -29,7 +29,7 @@ pub(super) enum Target {
 
 impl Target {
     /// Reads `--to`.
-    pub(super) fn parse(text: &str, session: &Session) -> Result<Self> {
+    pub(crate) fn parse(text: &str, session: &Session) -> Result<Self> {
         match text.split_once(':') {
             Some(("dir", path)) if !path.is_empty() => Ok(Self::Folder(PathBuf::from(path))),
             None if text == "libvirt" => Ok(Self::Host(session.hypervisor.named())),
@@ -39,9 +39,9 @@ impl Target {
         }
     }
 
-    /// The target of a command that changes things: the host, unless something else is said.
-    pub(super) fn of(args: &TargetArgs, session: &Session) -> Result<Self> {
-        let target = Self::parse(args.to.as_deref().unwrap_or("libvirt"), session)?;
+    /// The target of a command: the host, unless something else is said.
+    pub(super) fn of(to: Option<&str>, args: &TargetArgs, session: &Session) -> Result<Self> {
+        let target = Self::parse(to.unwrap_or("libvirt"), session)?;
         if let Self::Folder(_) = target {
             let beside = [
                 ("--pool", args.pool.is_some()),
@@ -58,7 +58,7 @@ impl Target {
     }
 
     /// The host that is asked what it offers: that of the target, else the session's.
-    pub(super) fn hypervisor<'a>(&'a self, session: &'a Session) -> &'a Hypervisor {
+    pub(crate) fn hypervisor<'a>(&'a self, session: &'a Session) -> &'a Hypervisor {
         match self {
             Self::Folder(_) => &session.hypervisor,
             Self::Host(host) => host,

@@ -45,6 +45,19 @@ impl TargetOptions {
         }
     }
 
+    /// The same layout in a format; a raw image has no compression, and a qcow2 image that takes the
+    /// place of a raw one gets none.
+    #[must_use]
+    pub const fn in_format(self, format: DiskFormat) -> Self {
+        match (self, format) {
+            (Self::Qcow2(compression), DiskFormat::Qcow2) => Self::Qcow2(compression),
+            (Self::Raw, DiskFormat::Qcow2) => Self::Qcow2(Compression::None),
+            (Self::Raw | Self::Qcow2(_), DiskFormat::Raw) => Self::Raw,
+            (Self::Clone(_), DiskFormat::Qcow2) => Self::Clone(CloneFormat::Qcow2),
+            (Self::Clone(_), DiskFormat::Raw) => Self::Clone(CloneFormat::Raw),
+        }
+    }
+
     /// The same format without anything of the source in it.
     #[must_use]
     pub const fn packed(self) -> Self {

@@ -9,7 +9,7 @@ use super::{
     offer::{self, Instead},
 };
 use crate::{
-    Action, Choices, Identity, NicChoice, Note, Origin, Profile, Row,
+    Action, Choices, Identity, NicChoice, Note, Origin, Profile, Row, SourceCard,
     guest::{Bits, GuestOs, Kind},
     source::Nic as SourceNic,
 };
@@ -28,6 +28,8 @@ struct Mapped {
 #[derive(Debug, Default)]
 pub(crate) struct Cards {
     pub(crate) nics: Vec<Nic>,
+    /// What each card is of the source.
+    pub(crate) sources: Vec<SourceCard>,
     /// The boot rank of each card.
     pub(crate) ranks: Vec<u32>,
     pub(crate) rows: Vec<Row>,
@@ -62,10 +64,10 @@ pub(crate) fn cards(scene: &Scene<'_>, keeping: &Keeping, identity: &Identity) -
         let chosen = choose_model(scene.choices, scene.guest, &id, source);
         let (model, model_note) = offered(scene, &id, chosen);
         let (model, model_note) = behind_port(slot, model, model_note);
-        let (target, target_note) = choose_target(scene, network);
+        let (target, target_note) = choose_target(scene, &id, network);
         let shared = shares(&taken, network, &target);
         taken.push((network.to_owned(), target.clone()));
-        let (mac, mac_note) = choose_mac(scene, source, &cards.nics, identity.mac(at));
+        let (mac, mac_note) = choose_mac(scene, (&id, source), &cards.nics, identity.mac(at));
         let link_up = source.connected != Some(false) && target != NicTarget::None;
         let cable = if link_up || target == NicTarget::None { "" } else { ", unplugged" };
         let to = format!("{} → {}{cable}", model.as_str(), describe(&target));
@@ -78,6 +80,7 @@ pub(crate) fn cards(scene: &Scene<'_>, keeping: &Keeping, identity: &Identity) -
         if row.notes.iter().any(|note| note.code == Code::W0102) && row.action == Action::Kept {
             row = row.changed();
         }
+        cards.sources.push(SourceCard { row: id.clone(), network: source.network.clone() });
         built.push(Built { id, source, row: cards.rows.len(), name });
         cards.rows.push(row);
         cards.ranks.push(boot::rank(source.boot_rank));
@@ -194,12 +197,12 @@ fn source_model(guest: &GuestOs, source: &SourceNic) -> Mapped {
     near(if old { NicModel::Pcnet } else { NicModel::E1000e }, why)
 }
 
-fn choose_target(scene: &Scene<'_>, network: &str) -> (NicTarget, Option<Note>) {
+fn choose_target(scene: &Scene<'_>, id: &str, network: &str) -> (NicTarget, Option<Note>) {
+    if let Some(target) = scene.choices.target_of(id, network) {
+        return (target.clone(), None);
+    }
     if network.is_empty() {
         return (NicTarget::None, None);
-    }
-    if let Some(target) = scene.choices.networks.target(network) {
-        return (target.clone(), None);
     }
     let note = Note::new(Code::W0301, format!("no map for \"{network}\"; used {DEFAULT_NETWORK}"))
         .hint(map_it(network));
@@ -221,14 +224,17 @@ fn shares(taken: &[(String, NicTarget)], network: &str, target: &NicTarget) -> O
     Some(Note::new(Code::W0302, text).hint(map_it(network)))
 }
 
-/// The card's address: one that is made, or the source's own if a card can have it and none before
-/// has.
+/// The card's address: the one that was given, one that is made, or the source's own if a card can
+/// have it and none before has.
 fn choose_mac(
     scene: &Scene<'_>,
-    source: &SourceNic,
+    (id, source): (&str, &SourceNic),
     before: &[Nic],
     made: MacAddress,
 ) -> (MacAddress, Option<Note>) {
+    if let Some(mac) = scene.choices.mac_of(id).filter(|mac| mac.is_usable()) {
+        return (mac, None);
+    }
     if scene.choices.mac == Origin::New {
         return (made, None);
     }

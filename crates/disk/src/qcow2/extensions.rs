@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// The extension that says which format the backing file has.
-const BACKING_FORMAT: u32 = 0xe279_2aca;
+pub(super) const BACKING_FORMAT: u32 = 0xe279_2aca;
 
 /// The extension that holds the name of an external data file.
 const DATA_FILE: u32 = 0x4441_5441;
@@ -53,23 +53,12 @@ enum ExtensionError {
 }
 
 impl Extensions {
-    /// Reads the extensions of cluster 0; they end where the name of a backing file begins.
+    /// Reads the extensions of cluster 0.
     pub(super) fn parse(header: &Header, cluster: &[u8]) -> Result<Self> {
         let mut found = Self::default();
-        let mut at = header.header_bytes();
-        let end = header.extensions_end_bytes();
-        let area = cluster.get(..buffer_len(end)).unwrap_or(cluster);
-        loop {
-            let rest = area.get(buffer_len(at)..).unwrap_or_default();
-            let (Some(kind), Some(len)) = (be32(rest, 0), be32(rest, 4)) else { break };
-            if kind == 0 {
-                break;
-            }
-            let data = buffer_len(u64::from(len)).checked_add(8).and_then(|end| rest.get(8..end));
-            let fail = |leaf| Error::malformed(leaf).at(at);
-            let data = data.ok_or(ExtensionError::Outside { kind, len }).map_err(fail)?;
-            found.take(kind, data, header).map_err(fail)?;
-            at = at.saturating_add(8).saturating_add(u64::from(len).next_multiple_of(8));
+        for entry in entries(header, cluster)? {
+            let fail = |leaf| Error::malformed(leaf).at(entry.at_bytes);
+            found.take(entry.kind, entry.data, header).map_err(fail)?;
         }
         Ok(found)
     }
@@ -92,6 +81,46 @@ impl Extensions {
         }
         Ok(())
     }
+}
+
+/// An extension as it stands there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Entry<'c> {
+    /// What it is.
+    pub(super) kind: u32,
+    /// What it holds.
+    pub(super) data: &'c [u8],
+    at_bytes: u64,
+}
+
+impl Entry<'_> {
+    /// Where the next one begins.
+    pub(super) fn end_bytes(&self) -> u64 {
+        let len = u64::try_from(self.data.len()).unwrap_or(u64::MAX);
+        let padded = len.checked_next_multiple_of(8).unwrap_or(u64::MAX);
+        self.at_bytes.saturating_add(8).saturating_add(padded)
+    }
+}
+
+/// Lists the extensions of cluster 0; they end where the name of a backing file begins.
+pub(super) fn entries<'c>(header: &Header, cluster: &'c [u8]) -> Result<Vec<Entry<'c>>> {
+    let mut entries = Vec::new();
+    let mut at_bytes = header.header_bytes();
+    let end = header.extensions_end_bytes();
+    let area = cluster.get(..buffer_len(end)).unwrap_or(cluster);
+    loop {
+        let rest = area.get(buffer_len(at_bytes)..).unwrap_or_default();
+        let (Some(kind), Some(len)) = (be32(rest, 0), be32(rest, 4)) else { break };
+        if kind == 0 {
+            break;
+        }
+        let data = buffer_len(u64::from(len)).checked_add(8).and_then(|end| rest.get(8..end));
+        let outside = || Error::malformed(ExtensionError::Outside { kind, len }).at(at_bytes);
+        let entry = Entry { kind, data: data.ok_or_else(outside)?, at_bytes };
+        at_bytes = entry.end_bytes();
+        entries.push(entry);
+    }
+    Ok(entries)
 }
 
 impl Bitmaps {

@@ -1,5 +1,7 @@
 //! The header.
 
+use std::ops::Range;
+
 use crate::{
     Codec, Error, FileName, Warning,
     error::Kind,
@@ -20,7 +22,7 @@ const MAX_SNAPSHOTS: u32 = 65536;
 const MAX_REFCOUNT_TABLE_BYTES: u64 = 8 << 20;
 
 /// The longest name of a backing file: QEMU's limit.
-const MAX_BACKING_BYTES: u32 = 1023;
+pub(super) const MAX_BACKING_BYTES: u32 = 1023;
 
 /// The bytes of a header of version 2.
 const V2_HEADER_BYTES: u32 = 72;
@@ -70,7 +72,7 @@ pub(super) struct Header {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Backing {
     name: FileName,
-    offset_bytes: u64,
+    range: Range<u64>,
 }
 
 /// What is wrong with a header, or what it asks for that is not read.
@@ -161,6 +163,16 @@ impl Header {
         Ok(Self::decode(bytes).and_then(|header| header.checked(bytes))?)
     }
 
+    /// The cluster size in bytes, of which the first 24 bytes of a file tell already.
+    pub(super) fn cluster_bytes_at(start: &[u8]) -> Result<u64, Error> {
+        if !start.starts_with(MAGIC) {
+            return Err(HeaderError::Magic.into());
+        }
+        let bits = be32(start, 20).ok_or(HeaderError::Short(start.len()))?;
+        check_cluster_bits(bits)?;
+        Ok(1 << (bits & 63))
+    }
+
     /// Layout: "Header".
     fn decode(bytes: &[u8]) -> Result<Self, HeaderError> {
         let short = || HeaderError::Short(bytes.len());
@@ -203,9 +215,7 @@ impl Header {
 
     /// Checks every field, and reads those whose place depends on others.
     fn checked(mut self, bytes: &[u8]) -> Result<Self, HeaderError> {
-        if !(9..=21).contains(&self.cluster_bits) {
-            return Err(HeaderError::ClusterBits(self.cluster_bits));
-        }
+        check_cluster_bits(self.cluster_bits)?;
         if self.refcount_order > 6 {
             return Err(HeaderError::RefcountOrder(self.refcount_order));
         }
@@ -277,11 +287,13 @@ impl Header {
         if len > MAX_BACKING_BYTES {
             return Err(HeaderError::BackingLength(len));
         }
+        let outside = || HeaderError::BackingOutside { offset, len };
         let end = offset.checked_add(u64::from(len)).filter(|end| *end <= self.cluster_bytes());
-        let name = end.and_then(|end| bytes.get(buffer_len(offset)..buffer_len(end)));
-        let name = name.ok_or(HeaderError::BackingOutside { offset, len })?;
+        let range = offset..end.ok_or_else(outside)?;
+        let name = bytes.get(buffer_len(range.start)..buffer_len(range.end));
+        let name = name.ok_or_else(outside)?;
         let name = FileName::decoded(&String::from_utf8_lossy(name), name);
-        Ok(Some(Backing { name, offset_bytes: offset }))
+        Ok(Some(Backing { name, range }))
     }
 
     pub(super) fn version(&self) -> u32 {
@@ -296,6 +308,16 @@ impl Header {
     /// The name of the backing file, as it is written there.
     pub(super) fn backing(&self) -> Option<&FileName> {
         self.backing.as_ref().map(|backing| &backing.name)
+    }
+
+    /// Where the name of the backing file stands, in bytes of the file.
+    pub(super) fn backing_range(&self) -> Option<Range<u64>> {
+        self.backing.as_ref().map(|backing| backing.range.clone())
+    }
+
+    /// The autoclear feature bits.
+    pub(super) fn autoclear(&self) -> u64 {
+        self.autoclear
     }
 
     /// A power of two in 512 bytes ..= 2 MiB.
@@ -370,7 +392,7 @@ impl Header {
 
     /// Where the header extensions end at the latest.
     pub(super) fn extensions_end_bytes(&self) -> u64 {
-        self.backing.as_ref().map_or(self.cluster_bytes(), |backing| backing.offset_bytes)
+        self.backing.as_ref().map_or(self.cluster_bytes(), |backing| backing.range.start)
     }
 
     /// The warnings that the feature bits ask for.
@@ -384,6 +406,10 @@ impl Header {
         .map(|(_, message)| Warning::defect(72, message))
         .collect()
     }
+}
+
+fn check_cluster_bits(bits: u32) -> Result<(), HeaderError> {
+    if (9..=21).contains(&bits) { Ok(()) } else { Err(HeaderError::ClusterBits(bits)) }
 }
 
 #[cfg(test)]

@@ -111,10 +111,14 @@ fn backing_format(name: &FileName, format: Option<&str>) -> Result<Declared> {
     })
 }
 
-/// The name, unless QEMU would take it for a protocol: it has a colon before any slash.
+/// Whether QEMU would take a name for a protocol: it has a colon before any slash.
+pub(super) fn is_protocol(name: &str) -> bool {
+    name.split('/').next().unwrap_or_default().contains(':')
+}
+
+/// The name, unless it is a protocol.
 fn followed(role: Role, name: &FileName) -> Result<&FileName> {
-    let first = name.text().split('/').next().unwrap_or_default();
-    if first.contains(':') {
+    if is_protocol(name.text()) {
         let leaf = NameError::Protocol { role, name: name.to_string() };
         return Err(Error::new(Kind::Denied, leaf));
     }

@@ -14,6 +14,7 @@ mod hosted_sparse;
 mod oracle;
 mod qcow2_chain;
 mod qcow2_image;
+mod qcow2_rename;
 mod sample;
 mod stream_optimized;
 mod vdi;

@@ -5,7 +5,7 @@ use std::fs;
 use crate::sample::{self, GRAIN, content};
 
 /// Runs `qemu-img`, which must succeed; `None` when it is not installed.
-fn qemu_img(args: &[&str]) -> Option<String> {
+pub(crate) fn qemu_img(args: &[&str]) -> Option<String> {
     let output = testkit::oracle("qemu-img", args)?;
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "qemu-img {args:?}: {text}");

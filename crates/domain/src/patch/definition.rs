@@ -4,7 +4,8 @@ use super::Editor;
 use crate::document::Element;
 
 /// Where libvirt puts the sockets of channels; without a source it makes the name itself.
-const CHANNEL_FOLDERS: [&str; 2] = ["/run/libvirt/qemu/channel/", "/var/lib/libvirt/qemu/channel/"];
+pub(crate) const CHANNEL_FOLDERS: [&str; 2] =
+    ["/run/libvirt/qemu/channel/", "/var/lib/libvirt/qemu/channel/"];
 
 /// Removes what libvirt hands out anew at each start.
 pub(super) fn forget_the_run(editor: &mut Editor<'_>) {

@@ -81,8 +81,9 @@ fn move_to_file(editor: &mut Editor<'_>, drive: &Element<'_>, image: &Path) -> R
     match sources.next() {
         Some(source) if is_file => {
             editor.set_attribute(source, "file", &path);
-            // Labels are those of the old image's host.
-            source.all("seclabel").for_each(|label| editor.remove(label));
+            // What the old image's host knew it by, and the part of it that was the disk.
+            let gone = source.all("seclabel").chain(source.all("slices"));
+            gone.for_each(|element| editor.remove(element));
         }
         // How to reach a device or a server says nothing of a file.
         Some(source) => editor.replace(source, new),
@@ -124,7 +125,7 @@ mod tests {
   <name>n</name>
   <devices>
     <disk type='file' device='disk'>
-      <source file='/old/a' index='1'><seclabel model='dac' relabel='no'/></source>
+      <source file='/old/a' index='1'><seclabel model='dac' relabel='no'/><slices/></source>
       <backingStore type='file'/>
       <target dev='vda'/>
     </disk>
@@ -176,7 +177,7 @@ mod tests {
             &changes,
             &[
                 (
-                    "<source file='/old/a' index='1'><seclabel model='dac' relabel='no'/></source>\n      <backingStore type='file'/>\n",
+                    "<source file='/old/a' index='1'><seclabel model='dac' relabel='no'/><slices/></source>\n      <backingStore type='file'/>\n",
                     "<source file=\"/a\" index='1'></source>\n",
                 ),
                 ("type='block'><driver", "type=\"file\"><driver"),

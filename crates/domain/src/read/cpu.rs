@@ -3,8 +3,7 @@
 use code::Code;
 use vm::{Accelerator, CpuFeature, Cpus, Topology};
 
-use super::notes::Notes;
-use crate::{Error, document::Element};
+use crate::{Error, document::Element, notes::Notes};
 
 /// As many processors as a [`vm::Machine`] has.
 const MAX_CPUS: u64 = 4096;

@@ -3,11 +3,12 @@
 use code::Code;
 use vm::{Chipset, Serial, SerialTarget, Sound, Usb, Video, VideoModel};
 
-use super::{devices, notes::Notes};
+use super::devices;
 use crate::{
     Error,
     check::PLAIN_APIC_CPUS,
     document::{Element, Shown},
+    notes::Notes,
 };
 
 /// The most video memory that is read, in KiB: what libvirt's own type holds.

@@ -1,10 +1,12 @@
 //! What of a document is read, or only says how the host has set the machine up.
 
-use crate::write::{PORT_ALIAS, SLOTS_SHOWN};
 use code::Code;
 
-use super::notes::Notes;
-use crate::document::{Attribute, Element, Shown, Space};
+use crate::{
+    document::{Attribute, Element, Shown, Space},
+    notes::Notes,
+    scrub::keeps_names,
+};
 
 /// Elements that any device may have: libvirt hands them out anew wherever the machine is defined.
 const OF_ANY_DEVICE: [&str; 2] = ["alias", "address"];
@@ -140,19 +142,6 @@ fn look(element: &Element<'_>, path: &str, notes: &mut Notes<'_>) {
             Space::Other if keeps_names(child) => {}
             Space::Other => notes.note(child, Code::W0204, NOT_UNDERSTOOD),
         }
-    }
-}
-
-/// Whether it is one of the two elements that keep the names of cards, with nothing else in it: the
-/// slots themselves are read with the cards.
-fn keeps_names(element: &Element<'_>) -> bool {
-    let values = |name| element.children.iter().map(move |child| child.value(name));
-    match element.name {
-        "qemu:commandline" => values("value").eq(SLOTS_SHOWN.map(Some)),
-        "qemu:override" => {
-            values("alias").all(|alias| alias.is_some_and(|alias| alias.starts_with(PORT_ALIAS)))
-        }
-        _ => false,
     }
 }
 

@@ -3,10 +3,11 @@
 use code::Code;
 use vm::{MacAddress, Nic, NicModel, NicTarget};
 
-use super::{devices, notes::Notes};
+use super::devices;
 use crate::{
     Error,
     document::{Element, Shown},
+    notes::Notes,
     write::PORT_ALIAS,
 };
 

@@ -3,10 +3,11 @@
 use code::Code;
 use vm::{Accelerator, Chipset, Clock, Firmware, FwCfg, Nic, Uuid};
 
-use super::{notes::Notes, storage::Drives};
+use super::storage::Drives;
 use crate::{
     Error,
     document::{Element, Shown},
+    notes::Notes,
 };
 
 /// The most memory that is read, in units of the document: 2^63 bytes are no machine's.

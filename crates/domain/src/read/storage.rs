@@ -8,12 +8,13 @@ use vm::{
     RemovableKind,
 };
 
-use super::{devices, notes::Notes};
+use super::devices;
 use crate::{
     Error,
     bus::{bus_name, bus_of, scsi_model_of},
     document::{Element, Shown},
     drives::{DriveSource, is_encrypted},
+    notes::Notes,
 };
 
 /// Everything that holds data.

@@ -1,7 +1,7 @@
 //! Documents as other programs write them.
 
 /// What `virsh dumpxml` tells of a running machine that virt-manager made.
-const RUNNING: &str = r"<domain type='kvm' id='7'>
+pub(crate) const RUNNING: &str = r"<domain type='kvm' id='7'>
   <name>web01</name>
   <uuid>0bd2f1a6-6b1c-4a2e-9d3f-5a4b3c2d1e0f</uuid>
   <metadata>
@@ -64,7 +64,7 @@ const RUNNING: &str = r"<domain type='kvm' id='7'>
     <controller type='virtio-serial' index='0'><alias name='virtio-serial0'/></controller>
     <interface type='network'>
       <mac address='52:54:00:12:34:56'/>
-      <source network='default' portid='1f9c' bridge='virbr0'/>
+      <source network='default' portid='1f9c61a0-9d0e-4c61-8a53-7b1f6a0c2d4e' bridge='virbr0'/>
       <target dev='vnet6'/>
       <model type='virtio'/>
       <alias name='net0'/>
@@ -216,4 +216,11 @@ fn reads_a_running_machine_as_what_can_be_defined_anew() {
       </devices>
     </domain>
     "#);
+}
+
+#[test]
+fn finds_nothing_hostile_in_a_running_machine() {
+    let scrubbed = domain::scrub(RUNNING.as_bytes()).unwrap();
+    assert_eq!(scrubbed.findings, []);
+    assert_eq!(scrubbed.text, RUNNING);
 }

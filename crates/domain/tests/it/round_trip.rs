@@ -13,6 +13,18 @@ fn written_and_read(machine: &Machine) -> Machine {
     read.machine
 }
 
+/// Asserts that a host can take all that the writer makes of a machine, less the files that it hands to
+/// the firmware.
+fn assert_harmless(machine: &Machine) {
+    let sound = Machine { fw_cfg: Vec::new(), ..machine.clone() };
+    let text = domain::write(&sound).expect("the machine is sound");
+    let scrubbed = domain::scrub(text.as_bytes()).expect("the text is ours");
+    assert_eq!((scrubbed.text, scrubbed.findings), (text, Vec::new()));
+    let text = domain::write(machine).expect("the machine is sound");
+    let scrubbed = domain::scrub(text.as_bytes()).expect("the text is ours");
+    assert_eq!(scrubbed.findings.len(), machine.fw_cfg.len(), "{:?}", scrubbed.findings);
+}
+
 /// The machine less what domain XML has no place for.
 fn sayable(mut machine: Machine) -> Machine {
     for disk in &mut machine.disks {
@@ -51,7 +63,19 @@ fn reads_every_machine_that_it_writes() {
     }
 }
 
+#[test]
+fn writes_nothing_hostile() {
+    for machine in machines::all() {
+        assert_harmless(&machine);
+    }
+}
+
 proptest! {
+    #[test]
+    fn writes_nothing_hostile_of_any_machine(machine in any_machine::machine()) {
+        assert_harmless(&machine);
+    }
+
     #[test]
     fn reads_any_machine_that_it_writes(machine in any_machine::machine()) {
         prop_assert_eq!(written_and_read(&machine), sayable(machine));
@@ -72,6 +96,11 @@ fn reads_or_refuses_a_document_with_any_byte_spoilt() {
             let mut bytes = text.clone().into_bytes();
             bytes[at] = spoilt;
             let _either = domain::read(&bytes);
+            let _drives = domain::drives(&bytes);
+            if let Ok(scrubbed) = domain::scrub(&bytes) {
+                let again = domain::scrub(scrubbed.text.as_bytes()).expect("the rest is sound");
+                assert_eq!(again.findings, [], "{}", scrubbed.text);
+            }
         }
     }
 }

@@ -18,7 +18,13 @@ pub trait Hypervisor {
     /// Another machine has the name or the UUID, or the host does not take the machine.
     fn define(&self, name: &str, xml: &str) -> Result<(), LibvirtError>;
 
-    /// Forgets a machine with its firmware variables; its disks stay.
+    /// Tells of a snapshot whose files are there already; it goes with the machine.
+    ///
+    /// # Errors
+    /// There is no such machine, or the host does not take the snapshot.
+    fn define_snapshot(&self, machine: Uuid, xml: &str) -> Result<(), LibvirtError>;
+
+    /// Forgets a machine with its snapshots and firmware variables; its disks stay.
     ///
     /// # Errors
     /// There is no such machine.
@@ -84,8 +90,16 @@ impl Hypervisor for Libvirt {
         self.act(&order, xml.as_bytes())
     }
 
+    fn define_snapshot(&self, machine: Uuid, xml: &str) -> Result<(), LibvirtError> {
+        let machine = machine.to_string();
+        let what = format!("tell of a snapshot of the machine {machine}");
+        let values = [("--domain", &*machine), ("--xmlfile", "/dev/stdin")];
+        let verb = &["snapshot-create", "--redefine"];
+        self.act(&Order { what: &what, verb, values: &values }, xml.as_bytes())
+    }
+
     fn undefine(&self, machine: Uuid) -> Result<(), LibvirtError> {
-        self.machine("undefine", &["undefine", "--nvram"], machine)
+        self.machine("undefine", &["undefine", "--nvram", "--snapshots-metadata"], machine)
     }
 
     fn start(&self, machine: Uuid) -> Result<(), LibvirtError> {

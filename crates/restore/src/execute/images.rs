@@ -7,17 +7,18 @@ use convert::{
     copy::{self, TargetOptions},
     digest,
 };
-use disk::{Declared, ReadAt, Sequential, Target, WriteAt};
+use disk::{Declared, Progress, ReadAt, Sequential, Target, WriteAt};
 use ovf::{
     EntryName, Finding, Manifest,
     manifest::{Algorithm, Digest},
 };
 use vm::DiskFormat;
 
-use super::{Execution, Output, Step, Written, copy_settings, files, is_disk};
+use super::{Execution, Output, Step, Written, copy_settings, files, is_disk, nodes};
 use crate::{
     Delivery, Error, Facts, ManifestPolicy, PackedImage, Plan, Reading, Source, VerifyOutput,
-    plan::{FilePlan, FileRole, MachinePlan, capacity},
+    Watch,
+    plan::{FilePlan, FileRole, MachinePlan, NodeFile, capacity},
     undo::Undo,
     verify,
 };
@@ -40,6 +41,17 @@ pub(super) struct Converted {
     pub(super) written: Vec<Written>,
     pub(super) digests: Vec<(EntryName, Vec<Digest>)>,
     pub(super) findings: Vec<Finding>,
+}
+
+/// Stops with the run, and tells no bytes: they are told by the copy beside it.
+struct Unsaid<'a>(&'a dyn Watch);
+
+impl Progress for Unsaid<'_> {
+    fn advance(&self, _done_bytes: u64) {}
+
+    fn stopped(&self) -> bool {
+        self.0.stopped()
+    }
 }
 
 /// One image of the plan.
@@ -213,7 +225,14 @@ impl<'a, 'u> Images<'a, 'u> {
         let (converted, digests) = thread::scope(|scope| {
             let hashing = (!algorithms.is_empty())
                 .then(|| scope.spawn(|| digest::digest(&**bytes, algorithms, watch)));
+            let check = package.check(name);
+            let checking = scope.spawn(|| check.map_or(Ok(()), |check| check(&Unsaid(watch))));
             let converted = jobs.iter().try_for_each(|job| self.image(*job, package));
+            let checked = checking.join().unwrap_or_else(|_| {
+                Err(Error::new(Code::E0605, format!("{name} could not be checked")))
+            });
+            // What the source says of its bytes explains what else is wrong with them.
+            let converted = checked.and(converted);
             let digests = hashing.map_or(Ok(Vec::new()), |thread| {
                 thread
                     .join()
@@ -236,6 +255,9 @@ impl<'a, 'u> Images<'a, 'u> {
 
     fn image(&mut self, job: Job<'_>, package: &dyn Source) -> Result<(), Error> {
         let Some(packed) = &job.file.image else { return Ok(()) };
+        if let FileRole::Node(node) = &job.file.role {
+            return self.node(job, node, package);
+        }
         let image = match packed.open(package)? {
             None => return Ok(()),
             Some(Reading::Passing(image)) => {
@@ -251,6 +273,18 @@ impl<'a, 'u> Images<'a, 'u> {
         let done = copy::write_image(&*image, output, copy_settings(self.with), self.with.watch)
             .map_err(|error| about(error, job.file))?;
         self.keep(job, capacity_bytes, done, partial);
+        Ok(())
+    }
+
+    /// An image of a backup, copied as it is but for the name of what it stands on.
+    fn node(&mut self, job: Job<'_>, node: &NodeFile, package: &dyn Source) -> Result<(), Error> {
+        let bytes = job.file.image.as_ref().map(|packed| packed.bytes(package)).transpose()?;
+        let Some(bytes) = bytes.flatten() else { return Ok(()) };
+        self.begin(job, Some(bytes.len_bytes()));
+        let (file, partial) = self.partial(job)?;
+        let done = nodes::copy(&*bytes, node, &*file, self.with.watch)
+            .map_err(|error| error.detail("file", file_name(job.file)))?;
+        self.keep(job, node.capacity_bytes, done, partial);
         Ok(())
     }
 
@@ -434,7 +468,9 @@ fn file_name(file: &FilePlan) -> String {
 const fn options(file: &FilePlan) -> TargetOptions {
     match file.role {
         FileRole::Disk { output, .. } => output,
-        FileRole::Made(_) | FileRole::Medium | FileRole::Kept => TargetOptions::Raw,
+        FileRole::Node(_) | FileRole::Made(_) | FileRole::Medium | FileRole::Kept => {
+            TargetOptions::Raw
+        }
     }
 }
 
@@ -499,9 +535,11 @@ pub(super) fn look_back(
         FileRole::Disk { output, .. } if output.format() == DiskFormat::Qcow2 => {
             disk::Format::Qcow2
         }
+        FileRole::Node(_) => disk::Format::Qcow2,
         _ => disk::Format::Raw,
     };
-    let image = disk::open(Arc::new(bytes), Declared::Stated(format))?;
+    // What it stands on may have no name yet: it is looked at by itself.
+    let image = disk::open_behind(&disk::Alone, Arc::new(bytes), Declared::Stated(format))?;
     let wrong = |text: String| {
         Error::new(Code::E0508, text).detail("file", written.output.path.display().to_string())
     };

@@ -31,6 +31,9 @@ pub(super) fn define<'a>(
         hypervisor.define(&machine.machine.name, xml)?;
         if let Some(uuid) = machine.machine.uuid {
             undo.defined(uuid);
+            for snapshot in &machine.snapshots {
+                hypervisor.define_snapshot(uuid, &snapshot.document)?;
+            }
         }
     }
     Ok(())

@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 use code::{Code, Severity};
 use convert::{
     Action, Converted, Identity, Note, Row, SourceDisk, SourceMedium, SourceNvram,
+    copy::TargetOptions,
     source::{Loader, System},
 };
 use ovf::{Finding, manifest::Algorithm};
 use vm::{ByteSize, DiskId, RemovableKind};
 
 use super::{
-    Choices, FilePlan, FileRole, Images, Licence, MachinePlan, OnConflict, RESULT_NAME,
-    TargetFacts, environment, files,
+    Choices, FilePlan, FileRole, Images, Licence, MachinePlan, OnConflict, PinnedMachine,
+    RESULT_NAME, TargetFacts, environment, files,
 };
 use crate::{Error, Facts, ImageFacts, PackedImage, Selection};
 
@@ -34,9 +35,18 @@ pub(super) struct Inputs<'a> {
     pub(super) facts: &'a Facts,
     pub(super) images: &'a [ImageFacts],
     pub(super) choices: &'a Choices,
+    /// What is chosen for single machines.
+    pub(super) taken: &'a [PinnedMachine],
     /// Every machine of the package, planned or not.
     pub(super) systems: &'a [System],
     pub(super) target: &'a TargetFacts,
+}
+
+impl Inputs<'_> {
+    /// What is chosen for this machine alone.
+    fn taken(&self, system: &System) -> Option<&PinnedMachine> {
+        self.taken.iter().find(|machine| machine.id.value == system.handle)
+    }
 }
 
 /// Where a machine goes.
@@ -87,7 +97,9 @@ pub(super) fn names(
     // A folder of several machines holds the result beside their own folders.
     let mut names: Vec<Name> = Vec::new();
     for system in systems {
-        let given = choices.name.as_deref().or(system.name.as_deref()).unwrap_or(&stem);
+        let own = inputs.taken(system).and_then(|machine| machine.name.as_ref());
+        let given = own.map(|said| said.value.as_str()).or(choices.name.as_deref());
+        let given = given.or(system.name.as_deref()).unwrap_or(&stem);
         let mut domain = convert::domain_name(given);
         if domain.is_empty() {
             domain = if stem.is_empty() { "vm".to_owned() } else { stem.clone() };
@@ -168,10 +180,13 @@ pub(super) fn plan(
     place: &Place<'_>,
     findings: &mut Vec<Finding>,
 ) -> Result<MachinePlan, Error> {
+    let own = inputs.taken(system);
+    let own_choices = own.map_or_else(|| inputs.choices.clone(), |own| own.over(inputs.choices));
+    let inputs = &Inputs { choices: &own_choices, ..*inputs };
     let Inputs { facts, choices, .. } = inputs;
     let identity = identity(inputs, system, place.name);
     let seen = boot_records(inputs, system);
-    let Converted { mut machine, guest, mut rows, disks, media, nvram, environment } =
+    let Converted { mut machine, guest, mut rows, disks, cards, media, nvram, environment } =
         convert::map_hardware(&seen, &choices.hardware, &place.name.domain, &identity);
     if choices.licences_bind {
         bind_licences(&mut rows);
@@ -188,13 +203,14 @@ pub(super) fn plan(
     };
     for source in &disks {
         let number = usize::from(source.disk.0);
-        let (file, notes) = disk_file(inputs, source, place, findings)?;
+        let output = disk_output(inputs, (system, source), place);
+        let (file, notes) = disk_file(inputs, source, output, findings)?;
         add_notes(&mut rows, &source.row, notes);
         if let Some(disk) = machine.disks.get_mut(number) {
             disk.image.clone_from(&file.to);
-            disk.format = choices.output.format();
-            if let FileRole::Disk { stated_bytes: Some(bytes), .. } = file.role {
-                disk.capacity_bytes = disk.capacity_bytes.max(bytes);
+            if let FileRole::Disk { stated_bytes, output, .. } = file.role {
+                disk.format = output.format();
+                disk.capacity_bytes = disk.capacity_bytes.max(stated_bytes.unwrap_or(0));
             }
         }
         planned.push(file);
@@ -243,7 +259,10 @@ pub(super) fn plan(
         rows,
         licences: system.remarks.eulas.iter().map(|text| licence(text, choices)).collect(),
         files: planned,
+        disk_ids: disks.into_iter().map(|source| source.row).collect(),
+        cards,
         domain_xml,
+        snapshots: Vec::new(),
     })
 }
 
@@ -314,18 +333,33 @@ fn not_there(rows: &mut [Row], kept: &SourceNvram) {
     }
 }
 
-/// Where a disk comes from and goes to, and what is wrong with it.
+/// Where a disk goes to, and what it is written as: what is chosen for it, else what is for all.
+fn disk_output(
+    inputs: &Inputs<'_>,
+    (system, source): (&System, &SourceDisk),
+    place: &Place<'_>,
+) -> (PathBuf, TargetOptions) {
+    let own = inputs.taken(system).and_then(|machine| machine.disk(&source.row));
+    let format = own.and_then(|disk| disk.format.as_ref()).map(|said| said.value);
+    let output = match format {
+        Some(format) => inputs.choices.output.in_format(format),
+        None => inputs.choices.output,
+    };
+    let DiskId(number) = source.disk;
+    let name = format!("{}-disk{number}.{}", place.name.slug, output.format().as_str());
+    let to =
+        own.and_then(|disk| disk.to.as_ref()).map_or(PathBuf::from(name), |to| to.value.clone());
+    (place.folder.join(to), output)
+}
+
+/// Where a disk comes from, and what is wrong with it.
 fn disk_file(
     inputs: &Inputs<'_>,
     source: &SourceDisk,
-    place: &Place<'_>,
+    (to, output): (PathBuf, TargetOptions),
     findings: &mut Vec<Finding>,
 ) -> Result<(FilePlan, Vec<Note>), Error> {
-    let Inputs { facts, images, choices, .. } = inputs;
-    let DiskId(number) = source.disk;
-    let output = choices.output;
-    let ending = output.format().as_str();
-    let to = place.folder.join(format!("{}-disk{number}.{ending}", place.name.slug));
+    let Inputs { facts, images, .. } = inputs;
     let mut notes = Vec::new();
     let mut stated_bytes = source.capacity_bytes;
     let mut image = None;

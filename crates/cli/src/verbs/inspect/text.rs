@@ -88,6 +88,7 @@ fn head(view: &View<'_>) -> String {
 /// The format, and what wrote it: `OVF 1.x`, `VMware (vmx-14)`.
 fn identity(description: &Description, stated: Option<&VirtualSystem>) -> Vec<String> {
     let envelope = match description {
+        Description::Native(_) => return vec!["libvirt domain XML".to_owned()],
         Description::Ovf(envelope) => envelope,
         Description::Vmx(vmx) => {
             let version = vmx.text("virtualHW.version").map(clean);

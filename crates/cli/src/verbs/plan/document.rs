@@ -1,7 +1,7 @@
 //! `relift.plan/1`: a plan as JSON.
 
 use convert::Row;
-use restore::{MachinePlan, Plan};
+use restore::{MachinePlan, Plan, plan::Word as _};
 use serde::{Deserialize, Serialize};
 use vm::{Bus, Chipset, Firmware, NicTarget};
 
@@ -66,13 +66,13 @@ struct NicData {
 /// What becomes of one item.
 #[derive(Debug, Serialize)]
 pub(crate) struct RowData {
-    item: String,
+    pub(crate) item: String,
     label: String,
-    action: &'static str,
-    code: Option<&'static str>,
-    from: String,
-    to: Option<String>,
-    reason: Option<String>,
+    pub(crate) action: &'static str,
+    pub(crate) code: Option<&'static str>,
+    pub(crate) from: String,
+    pub(crate) to: Option<String>,
+    pub(crate) reason: Option<String>,
     path: Option<String>,
 }
 
@@ -121,20 +121,16 @@ pub(crate) fn rows(rows: &[Row]) -> Vec<RowData> {
 
 fn machine(planned: &MachinePlan) -> MachineData {
     let machine = &planned.machine;
-    let disks = machine.disks.iter().enumerate().map(|(number, disk)| DiskData {
-        id: format!("disk{number}"),
-        file: planned
-            .files
-            .iter()
-            .find(|file| file.to == disk.image)
-            .and_then(|file| file.member().map(ToString::to_string)),
+    let disks = machine.disks.iter().zip(&planned.disk_ids).map(|(disk, id)| DiskData {
+        id: id.clone(),
+        file: planned.member_of(disk).map(ToString::to_string),
         to: disk.image.display().to_string(),
         format: disk.format.as_str(),
         bus: bus(disk.bus),
         capacity_bytes: disk.capacity_bytes,
     });
-    let nics = machine.nics.iter().enumerate().map(|(number, nic)| NicData {
-        id: format!("nic{number}"),
+    let nics = machine.nics.iter().zip(&planned.cards).map(|(nic, card)| NicData {
+        id: card.row.clone(),
         model: nic.model.as_str(),
         target: target(&nic.target),
         mac: nic.mac.map(|mac| mac.to_string()),
@@ -191,13 +187,7 @@ const fn bus(bus: Bus) -> &'static str {
 
 /// A network's target as `--net` reads it.
 pub(crate) fn target(target: &NicTarget) -> String {
-    match target {
-        NicTarget::Network(name) => format!("network:{name}"),
-        NicTarget::Bridge { name, vlan: None } => format!("bridge:{name}"),
-        NicTarget::Bridge { name, vlan: Some(tag) } => format!("bridge:{name},vlan={tag}"),
-        NicTarget::User => "user".to_owned(),
-        NicTarget::None => "none".to_owned(),
-    }
+    target.word()
 }
 
 #[cfg(test)]
@@ -214,12 +204,5 @@ mod tests {
         let noted = row(&Row::dropped("sound", "sound", "x", Note::new(Code::W0201, "why")));
         assert_eq!((noted.code, noted.reason.as_deref()), (Some("W0201"), Some("why")));
         assert_eq!((noted.action, noted.to), ("dropped", None));
-    }
-
-    #[test]
-    fn targets_are_written_as_the_flag_reads_them() {
-        let bridge = NicTarget::Bridge { name: "br1".to_owned(), vlan: Some(30) };
-        assert_eq!(target(&bridge), "bridge:br1,vlan=30");
-        assert_eq!(target(&NicTarget::Network("default".to_owned())), "network:default");
     }
 }

@@ -12,7 +12,7 @@ use crate::{
 /// The most findings (ours): more are no document that a machine can be taken from.
 const MAX_FINDINGS: usize = 1000;
 
-/// Something that a document says and the machine that was read from it does not.
+/// Something that a document says and what was made of it does not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// The published code.
@@ -30,7 +30,7 @@ pub struct Finding {
 
 /// Collects the findings of one document.
 #[derive(Debug)]
-pub(super) struct Notes<'d> {
+pub(crate) struct Notes<'d> {
     document: &'d Document<'d>,
     findings: Vec<(usize, Finding)>,
     /// Where the elements begin that a finding speaks for as a whole.
@@ -39,12 +39,12 @@ pub(super) struct Notes<'d> {
 }
 
 impl<'d> Notes<'d> {
-    pub(super) const fn new(document: &'d Document<'d>) -> Self {
+    pub(crate) const fn new(document: &'d Document<'d>) -> Self {
         Self { document, findings: Vec::new(), spoken_for: BTreeSet::new(), is_over: false }
     }
 
     /// Notes something about an element.
-    pub(super) fn note(&mut self, element: &Element<'_>, code: Code, message: impl Into<String>) {
+    pub(crate) fn note(&mut self, element: &Element<'_>, code: Code, message: impl Into<String>) {
         if self.findings.len() >= MAX_FINDINGS {
             self.is_over = true;
             return;
@@ -58,7 +58,7 @@ impl<'d> Notes<'d> {
     }
 
     /// Notes something that is all there is to say about an element and what it holds.
-    pub(super) fn leave_out(
+    pub(crate) fn leave_out(
         &mut self,
         element: &Element<'_>,
         code: Code,
@@ -69,12 +69,12 @@ impl<'d> Notes<'d> {
     }
 
     /// Whether [`Self::leave_out`] has said all about an element.
-    pub(super) fn is_spoken_for(&self, element: &Element<'_>) -> bool {
+    pub(crate) fn is_spoken_for(&self, element: &Element<'_>) -> bool {
         self.spoken_for.contains(&element.span.start)
     }
 
     /// The findings in document order.
-    pub(super) fn finish(mut self) -> Result<Vec<Finding>, Error> {
+    pub(crate) fn finish(mut self) -> Result<Vec<Finding>, Error> {
         if self.is_over {
             let message = format!("more than {MAX_FINDINGS} things that are not understood");
             return Err(Fault::new(Code::E0301, Kind::Limit, message).into());
@@ -84,17 +84,17 @@ impl<'d> Notes<'d> {
     }
 
     /// Says that an element cannot be as it is.
-    pub(super) fn contradiction(&self, element: &Element<'_>, message: &str) -> Error {
+    pub(crate) fn contradiction(&self, element: &Element<'_>, message: &str) -> Error {
         self.fault(Code::E0303, Kind::Malformed, element, message)
     }
 
     /// Says that relift has no machine for an element.
-    pub(super) fn unsupported(&self, element: &Element<'_>, message: &str) -> Error {
+    pub(crate) fn unsupported(&self, element: &Element<'_>, message: &str) -> Error {
         self.fault(Code::E0305, Kind::Unsupported, element, message)
     }
 
     /// Reads an attribute that is a decimal number; `None` where it is not there.
-    pub(super) fn number(
+    pub(crate) fn number(
         &self,
         element: &Element<'_>,
         name: &str,
@@ -105,13 +105,13 @@ impl<'d> Notes<'d> {
     }
 
     /// As [`Self::number`], for the numbers that a machine keeps in 16 bits.
-    pub(super) fn short(&self, element: &Element<'_>, name: &str) -> Result<Option<u16>, Error> {
+    pub(crate) fn short(&self, element: &Element<'_>, name: &str) -> Result<Option<u16>, Error> {
         let number = self.number(element, name, 0..=u16::MAX.into())?;
         Ok(number.and_then(|number| u16::try_from(number).ok()))
     }
 
     /// Reads a decimal number.
-    pub(super) fn decimal(
+    pub(crate) fn decimal(
         &self,
         element: &Element<'_>,
         what: &str,

@@ -1,0 +1,172 @@
+//! A machine that libvirt defined once is defined again: its document is edited, not made anew.
+//!
+//! ```text
+//! document --drives--> what becomes of each drive (restored, used as it is, attached, left out)
+//!             \--place--> where each file goes     \--changes--> document of the new machine
+//! ```
+//!
+//! The rules are those of the product's backups: everything goes back to where it was, as far as there
+//! is room; what is on the host already is used or left alone; nothing is overwritten.
+
+mod drives;
+mod identity;
+mod images;
+mod place;
+mod snapshots;
+
+use std::path::PathBuf;
+
+use convert::{Row, SourceCard};
+use domain::Changes;
+use vm::{ByteSize, Machine, NicTarget};
+
+use super::{
+    Choices, FilePlan, HostPlan, MachinePlan, Plan, Space, TargetFacts, conflicts, storage,
+};
+use crate::{Error, Facts, Native};
+use place::Places;
+
+/// What a native machine is planned from.
+struct Inputs<'a> {
+    facts: &'a Facts,
+    native: &'a Native,
+    target: &'a TargetFacts,
+    choices: &'a Choices,
+}
+
+/// What is collected while the parts of a machine are planned.
+#[derive(Default)]
+struct Draft {
+    changes: Changes,
+    rows: Vec<Row>,
+    files: Vec<FilePlan>,
+}
+
+/// The paths of the host that the definition speaks of.
+pub(super) fn asked_paths(native: &Native) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = native.drives.iter().flat_map(drives::paths).collect();
+    paths.sort_unstable();
+    paths.dedup();
+    paths
+}
+
+/// Plans the machine of a backup or of a definition.
+///
+/// # Errors
+/// The definition cannot be edited as it has to be.
+pub(super) fn plan(
+    facts: &Facts,
+    native: &Native,
+    target: &TargetFacts,
+    choices: &Choices,
+) -> Result<Plan, Error> {
+    let inputs = Inputs { facts, native, target, choices };
+    let storage = storage::choose(facts.folder.as_deref(), target, choices.pool.as_deref());
+    let mut places = Places::new(&inputs, &storage);
+    let mut draft = Draft { rows: machine_rows(native), ..Draft::default() };
+    identity::plan(&inputs, &mut draft);
+    let images = drives::plan(&inputs, &mut places, &mut draft);
+    let snapshots = snapshots::plan(&inputs, &images, (&mut places, &mut draft))?;
+    draft.changes.as_definition = true;
+    let document = domain::patch(native.document.as_bytes(), &draft.changes)?;
+    let mut machine = domain::read(document.as_bytes())?.machine;
+    for disk in &mut machine.disks {
+        disk.capacity_bytes = images::capacity(&draft.files, &disk.image).unwrap_or_default();
+    }
+    let (space, pool, mut blockers) = places.finish();
+    let planned = MachinePlan {
+        id: native.machine.name.clone(),
+        folder: storage.folder.path.clone(),
+        guest: machine.guest.osinfo.clone().unwrap_or_default(),
+        rows: draft.rows,
+        licences: Vec::new(),
+        files: draft.files,
+        disk_ids: drives::kept_disks(native, &draft.changes),
+        cards: cards(&machine),
+        domain_xml: Some(document),
+        snapshots,
+        machine,
+    };
+    if let Some(host) = target.host() {
+        blockers.extend(conflicts::of(&planned.machine, host, choices));
+    }
+    let mut plan = empty(&inputs, storage.folder.path.clone(), space);
+    plan.host = target.host().map(|host| HostPlan {
+        uri: host.uri.clone(),
+        pool: storage.pool.or(pool),
+        start: choices.start,
+    });
+    plan.machines.push(planned);
+    plan.blockers = blockers;
+    plan.blockers.extend(super::target_blockers(&plan, target));
+    plan.blockers.extend(super::strict_blocker(&plan));
+    Ok(plan)
+}
+
+fn empty(inputs: &Inputs<'_>, target: PathBuf, space: Space) -> Plan {
+    let Inputs { facts, choices, .. } = inputs;
+    Plan {
+        source: facts.name.clone(),
+        kind: facts.kind,
+        digest: facts.digest(),
+        target,
+        host: None,
+        configuration: None,
+        configurations: Vec::new(),
+        startup: Vec::new(),
+        machines: Vec::new(),
+        findings: facts.findings.clone(),
+        space,
+        manifest: choices.manifest,
+        signature: choices.signature,
+        signed: facts.signature.clone(),
+        blockers: Vec::new(),
+        replace: choices.replace.clone(),
+        strict: choices.strict,
+    }
+}
+
+/// What the machine is, for people: all of it stays as the document says.
+fn machine_rows(native: &Native) -> Vec<Row> {
+    let machine = &native.machine;
+    let row = |item: &str, label: &str, text: String| Row::kept(item, label, text.clone(), text);
+    vec![
+        row("vcpu", "vCPU", machine.cpus.count.to_string()),
+        row("memory", "memory", ByteSize(machine.memory_bytes).to_string()),
+        row("firmware", "firmware", firmware(machine.firmware).to_owned()),
+    ]
+}
+
+/// The cards by their rows, with the network that each is plugged into.
+fn cards(machine: &Machine) -> Vec<SourceCard> {
+    let network = |nic: &vm::Nic| match &nic.target {
+        NicTarget::Network(name) | NicTarget::Bridge { name, .. } => Some(name.clone()),
+        NicTarget::User | NicTarget::None => None,
+    };
+    let cards = machine.nics.iter().enumerate();
+    cards.map(|(n, nic)| SourceCard { row: format!("nic{n}"), network: network(nic) }).collect()
+}
+
+const fn firmware(firmware: vm::Firmware) -> &'static str {
+    match firmware {
+        vm::Firmware::Bios => "BIOS",
+        vm::Firmware::Uefi => "UEFI",
+        vm::Firmware::UefiSecure => "UEFI with Secure Boot",
+    }
+}
+
+impl Inputs<'_> {
+    /// Whether everything goes where the user or the target says, and not where it once was.
+    fn has_no_original_paths(&self) -> bool {
+        let is_from_appliance =
+            self.native.backup.as_ref().is_some_and(|backup| backup.is_from_appliance);
+        let is_told = self.choices.pool.is_some()
+            || self.target.host().is_none_or(|host| host.storage.is_some() || !host.is_local);
+        is_from_appliance || is_told
+    }
+
+    /// What lies at a path, as far as it was asked.
+    fn at(&self, path: &std::path::Path) -> Option<&host::PathFacts> {
+        self.target.paths.get(path)
+    }
+}

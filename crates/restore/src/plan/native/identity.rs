@@ -1,0 +1,107 @@
+//! What the new machine is called and known by: name, UUID and Ethernet addresses are new unless the
+//! old ones are asked for.
+
+use std::path::PathBuf;
+
+use code::Code;
+use convert::{Identity, Note, Origin, Row};
+
+use super::{Draft, Inputs};
+use crate::plan::OnConflict;
+
+/// Where libvirt keeps firmware variables.
+const VARIABLES: &str = "/var/lib/libvirt/qemu/nvram";
+
+/// How often another identity is tried (ours).
+const MAX_SALTS: u32 = 16;
+
+/// Plans the identity.
+pub(super) fn plan(inputs: &Inputs<'_>, draft: &mut Draft) {
+    let Inputs { native, choices, .. } = inputs;
+    let old = &native.machine;
+    let name = name(inputs);
+    let row = Row::kept("name", "name", &old.name, &name);
+    draft.rows.push(if name == old.name { row } else { row.changed() });
+    draft.changes.name = Some(name.clone());
+    let identity = identity(inputs, &name);
+    let from = old.uuid.map(|uuid| uuid.to_string()).unwrap_or_default();
+    draft.rows.push(match (choices.hardware.uuid, old.uuid) {
+        (Origin::Keep, Some(_)) => Row::kept("uuid", "UUID", &from, &from).because("asked for"),
+        _ => {
+            let uuid = identity.uuid();
+            draft.changes.uuid = Some(uuid);
+            let row = Row::kept("uuid", "UUID", &from, uuid.to_string()).changed();
+            row.because("a new machine: --uuid keep keeps it")
+        }
+    });
+    for (card, nic) in old.nics.iter().enumerate() {
+        let (item, label) = (format!("nic{card}"), format!("nic {card}"));
+        let from = format!("{} {}", nic.model.as_str(), shown(nic.mac));
+        let row = match (choices.hardware.mac, nic.mac) {
+            (Origin::Keep, Some(_)) => Row::kept(&item, &label, &from, &from).because("asked for"),
+            _ => {
+                let mac = identity.mac(card);
+                draft.changes.macs.insert(card, mac);
+                let to = format!("{} {mac}", nic.model.as_str());
+                Row::kept(&item, &label, from, to)
+                    .changed()
+                    .note(Note::new(Code::W0303, "a new address: --mac keep keeps it"))
+            }
+        };
+        draft.rows.push(row);
+    }
+    variables(inputs, &name, draft);
+}
+
+fn shown(mac: Option<vm::MacAddress>) -> String {
+    mac.map(|mac| mac.to_string()).unwrap_or_default()
+}
+
+/// The user's name, else the old one; with a number where the host has one of that name and the user
+/// wants it so.
+fn name(inputs: &Inputs<'_>) -> String {
+    let Inputs { native, target, choices, .. } = inputs;
+    let wanted = choices.name.as_deref().unwrap_or(&native.machine.name).to_owned();
+    let is_taken = |name: &str| target.host().is_some_and(|host| host.machine(name).is_some());
+    if choices.on_conflict == OnConflict::Fail || !is_taken(&wanted) {
+        return wanted;
+    }
+    let mut numbered = (2_u32..).map(|number| format!("{wanted}-{number}"));
+    numbered.find(|name| !is_taken(name)).unwrap_or(wanted)
+}
+
+/// What identities are made from: the definition and the new name, and a number where the host has a
+/// machine that was made from the same.
+fn identity(inputs: &Inputs<'_>, name: &str) -> Identity {
+    let document = inputs.native.document.as_bytes();
+    let old = inputs.native.machine.uuid.map(|uuid| uuid.to_string()).unwrap_or_default();
+    let plain = Identity::new(document, &old, name);
+    let Some(host) = inputs.target.host() else { return plain };
+    let cards = inputs.native.machine.nics.len();
+    let is_free = |identity: &Identity| {
+        let macs: Vec<_> = (0..cards).map(|card| identity.mac(card)).collect();
+        host.machines.iter().all(|other| {
+            other.uuid != identity.uuid() && other.macs.iter().all(|mac| !macs.contains(mac))
+        })
+    };
+    let salted = |salt: u32| Identity::new(document, &old, &format!("{name}#{salt}"));
+    let mut all = std::iter::once(plain.clone()).chain((2..=MAX_SALTS).map(salted));
+    all.find(is_free).unwrap_or(plain)
+}
+
+/// Gives the machine firmware variables of its own: the file of the old one is not in a backup, and two
+/// machines must not share one. libvirt makes it from the firmware's template at the first start.
+fn variables(inputs: &Inputs<'_>, name: &str, draft: &mut Draft) {
+    let Some(old) = &inputs.native.firmware.variables else { return };
+    let folder = old.parent().filter(|folder| folder.is_absolute());
+    let folder = folder.map_or_else(|| PathBuf::from(VARIABLES), PathBuf::from);
+    let file = folder.join(format!("{}_VARS.fd", convert::slug(name)));
+    let text = "made anew from the firmware's template: the boot order may need repair";
+    let (from, to) = (old.display().to_string(), file.display().to_string());
+    draft.rows.push(
+        Row::kept("nvram", "firmware variables", from, to)
+            .changed()
+            .note(Note::new(Code::W0104, text)),
+    );
+    draft.changes.nvram = Some(file);
+}
