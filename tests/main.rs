@@ -21,6 +21,7 @@ mod machines;
 mod names;
 mod oracles;
 mod packed;
+mod packing;
 mod plans;
 mod signals;
 mod signatures;

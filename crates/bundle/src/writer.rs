@@ -24,7 +24,7 @@ pub const DEFAULT_LEVEL: i32 = 1;
 pub struct Options {
     /// How it is stored.
     pub form: Form,
-    /// The level of zstd, 1..=22; of no effect on a plain archive.
+    /// The level of zstd, up to 22, below 0 the faster ones; of no effect on a plain archive.
     pub level: i32,
     /// The time of each member, in seconds since 1970.
     pub unix_seconds: u64,

@@ -9,7 +9,7 @@ use convert::{
     source::{Loader, System},
 };
 use ovf::{Finding, manifest::Algorithm};
-use vm::{ByteSize, DiskId, RemovableKind};
+use vm::{ByteSize, DiskId, Machine, RemovableKind};
 
 use super::{
     Choices, FilePlan, FileRole, Images, Licence, MachinePlan, OnConflict, PinnedMachine,
@@ -19,6 +19,10 @@ use crate::{Error, Facts, ImageFacts, PackedImage, Selection};
 
 /// Disks are counted in sectors.
 const SECTOR_BYTES: u64 = 512;
+
+/// The longest beginning of a member's name, in bytes: with what stands before or behind it, it fits the
+/// 100 bytes of a tar header.
+const MAX_MEMBER_SLUG_BYTES: usize = 70;
 
 /// How often another identity is tried (ours): two in a row that are taken are no accident.
 const MAX_SALTS: u32 = 16;
@@ -116,6 +120,9 @@ pub(super) fn names(
         };
         let free = std::iter::once(plain.clone()).chain(numbered).find(is_free);
         names.push(free.unwrap_or(plain));
+    }
+    if target.bundle().is_some() {
+        names.iter_mut().for_each(|name| name.slug.truncate(MAX_MEMBER_SLUG_BYTES));
     }
     for name in names.iter_mut().filter(|_| target.host().is_some()) {
         name.slug = free_slug(&name.slug, folder, target);
@@ -241,16 +248,7 @@ pub(super) fn plan(
     if let Some(drive) = environment {
         planned.extend(environment::files(inputs, system, &mut machine, (drive, place))?);
     }
-    let is_blocked = rows.iter().any(Row::is_blocker);
-    let domain_xml = match domain::write(&machine) {
-        Ok(xml) => Some(xml),
-        Err(_) if is_blocked => None,
-        Err(error) => {
-            let note = Note::blocker(error.code(), error.to_string());
-            rows.push(Row::blocked("domain", "domain XML", "machine", note));
-            None
-        }
-    };
+    let domain_xml = definition(inputs, &machine, &mut rows);
     Ok(MachinePlan {
         id: system.handle.clone(),
         folder: place.folder.clone(),
@@ -264,6 +262,23 @@ pub(super) fn plan(
         domain_xml,
         snapshots: Vec::new(),
     })
+}
+
+/// The text of the domain XML; a blocker where there is none, unless one stands there already.
+fn definition(inputs: &Inputs<'_>, machine: &Machine, rows: &mut Vec<Row>) -> Option<String> {
+    let written = match inputs.target.bundle() {
+        Some(_) => domain::write_bundled(machine),
+        None => domain::write(machine),
+    };
+    match written {
+        Ok(xml) => Some(xml),
+        Err(_) if rows.iter().any(Row::is_blocker) => None,
+        Err(error) => {
+            let note = Note::blocker(error.code(), error.to_string());
+            rows.push(Row::blocked("domain", "domain XML", "machine", note));
+            None
+        }
+    }
 }
 
 /// Makes a blocker of a licence that nobody accepted.
