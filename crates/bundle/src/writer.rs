@@ -170,11 +170,11 @@ impl<'a> Writer<'a> {
         self.begin(name, range.end)?;
         let done = match (&mut self.out, &mut self.open) {
             (Out::Packed(packer), Some(open)) => {
-                open.due_bytes = 0;
                 let hasher = &mut open.hasher;
-                packer.read(bytes, range, progress, |step| {
+                let read = packer.read(bytes, range, progress, |step| {
                     hasher.update(step);
-                })
+                });
+                read.map(|()| open.due_bytes = 0)
             }
             _ => for_each_step(bytes, range, progress, |step| self.write(step)),
         };

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf, absolute},
 };
 
-use rustix::fs::{CWD, RenameFlags, StatVfsMountFlags, renameat_with, statvfs};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags, StatVfsMountFlags, renameat_with, statvfs};
 
 use crate::{Error, Existed, FolderFacts, Host, Partial, PathFacts, PathKind};
 
@@ -44,10 +44,19 @@ pub fn path_facts(path: &Path) -> Result<PathFacts, Error> {
     let (kind, length_bytes) = match fs::metadata(path) {
         Err(_) => (PathKind::Nothing, 0),
         Ok(found) if found.is_file() => (PathKind::File, found.len()),
-        Ok(found) if found.file_type().is_block_device() => (PathKind::Device, 0),
+        Ok(found) if found.file_type().is_block_device() => (device(path), 0),
         Ok(_) => (PathKind::Other, 0),
     };
     Ok(PathFacts { kind, length_bytes, folder })
+}
+
+/// Whether a device is free: the kernel gives one that is mounted to nobody else alone.
+fn device(path: &Path) -> PathKind {
+    let flags = OFlags::RDONLY | OFlags::EXCL | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    match rustix::fs::open(path, flags, Mode::empty()) {
+        Err(rustix::io::Errno::BUSY) => PathKind::UsedDevice,
+        _ => PathKind::Device,
+    }
 }
 
 /// The folder itself, or the nearest one above it that is there.

@@ -1,7 +1,7 @@
 //! What a native source says: the definition of a machine in libvirt's own words, and, in a backup,
 //! the images of its disks and the tree of its snapshots.
 
-use bundle::{Bundle, Manifest, Node, Snapshot};
+use bundle::{Bundle, Manifest, Node, Snapshot, Template};
 use domain::{Drive, FirmwareFiles};
 use vm::Machine;
 
@@ -37,6 +37,10 @@ pub struct Backup {
     pub is_from_appliance: bool,
     /// Whether relift's own manifest says what belongs to it.
     pub has_manifest: bool,
+    /// Whether the machine is a template that others are cloned from.
+    pub is_template: bool,
+    /// What the machine is a thin clone of.
+    pub template: Option<Template>,
 }
 
 impl Native {
@@ -77,6 +81,8 @@ impl Backup {
             unix_seconds: bundle.config()?.unix_seconds,
             is_from_appliance: manifest.as_ref().is_some_and(|it| it.source_facts.is_some()),
             has_manifest: manifest.is_some(),
+            is_template: manifest.as_ref().is_some_and(|it| it.is_template),
+            template: manifest.and_then(|it| it.template),
         })
     }
 

@@ -8,9 +8,13 @@ mod conflicts;
 mod environment;
 mod files;
 mod findings;
+#[cfg(test)]
+mod fixture;
 mod machines;
+mod names;
 mod native;
 mod pinned;
+mod scripts;
 mod space;
 mod startup;
 mod storage;
@@ -31,8 +35,8 @@ use crate::{Error, Facts, ImageFacts, ManifestPolicy, PackedImage, Selection, Si
 pub use environment::Made;
 pub(crate) use machines::capacity;
 pub use pinned::{
-    DiskValues, Hang, MachineValues, NicValues, Pinned, PinnedDisk, PinnedMachine, PinnedNic, Said,
-    SourcePin, Word,
+    DiskValues, Edit, Hang, MachineValues, NicValues, Pinned, PinnedDisk, PinnedMachine, PinnedNic,
+    Said, SourcePin, Word,
 };
 pub use space::Space;
 pub use startup::Startup;
@@ -100,8 +104,8 @@ pub enum OnConflict {
 pub struct HostPlan {
     /// Its address.
     pub uri: String,
-    /// The pool that shall see the files.
-    pub pool: Option<String>,
+    /// The pools that shall see the files.
+    pub pools: Vec<String>,
     /// Whether the machines are started.
     pub start: bool,
 }
@@ -158,6 +162,8 @@ pub struct Plan {
     pub replace: BTreeSet<PathBuf>,
     /// Warnings that come to be known in the run end it.
     pub strict: bool,
+    /// What a plan file decided, in the order in which it came to count.
+    pub edits: Vec<Edit>,
 }
 
 /// One machine of a plan.
@@ -380,13 +386,14 @@ fn decide(known: &Known<'_>, choices: &Choices, taken: &[PinnedMachine]) -> Resu
     one_machine(target, &chosen)?;
     let mut findings = selection.text_findings.clone();
     findings.extend(facts.findings.iter().cloned());
+    findings.extend(scripts::of(facts));
     findings.extend(selection.findings.iter().cloned());
     let mut machines = Vec::new();
     let storage = storage::choose(facts.folder.as_deref(), target, choices.pool.as_deref());
     let systems = &selection.systems;
     let inputs = machines::Inputs { facts, images, choices, taken, systems, target };
-    findings.extend(chosen.iter().filter_map(|system| machines::odd_name(system)));
-    let names = machines::names(&chosen, &inputs, &storage.folder.path)?;
+    findings.extend(chosen.iter().filter_map(|system| names::odd_name(system)));
+    let names = names::names(&chosen, &inputs, &storage.folder.path)?;
     for (system, name) in chosen.iter().zip(&names) {
         let folder = if chosen.len() == 1 || target.host().is_some() {
             storage.folder.path.clone()
@@ -412,7 +419,7 @@ fn decide(known: &Known<'_>, choices: &Choices, taken: &[PinnedMachine]) -> Resu
         target: storage.folder.path.clone(),
         host: target.host().map(|host| HostPlan {
             uri: host.uri.clone(),
-            pool: storage.pool.clone(),
+            pools: storage.pool.clone().into_iter().collect(),
             start: choices.start,
         }),
         bundle: target.bundle().zip(names.first()).map(|(bundle, name)| BundlePlan {
@@ -433,9 +440,12 @@ fn decide(known: &Known<'_>, choices: &Choices, taken: &[PinnedMachine]) -> Resu
         blockers: Vec::new(),
         replace: choices.replace.clone(),
         strict: choices.strict,
+        edits: Vec::new(),
     };
     plan.blockers = grave;
-    plan.blockers.extend(storage.blockers);
+    if needs_storage(&plan, target, choices) {
+        plan.blockers.extend(storage.blockers);
+    }
     let host = target.host().into_iter();
     let conflicts = host.flat_map(|host| {
         plan.machines.iter().flat_map(|planned| conflicts::of(&planned.machine, host, choices))
@@ -457,6 +467,13 @@ fn one_machine(target: &TargetFacts, chosen: &[&System]) -> Result<(), Error> {
     Err(Error::new(Code::E0302, text)
         .detail("machines", handles.join(", "))
         .fix("choose one of them with --vm, or name a folder"))
+}
+
+/// Whether it matters where files go: some do, or the user said where.
+fn needs_storage(plan: &Plan, target: &TargetFacts, choices: &Choices) -> bool {
+    let is_named = target.host().is_none_or(|host| host.storage.is_some());
+    let has_files = plan.machines.iter().any(|machine| !machine.files.is_empty());
+    is_named || has_files || choices.pool.is_some()
 }
 
 /// What keeps a plan with warnings from being carried out, where the user wants none.
@@ -515,6 +532,12 @@ pub fn images(facts: &Facts, choices: &Choices) -> Result<Vec<PackedImage>, Erro
 #[must_use]
 pub fn asked_paths(facts: &Facts) -> Vec<PathBuf> {
     facts.description.native().map(native::asked_paths).unwrap_or_default()
+}
+
+/// Those of them that are disks of a template: a thin clone stands on a certain state of each.
+#[must_use]
+pub fn template_paths(facts: &Facts) -> Vec<PathBuf> {
+    facts.description.native().map(native::template_paths).unwrap_or_default()
 }
 
 /// Checks what can be checked before a disk is read: that the manifest is there, that it lists what

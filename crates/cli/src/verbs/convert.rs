@@ -7,8 +7,11 @@ mod result;
 
 use std::time::Instant;
 
+use code::Code;
 use host::{dir, libvirt::Hypervisor};
-use restore::{Execution, Outcome, Plan, Source, VerifyOutput, plan::TargetFacts};
+use restore::{
+    Execution, Facts, Outcome, Plan, Source, SourceKind, VerifyOutput, plan::TargetFacts,
+};
 
 use super::source::Need;
 use crate::{
@@ -32,6 +35,7 @@ pub(super) fn run(args: &ConvertArgs, session: &Session, gauge: &Gauge<'_>) -> R
     let typed = Typed {
         source: &args.source,
         to: None,
+        place: None,
         host: &args.host,
         hardware: &args.hardware,
         packing: &args.packing,
@@ -62,11 +66,15 @@ pub(super) fn run(args: &ConvertArgs, session: &Session, gauge: &Gauge<'_>) -> R
     if args.run.dry_run {
         super::source::pass(&mut *source)?;
     }
+    if request.plan_file.is_none() {
+        check_foreign(&*source)?;
+    }
     check_verify(&args.run, &*source)?;
     if target.bundle().is_some() {
         pack::check_source(&*source)?;
     }
     let plan = super::plan::make(&*source, &target, &request.choices)?;
+    request.tell_edits(&plan, session);
     if args.run.dry_run {
         let out = args.out.display().to_string();
         let shown = super::plan::Shown {
@@ -118,6 +126,16 @@ pub(super) fn told(plan: &Plan, done: &Outcome, text: String) -> Report {
     Report::new(text, &result::of(plan, done))
         .warnings(super::plan::messages(plan))
         .warnings(plan.findings.iter().chain(&done.findings).map(Message::from))
+}
+
+/// Refuses the definition of a machine that is one of libvirt's already.
+pub(super) fn check_foreign(source: &dyn Source) -> Result<()> {
+    let Facts { kind: SourceKind::DomainXml, name, .. } = source.facts() else { return Ok(()) };
+    let text =
+        format!("{name} is the definition of a libvirt machine: there is nothing to convert");
+    Err(Failure::new(Code::E0103, text)
+        .cause("convert and import bring in what other products made")
+        .fix(format!("relift restore {}", quoted(name))))
 }
 
 /// Refuses to read a pipe twice.
