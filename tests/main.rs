@@ -24,6 +24,7 @@ mod machines;
 mod names;
 mod oracles;
 mod packed;
+mod packing;
 mod plan_files;
 mod plans;
 mod restore;

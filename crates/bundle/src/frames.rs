@@ -19,6 +19,7 @@
 mod packer;
 mod piece;
 mod reader;
+mod stored;
 mod table;
 mod walk;
 
@@ -26,9 +27,10 @@ use disk::ReadAt;
 
 use crate::{Error, Result, tar};
 
-pub(crate) use packer::Packer;
+pub(crate) use packer::{Packer, compressor};
 pub(crate) use piece::{Piece, block_at, piece};
 pub(crate) use reader::{MAX_BUFFERED_BYTES, Unpacked};
+pub(crate) use stored::{STORED_BYTES, stored};
 pub(crate) use walk::walk;
 
 /// The most content of a frame that is written, in bytes (ours; a small member is read by unpacking

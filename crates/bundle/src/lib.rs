@@ -38,7 +38,9 @@ mod manifest;
 mod state;
 
 mod append;
+mod growing;
 mod rewrite;
+mod subtrees;
 mod tail;
 mod verify;
 mod writer;
@@ -53,6 +55,7 @@ pub use archive::{Form, Member};
 pub use bundle::Bundle;
 pub use config::Config;
 pub use error::{Error, Kind, Result};
+pub use growing::Growing;
 pub use manifest::{
     Manifest, MemberDigest, Node, Snapshot, SourceDigest, SourceFacts, Template, TemplateDisk, Vm,
 };

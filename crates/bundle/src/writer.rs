@@ -1,11 +1,13 @@
 //! A bundle that is written, member by member.
 
+use std::sync::Arc;
+
 use blake3::Hasher;
-use disk::{Progress, ReadAt};
+use disk::{Progress, ReadAt, WriteAt};
 use ovf::EntryName;
 
 use crate::{
-    Error, Form, Manifest, Medium, MemberDigest, Result,
+    Error, Form, Growing, Manifest, Medium, MemberDigest, Result,
     frames::{Frames, Packer},
     tar,
 };
@@ -22,7 +24,7 @@ pub const DEFAULT_LEVEL: i32 = 1;
 pub struct Options {
     /// How it is stored.
     pub form: Form,
-    /// The level of zstd, 1..=22; of no effect on a plain archive.
+    /// The level of zstd, up to 22, below 0 the faster ones; of no effect on a plain archive.
     pub level: i32,
     /// The time of each member, in seconds since 1970.
     pub unix_seconds: u64,
@@ -177,6 +179,52 @@ impl<'a> Writer<'a> {
             _ => for_each_step(bytes, range, progress, |step| self.write(step)),
         };
         done.map_err(|error| error.in_member(name.as_str()))
+    }
+
+    /// Begins a member whose length is told at its end; `file` is the one that the bundle is written to.
+    ///
+    /// Nothing else may be written before [`end_growing`](Self::end_growing).
+    ///
+    /// # Errors
+    /// When the member before is not complete, or writing fails.
+    pub fn begin_growing(
+        &mut self,
+        name: &EntryName,
+        file: Arc<dyn WriteAt>,
+    ) -> Result<Arc<Growing>> {
+        self.end_member()?;
+        let (name, seconds) = (name.clone(), self.unix_seconds);
+        Ok(Arc::new(match &mut self.out {
+            Out::Plain { position, .. } => Growing::plain(file, *position, name, seconds),
+            Out::Packed(packer) => {
+                Growing::packed((file, packer.pause()?), packer.level(), name, seconds)
+            }
+        }))
+    }
+
+    /// Ends a member that was begun by [`begin_growing`](Self::begin_growing), at its length.
+    ///
+    /// # Errors
+    /// When bytes of a compressed member were not written, writing or reading back fails, or `progress`
+    /// says stop.
+    pub fn end_growing(
+        &mut self,
+        member: &Growing,
+        length_bytes: u64,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        let name = member.name.as_str();
+        let grown = member.finish(length_bytes, progress).map_err(|error| error.in_member(name))?;
+        match &mut self.out {
+            Out::Plain { position, .. } => {
+                *position = position.saturating_add(tar::BLOCK).saturating_add(length_bytes);
+            }
+            Out::Packed(packer) => packer.adopt(&grown.frames)?,
+        }
+        self.out.write(tar::END.get(..tar::padding_len(length_bytes)).unwrap_or_default())?;
+        let (name, blake3) = (name.to_owned(), grown.blake3);
+        self.written.push(MemberDigest { name, length_bytes, blake3 });
+        Ok(())
     }
 
     /// The members that are complete, in order.

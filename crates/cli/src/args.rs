@@ -155,7 +155,7 @@ pub(crate) enum Command {
     /// Say what a conversion would do with each item and why; changes nothing.
     #[command(after_long_help = PLAN_EXAMPLES)]
     Plan(PlanArgs),
-    /// Convert a package to a folder of disk images, a domain XML and a result file.
+    /// Convert a package to a folder of disk images, a domain XML and a result file, or to a backup file.
     #[command(after_long_help = CONVERT_EXAMPLES)]
     Convert(ConvertArgs),
     /// Convert a package and define its machines on a libvirt host, or in a folder.
@@ -204,7 +204,8 @@ const CONVERT_EXAMPLES: &str = "\
 EXAMPLES
   relift convert fixtures/demo.ova -o out
   relift convert fixtures/demo.ova -o out --net default --dry-run
-  cat fixtures/demo.ova | relift convert - -o out";
+  cat fixtures/demo.ova | relift convert - -o out
+  relift convert fixtures/demo.ova -o demo.tar.zst";
 const EXPORT_EXAMPLES: &str = "\
 EXAMPLES
   relift convert fixtures/demo.ova -o out && relift export out -o back.ova
@@ -274,7 +275,8 @@ pub(crate) struct ConvertArgs {
     /// or a plan file (.toml).
     #[arg(value_name = "SRC")]
     pub(crate) source: PathBuf,
-    /// The folder that receives the disks, domain.xml and relift.result.json.
+    /// The folder that receives the disks, domain.xml and relift.result.json; or, ending in .tar or .tar.zst, one
+    /// native backup file.
     #[arg(short, long, value_name = "OUT")]
     pub(crate) out: PathBuf,
     #[command(flatten)]

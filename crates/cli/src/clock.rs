@@ -2,6 +2,8 @@
 
 use jiff::Timestamp;
 
+use crate::failure::{Failure, Result};
+
 /// The time in UTC, to the second, as RFC 3339 writes it.
 pub(crate) fn now() -> String {
     Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
@@ -14,6 +16,17 @@ pub(crate) fn told(unix_seconds: u64) -> String {
         || unix_seconds.to_string(),
         |time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
     )
+}
+
+/// The time that written members get: now, or what `SOURCE_DATE_EPOCH` says
+/// (reproducible-builds.org, "`SOURCE_DATE_EPOCH` specification" 1.1).
+pub(crate) fn stamp_seconds() -> Result<u64> {
+    let Some(text) = std::env::var_os("SOURCE_DATE_EPOCH") else { return Ok(now_seconds()) };
+    let seconds = text.to_str().and_then(|text| text.parse().ok());
+    seconds.ok_or_else(|| {
+        let text = text.to_string_lossy();
+        Failure::usage(format!("SOURCE_DATE_EPOCH is '{text}', and no number of seconds"))
+    })
 }
 
 /// The time in seconds since 1970, in UTC.

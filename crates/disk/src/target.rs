@@ -32,6 +32,16 @@ pub enum Kept {
 #[error("cluster {0} is compressed or elsewhere, which the written image does not allow")]
 struct NoStreams(u64);
 
+/// In which order a file is to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// In any, and what was written can be read back.
+    AnyPlace,
+    /// Front to end: every byte once, none left out, none read back. What is written at the same time
+    /// may overtake by some MiB, and the first cluster comes last.
+    FrontToEnd,
+}
+
 /// Bytes that can be written, and read back, at any place, from many threads at once.
 pub trait WriteAt: Send + Sync {
     /// Writes all of `buf` at `offset_bytes`.
@@ -54,6 +64,11 @@ pub trait WriteAt: Send + Sync {
     ///
     /// What the system reports.
     fn set_len_bytes(&self, len_bytes: u64) -> io::Result<()>;
+
+    /// In which order it is to be written; who makes the layout keeps to it.
+    fn order(&self) -> Order {
+        Order::AnyPlace
+    }
 
     /// Copies the front of a range of `source` to `offset_bytes` without reading it, and says how many
     /// bytes; 0 where that cannot be done, and the caller must read and write them.

@@ -59,7 +59,7 @@ pub use patch::{Changes, patch};
 pub use read::{Read, read};
 pub use scrub::{Scrubbed, scrub};
 pub use snapshot::{Snapshot, write_snapshot};
-pub use write::write;
+pub use write::{write, write_bundled};
 
 /// The namespace of the libosinfo element, which virt-manager and its like write and read.
 const LIBOSINFO: &str = "http://libosinfo.org/xmlns/libvirt/domain/1.0";

@@ -8,6 +8,9 @@ mod platform;
 mod storage;
 
 pub(crate) use self::pci::{PORT_ALIAS, SLOTS_SHOWN};
+
+use std::path::PathBuf;
+
 use vm::{Accelerator, Machine, PciLayout};
 
 use crate::{
@@ -36,6 +39,26 @@ const MEMORY_SLOTS: u32 = 16;
 pub fn write(machine: &Machine) -> Result<String, Error> {
     check::check(machine)?;
     domain(machine).print().map_err(|cause| Item::Machine.refuse(Refusal::Xml(cause)))
+}
+
+/// Writes the domain XML of a machine whose images are members of the archive that the text goes into:
+/// each is named without its folder, since nobody knows where it will be.
+///
+/// # Errors
+///
+/// As [`write`]: the paths are absolute all the same.
+pub fn write_bundled(machine: &Machine) -> Result<String, Error> {
+    check::check(machine)?;
+    let mut bundled = machine.clone();
+    let disks = bundled.disks.iter_mut().map(|disk| &mut disk.image);
+    let media = bundled.removables.iter_mut().filter_map(|drive| drive.image.as_mut());
+    let settings = bundled.fw_cfg.iter_mut().map(|entry| &mut entry.file);
+    for image in disks.chain(media).chain(settings) {
+        if let Some(name) = image.file_name() {
+            *image = PathBuf::from(name);
+        }
+    }
+    domain(&bundled).print().map_err(|cause| Item::Machine.refuse(Refusal::Xml(cause)))
 }
 
 fn domain(machine: &Machine) -> Element<'_> {

@@ -10,6 +10,7 @@
 mod images;
 mod machines;
 mod nodes;
+mod store;
 
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,8 @@ use convert::copy;
 use disk::Progress;
 use host::{Existed, Host, Partial, libvirt::Hypervisor};
 use ovf::{EntryName, Finding, manifest::Digest};
+
+use store::{Files, Packing, Store};
 
 use crate::{
     Error, ManifestPolicy, Plan, Source, VerifyOutput,
@@ -118,12 +121,6 @@ pub struct Output {
     pub file_bytes: u64,
 }
 
-/// An image that is written and has no name yet.
-struct Written {
-    output: Output,
-    partial: Partial,
-}
-
 /// Carries a plan out.
 ///
 /// # Errors
@@ -154,52 +151,30 @@ fn run<'a>(
     with: &'a Execution<'a>,
     undo: &mut Undo<'a>,
 ) -> Result<Outcome, Error> {
+    if let Some(bundle) = &plan.bundle {
+        let partial = with.host.create_partial(&plan.target)?;
+        undo.partial(&partial.path);
+        let mut packing = Packing::new(plan, bundle, &partial, with.watch)?;
+        let outcome = fill(plan, source, with, (&mut packing, undo))?;
+        drop(packing);
+        publish(plan, &partial, with, undo)?;
+        if let Some(folder) = plan.target.parent() {
+            with.host.sync_folder(folder)?;
+        }
+        return Ok(outcome);
+    }
     folders(plan, with, undo)?;
-    let known = source.facts().findings.len();
-    let mut images = images::Images::new(plan, with, undo);
-    if let Err(error) = images.convert(source) {
-        return Err(images.root_cause(source, error));
-    }
-    let images::Converted { mut written, digests, mut findings } = images.finish()?;
-    findings.extend(source.facts().findings.iter().skip(known).cloned());
-    let used: Vec<EntryName> = written.iter().filter_map(|one| one.output.member.clone()).collect();
-    crate::check_signature(source.facts(), plan.signature)?;
-    let manifest_matches = check_manifest(plan, source, &digests, &used, &mut findings)?;
-    if plan.strict
-        && let Some(finding) = findings.first()
-    {
-        let text = format!("{}, and --strict was given", finding.message);
-        return Err(Error::new(Code::E0802, text).fix("leave --strict out, or mend the package"));
-    }
-    for one in &mut written {
-        let digest = digests.iter().find(|(name, _)| Some(name) == one.output.member.as_ref());
-        one.output.member_digest = digest.and_then(|(_, digests)| digests.first().cloned());
-    }
-    with.watch.begin(Step::Verify);
-    for one in &written {
-        images::look_back(plan, source, one, with)?;
-    }
-    stop_if_asked(with.watch)?;
-    with.watch.begin(Step::Publish);
-    let folders = plan.machines.iter().filter(|_| plan.host.is_none());
-    let domains = folders.map(|machine| machine.folder.join(DOMAIN_XML)).collect();
-    let outcome = Outcome {
-        outputs: written.iter().map(|one| one.output.clone()).collect(),
-        domains,
-        findings,
-        manifest_matches,
-        signature: source.facts().signature.clone(),
-        source_digest: source.facts().digest(),
-    };
+    let mut images = Files::new(with.host);
+    let outcome = fill(plan, source, with, (&mut images, undo))?;
     // It says which of the files that get their names now are ours, should the run not live to its end.
     let result = match plan.result() {
         Some(path) => Some(write(&path, &(with.render)(&outcome), with, undo)?),
         None => None,
     };
-    for one in written {
-        publish(plan, &one.partial, with, undo)?;
+    for output in &outcome.outputs {
+        publish(plan, images.partial(&output.path)?, with, undo)?;
         // A plan file may send a disk somewhere else than the machine's own folder.
-        if let Some(folder) = one.output.path.parent().filter(|folder| !is_own(plan, folder)) {
+        if let Some(folder) = output.path.parent().filter(|folder| !is_own(plan, folder)) {
             with.host.sync_folder(folder)?;
         }
     }
@@ -211,6 +186,50 @@ fn run<'a>(
         }
     }
     Ok(outcome)
+}
+
+/// Converts the images into a store, checks what is known of their source, and looks at them again.
+fn fill<'a>(
+    plan: &'a Plan,
+    source: &mut dyn Source,
+    with: &'a Execution<'a>,
+    (store, undo): (&mut dyn Store, &mut Undo<'a>),
+) -> Result<Outcome, Error> {
+    let known = source.facts().findings.len();
+    let mut images = images::Images::new(plan, with, (&mut *store, undo));
+    if let Err(error) = images.convert(source) {
+        return Err(images.root_cause(source, error));
+    }
+    let images::Converted { written: mut outputs, digests, mut findings } = images.finish()?;
+    findings.extend(source.facts().findings.iter().skip(known).cloned());
+    let used: Vec<EntryName> = outputs.iter().filter_map(|one| one.member.clone()).collect();
+    crate::check_signature(source.facts(), plan.signature)?;
+    let manifest_matches = check_manifest(plan, source, &digests, &used, &mut findings)?;
+    if plan.strict
+        && let Some(finding) = findings.first()
+    {
+        let text = format!("{}, and --strict was given", finding.message);
+        return Err(Error::new(Code::E0802, text).fix("leave --strict out, or mend the package"));
+    }
+    for output in &mut outputs {
+        let digest = digests.iter().find(|(name, _)| Some(name) == output.member.as_ref());
+        output.member_digest = digest.and_then(|(_, digests)| digests.first().cloned());
+    }
+    store.seal(source.facts(), &outputs)?;
+    with.watch.begin(Step::Verify);
+    for output in &outputs {
+        images::look_back(plan, source, (&*store, output), with)?;
+    }
+    stop_if_asked(with.watch)?;
+    with.watch.begin(Step::Publish);
+    Ok(Outcome {
+        outputs,
+        domains: plan.domains(),
+        findings,
+        manifest_matches,
+        signature: source.facts().signature.clone(),
+        source_digest: source.facts().digest(),
+    })
 }
 
 /// Writes the definitions beside the images; the result gets its name last.

@@ -26,7 +26,7 @@ use std::{
 };
 
 use code::{Code, Severity};
-use convert::{Licences, Note, Row, SourceCard, copy::TargetOptions};
+use convert::{Licences, Note, Row, SourceCard, copy::TargetOptions, source::System};
 use ovf::{EntryName, Finding, descriptor::Configuration};
 use vm::{DiskId, Machine};
 
@@ -40,7 +40,7 @@ pub use pinned::{
 };
 pub use space::Space;
 pub use startup::Startup;
-pub use target::{HostFacts, PoolFacts, TargetFacts, Where};
+pub use target::{BundleFacts, HostFacts, PoolFacts, TargetFacts, Where};
 
 /// What the user chose.
 #[derive(Debug, Clone, Default)]
@@ -110,6 +110,19 @@ pub struct HostPlan {
     pub start: bool,
 }
 
+/// The backup file that is written, and what its members are called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BundlePlan {
+    /// How it is stored.
+    pub form: bundle::Form,
+    /// The time that its members have, in seconds since 1970.
+    pub unix_seconds: u64,
+    /// The program that writes it, with its version.
+    pub tool: String,
+    /// The member with the domain XML.
+    pub config: String,
+}
+
 /// What would happen.
 #[derive(Debug)]
 pub struct Plan {
@@ -119,10 +132,12 @@ pub struct Plan {
     pub kind: crate::SourceKind,
     /// What pins the source; a pipe has none.
     pub digest: Option<String>,
-    /// The folder that the machines' files go to.
+    /// The folder that the machines' files go to, or the backup file that they are members of.
     pub target: PathBuf,
     /// The libvirt host that gets the machines; without one the folder gets their definitions.
     pub host: Option<HostPlan>,
+    /// The backup file, where one is written.
+    pub bundle: Option<BundlePlan>,
     /// The configuration that was taken.
     pub configuration: Option<String>,
     /// The configurations that there are.
@@ -302,10 +317,24 @@ impl Plan {
         self.notes().filter(|note| note.severity == Severity::Blocker).collect()
     }
 
-    /// Where the result is written: a folder gets one, a host has its definitions.
+    /// Where the result is written: a folder gets one, a host has its definitions, a backup file its
+    /// manifest.
     #[must_use]
     pub fn result(&self) -> Option<PathBuf> {
-        self.host.is_none().then(|| result_path(&self.target))
+        self.has_folders().then(|| result_path(&self.target))
+    }
+
+    /// Where the domain XMLs are written: a host keeps its definitions itself.
+    #[must_use]
+    pub fn domains(&self) -> Vec<PathBuf> {
+        let name = self.bundle.as_ref().map_or(DOMAIN_XML, |bundle| &bundle.config);
+        let machines = self.machines.iter().filter(|_| self.host.is_none());
+        machines.map(|machine| machine.folder.join(name)).collect()
+    }
+
+    /// Whether the machines get folders, with their definitions in them.
+    const fn has_folders(&self) -> bool {
+        self.host.is_none() && self.bundle.is_none()
     }
 
     /// How many warnings there are.
@@ -354,6 +383,7 @@ fn decide(known: &Known<'_>, choices: &Choices, taken: &[PinnedMachine]) -> Resu
     crate::check_signature(facts, choices.signature)?;
     let selection = select(facts, choices)?;
     let chosen = machines::choose(&selection, &choices.systems)?;
+    one_machine(target, &chosen)?;
     let mut findings = selection.text_findings.clone();
     findings.extend(facts.findings.iter().cloned());
     findings.extend(scripts::of(facts));
@@ -392,6 +422,12 @@ fn decide(known: &Known<'_>, choices: &Choices, taken: &[PinnedMachine]) -> Resu
             pools: storage.pool.clone().into_iter().collect(),
             start: choices.start,
         }),
+        bundle: target.bundle().zip(names.first()).map(|(bundle, name)| BundlePlan {
+            form: bundle.form,
+            unix_seconds: bundle.unix_seconds,
+            tool: bundle.tool.clone(),
+            config: format!("{}-{}.xml", bundle.unix_seconds, name.slug),
+        }),
         configurations: facts.description.configurations().to_vec(),
         startup: startup::of(&selection, &chosen),
         configuration: selection.configuration.clone(),
@@ -419,6 +455,18 @@ fn decide(known: &Known<'_>, choices: &Choices, taken: &[PinnedMachine]) -> Resu
     plan.blockers.extend(target_blockers(&plan, target));
     plan.blockers.extend(strict_blocker(&plan));
     Ok(plan)
+}
+
+/// Refuses several machines for a backup file, which holds one.
+fn one_machine(target: &TargetFacts, chosen: &[&System]) -> Result<(), Error> {
+    if target.bundle().is_none() || chosen.len() < 2 {
+        return Ok(());
+    }
+    let handles: Vec<&str> = chosen.iter().map(|system| system.handle.as_str()).collect();
+    let text = format!("a backup file holds one machine, {} are chosen", chosen.len());
+    Err(Error::new(Code::E0302, text)
+        .detail("machines", handles.join(", "))
+        .fix("choose one of them with --vm, or name a folder"))
 }
 
 /// Whether it matters where files go: some do, or the user said where.
@@ -573,6 +621,9 @@ fn members(machines: &[MachinePlan]) -> Vec<EntryName> {
 /// Every path that the plan gives.
 #[must_use]
 pub fn outputs(plan: &Plan) -> Vec<PathBuf> {
+    if plan.bundle.is_some() {
+        return vec![plan.target.clone()];
+    }
     let of_machine = |machine: &MachinePlan| {
         let images = machine.files.iter().map(|file| file.to.clone());
         let xml = plan.host.is_none().then(|| machine.folder.join(DOMAIN_XML));

@@ -90,6 +90,8 @@ pub struct Facts {
     pub description: Description,
     /// The manifest's bytes, and the manifest.
     pub manifest: Option<(Text, Manifest)>,
+    /// The certificate's bytes, with the signature.
+    pub certificate: Option<Text>,
     /// What is known of its signature; on a pipe it may be still to come.
     pub signature: Signature,
     /// The message bundles that the descriptor was read with.

@@ -141,6 +141,26 @@ impl<'a> Packer<'a> {
         Ok(())
     }
 
+    /// Writes what is there, and gives the byte at which frames may be written that are not packed here:
+    /// [`adopt`](Self::adopt) adds them.
+    pub(crate) fn pause(&mut self) -> Result<u64> {
+        self.cut()?;
+        while let Some(packed) = self.next_packed(1)? {
+            self.put_chunk(packed)?;
+        }
+        Ok(self.frames.packed_bytes())
+    }
+
+    /// Adds frames that were written behind the last one: packed and plain bytes of each.
+    pub(crate) fn adopt(&mut self, frames: &[(u64, u64)]) -> Result<()> {
+        frames.iter().try_for_each(|(packed, plain)| self.frames.push(*packed, *plain))
+    }
+
+    /// The level of zstd.
+    pub(crate) fn level(&self) -> i32 {
+        self.presses.level
+    }
+
     fn put(&mut self, bytes: &[u8], plain_len: u64) -> Result<()> {
         self.medium.write_all_at(bytes, self.frames.packed_bytes())?;
         self.frames.push(bytes.len() as u64, plain_len)
@@ -148,10 +168,7 @@ impl<'a> Packer<'a> {
 
     /// Writes the end frame and the table, and gives the length of the file in bytes.
     pub(crate) fn finish(mut self) -> Result<u64> {
-        self.cut()?;
-        while let Some(packed) = self.next_packed(1)? {
-            self.put_chunk(packed)?;
-        }
+        self.pause()?;
         if straddles(self.frames.packed_bytes()) {
             self.put(&FILLER, 0)?;
         }
@@ -223,12 +240,8 @@ impl Presses {
 }
 
 impl Press {
-    /// Each frame says how much it holds and has a checksum: so none with content is ever the same bytes
-    /// as an end frame, which has none.
     fn new(level: i32) -> io::Result<Self> {
-        let mut compressor = Compressor::new(level)?;
-        compressor.set_parameter(CParameter::ChecksumFlag(true))?;
-        Ok(Self { compressor, zeros: None })
+        Ok(Self { compressor: compressor(level)?, zeros: None })
     }
 
     fn pack(&mut self, chunk: &mut Chunk) -> io::Result<()> {
@@ -246,6 +259,15 @@ impl Press {
         }
         Ok(())
     }
+}
+
+/// A compressor of frames, each of which says how much it holds and has a checksum.
+///
+/// So none with content is ever the same bytes as an end frame, which has none.
+pub(crate) fn compressor(level: i32) -> io::Result<Compressor<'static>> {
+    let mut compressor = Compressor::new(level)?;
+    compressor.set_parameter(CParameter::ChecksumFlag(true))?;
+    Ok(compressor)
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
-//! `convert`: a package becomes a folder of disks, a domain XML and a result file.
+//! `convert`: a package becomes a folder of disks, a domain XML and a result file, or a backup file.
 
 pub(super) mod closing;
 pub(super) mod destination;
+mod pack;
 mod result;
 
 use std::time::Instant;
@@ -25,11 +26,12 @@ use crate::{
     session::Session,
     show::quoted,
 };
+use destination::Destination;
 
 /// Converts a package, or only says what it would do.
 pub(super) fn run(args: &ConvertArgs, session: &Session, gauge: &Gauge<'_>) -> Result<Report> {
     let begun = Instant::now();
-    destination::check(&args.out)?;
+    let destination = destination::of(&args.out)?;
     let typed = Typed {
         source: &args.source,
         to: None,
@@ -40,11 +42,23 @@ pub(super) fn run(args: &ConvertArgs, session: &Session, gauge: &Gauge<'_>) -> R
         policy: &args.policy,
     };
     let mut request = Request::of(&typed, session)?;
-    let folder = dir::facts(&args.out)?;
-    if args.run.force {
-        request.choices.replace = destination::written_before(&folder.path);
-    }
-    let mut target = TargetFacts { taken: dir::taken(&args.out)?, ..TargetFacts::folder(folder) };
+    let mut target = match destination {
+        Destination::Folder => {
+            let folder = dir::facts(&args.out)?;
+            if args.run.force {
+                request.choices.replace = destination::written_before(&folder.path);
+            }
+            TargetFacts { taken: dir::taken(&args.out)?, ..TargetFacts::folder(folder) }
+        }
+        Destination::Bundle(form) => {
+            pack::check_choices(form, request.choices.output)?;
+            let target = pack::facts(&args.out, form)?;
+            if args.run.force {
+                request.choices.replace = pack::written_before(&target);
+            }
+            target
+        }
+    };
     request.look_outside(&mut target);
     let need = if args.run.dry_run { Need::Headers } else { Need::Everything };
     let need = request.need(need);
@@ -56,6 +70,9 @@ pub(super) fn run(args: &ConvertArgs, session: &Session, gauge: &Gauge<'_>) -> R
         check_foreign(&*source)?;
     }
     check_verify(&args.run, &*source)?;
+    if target.bundle().is_some() {
+        pack::check_source(&*source)?;
+    }
     let plan = super::plan::make(&*source, &target, &request.choices)?;
     request.tell_edits(&plan, session);
     if args.run.dry_run {
@@ -68,7 +85,10 @@ pub(super) fn run(args: &ConvertArgs, session: &Session, gauge: &Gauge<'_>) -> R
         return Ok(super::plan::report(&plan, &shown, session));
     }
     let done = carry_out(&plan, &mut *source, &args.run, (session, gauge, None))?;
-    let text = closing::text(&plan, &done, &args.out, begun.elapsed());
+    let text = match destination {
+        Destination::Folder => closing::text(&plan, &done, &args.out, begun.elapsed()),
+        Destination::Bundle(_) => closing::packed(&plan, &done, &args.out, begun.elapsed()),
+    };
     Ok(told(&plan, &done, text))
 }
 

@@ -4,6 +4,9 @@
 //! place, place_stored, keep --> L2 tables (a window of them in memory) --> L1 table
 //!           \--> clusters of the file, one behind the other --> refcount blocks (a window) --> table
 //! ```
+//!
+//! In a file that is written front to end a table gets its place when it leaves memory, behind the
+//! clusters that it names; else when its first entry is.
 
 use std::sync::Arc;
 
@@ -12,7 +15,7 @@ use crate::{
     error::{Failure, Kind, MAX_CAPACITY_BYTES},
     fields::{be64, buffer_len},
     qcow2::header::{COPIED, MAGIC},
-    target::{CLUSTER_BYTES, CLUSTER_LEN, Kept, Target, WriteAt},
+    target::{CLUSTER_BYTES, CLUSTER_LEN, Kept, Order, Target, WriteAt},
 };
 use clusters::{Clusters, RefcountTable, SECTOR_BYTES, refcount_clusters};
 use streams::{Streams, descriptor};
@@ -44,9 +47,12 @@ pub struct Options {
 ///
 /// Clusters of the file are taken one behind the other: for each guest cluster where it is placed,
 /// for each table when its first entry is. Compressed clusters lie back to back. Tables leave memory
-/// when others are touched, and come back, so memory does not grow with the capacity.
+/// when others are touched, and come back, so memory does not grow with the capacity. From a file that is
+/// written front to end ([`Order::FrontToEnd`]) they do not come back: there, clusters of the guest may
+/// come out of order by 32 GiB and no more.
 pub struct Writer {
     file: Arc<dyn WriteAt>,
+    order: Order,
     capacity_bytes: u64,
     compression: Compression,
     clusters: Clusters,
@@ -58,6 +64,8 @@ pub struct Writer {
 enum PlaceError {
     #[error("cluster {0} is placed twice")]
     Twice(u64),
+    #[error("cluster {0} comes when its table is written, and the file is written front to end")]
+    Late(u64),
     #[error("the stream of cluster {0} has {1} bytes, 1 to {MAX_KEPT_BYTES} can be named")]
     StreamLength(u64, u64),
     #[error("cluster {cluster} is kept at byte {offset_bytes}, which is not in the bytes kept")]
@@ -92,8 +100,9 @@ impl Writer {
             return Err(Error::new(Kind::Limit, Failure::Capacity(capacity_bytes)));
         }
         let mut clusters = Clusters::new(Arc::clone(&file));
-        clusters.reserve(1); // the header
+        clusters.take()?; // the header
         Ok(Self {
+            order: file.order(),
             file,
             capacity_bytes: capacity_bytes.next_multiple_of(512),
             compression: options.compression,
@@ -122,15 +131,49 @@ impl Writer {
             return Err(Error::malformed(Failure::Cluster(cluster, self.capacity_bytes)));
         }
         let number = buffer_len(cluster / L2_ENTRIES);
-        if !self.l2.contains(number) {
-            let offset_bytes = self.clusters.take()?;
-            self.l2.add(&*self.file, number)?;
-            self.l2.settle(number, offset_bytes);
+        if let Some(homeless) = self.l2.homeless_before(number) {
+            self.settle(homeless)?;
+        }
+        match (self.l2.contains(number), self.order) {
+            (false, Order::AnyPlace) => {
+                let offset_bytes = self.clusters.take()?;
+                self.l2.add(&*self.file, number)?;
+                self.l2.settle(number, offset_bytes);
+            }
+            (false, Order::FrontToEnd) => self.l2.add(&*self.file, number)?,
+            (true, Order::FrontToEnd) if !self.l2.is_homeless(number) => {
+                return Err(Error::unsupported(PlaceError::Late(cluster)));
+            }
+            (true, _) => {}
         }
         match be64(self.l2.get(&*self.file, number)?, entry_at(cluster)) {
             Some(0) => Ok(()),
             _ => Err(Error::malformed(PlaceError::Twice(cluster))),
         }
+    }
+
+    /// Gives an L2 table the next cluster.
+    fn settle(&mut self, table: usize) -> Result<()> {
+        let offset_bytes = self.clusters.take()?;
+        self.l2.settle(table, offset_bytes);
+        Ok(())
+    }
+
+    /// Fills with zeros what streams have left, where nothing may be left out.
+    fn fill_gaps(&mut self) -> Result<()> {
+        for gap in self.streams.take_gaps() {
+            if self.order == Order::FrontToEnd {
+                let zeros = vec![0; buffer_len(gap.end.saturating_sub(gap.start))];
+                self.file.write_all_at(&zeros, gap.start)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the run of streams, so that no later one is written before what follows.
+    fn end_streams(&mut self) -> Result<()> {
+        self.streams.finish(&mut self.clusters);
+        self.fill_gaps()
     }
 
     /// Fills the entry of a guest cluster that was touched.
@@ -222,6 +265,9 @@ impl std::fmt::Debug for Writer {
 impl Target for Writer {
     fn place(&mut self, cluster: u64) -> Result<u64> {
         self.touch(cluster)?;
+        if self.order == Order::FrontToEnd {
+            self.end_streams()?;
+        }
         let offset_bytes = self.clusters.take()?;
         self.set(cluster, offset_bytes | COPIED)?;
         Ok(offset_bytes)
@@ -238,6 +284,7 @@ impl Target for Writer {
         }
         self.touch(cluster)?;
         let offset_bytes = self.streams.place(&mut self.clusters, len_bytes)?;
+        self.fill_gaps()?;
         self.set(cluster, COMPRESSED | descriptor(offset_bytes, len_bytes))?;
         Ok(offset_bytes)
     }
@@ -269,8 +316,12 @@ impl Target for Writer {
     }
 
     fn finish(&mut self) -> Result<u64> {
-        self.clusters.refer(0)?;
-        self.streams.finish(&mut self.clusters);
+        self.end_streams()?;
+        for table in 0..self.l2.len() {
+            if self.l2.is_homeless(table) {
+                self.settle(table)?;
+            }
+        }
         self.l2.flush(&*self.file)?;
         let l1 = self.write_l1()?;
         let refcounts = self.clusters.finish()?;
@@ -283,7 +334,10 @@ impl Target for Writer {
 
 #[cfg(test)]
 mod tests {
-    use super::{sparse::Sparse, *};
+    use super::{
+        sparse::{InOrder, Sparse},
+        *,
+    };
 
     const C: u64 = CLUSTER_BYTES;
 
@@ -361,6 +415,46 @@ mod tests {
             }
             assert_eq!(writer.finish().unwrap(), allocated_bytes(clusters * C), "{clusters}");
         }
+    }
+
+    /// Places every 20th cluster of 64 GiB, one in three as a stream, and writes what is placed.
+    fn front_to_end(file: &Arc<InOrder>) -> u64 {
+        let options = Options { compression: Compression::Zlib };
+        let file: Arc<dyn WriteAt> = Arc::clone(file) as _;
+        let mut writer = Writer::create_with(Arc::clone(&file), 64 << 30, options).unwrap();
+        for cluster in (0..(64 << 30) / C).step_by(20) {
+            let (at, len) = match cluster % 3 {
+                0 => (writer.place_stored(cluster, 40_000).unwrap(), 40_000),
+                _ => (writer.place(cluster).unwrap(), CLUSTER_LEN),
+            };
+            file.write_all_at(&vec![1; len], at).unwrap();
+        }
+        let error = writer.place(1).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "cluster 1 comes when its table is written, and the file is written front to end"
+        );
+        writer.finish().unwrap()
+    }
+
+    #[test]
+    fn front_to_end_every_byte_is_written_once_and_nearly_in_order() {
+        let file = Arc::new(InOrder::default());
+        let len_bytes = front_to_end(&file);
+        let mut writes = file.0.lock().unwrap().clone();
+        let header = writes.pop().unwrap();
+        assert_eq!(header, (0, C), "the first cluster comes last");
+        let mut highest = 0;
+        for (at, len) in &writes {
+            assert!(highest <= at + (4 << 20), "byte {at} comes behind byte {highest}");
+            highest = highest.max(at + len);
+        }
+        writes.sort_unstable();
+        let end = writes.iter().fold(C, |due, (at, len)| {
+            assert_eq!(*at, due);
+            at + len
+        });
+        assert_eq!(end, len_bytes);
     }
 
     #[test]

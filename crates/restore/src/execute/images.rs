@@ -14,7 +14,7 @@ use ovf::{
 };
 use vm::DiskFormat;
 
-use super::{Execution, Output, Step, Written, copy_settings, files, is_disk, nodes};
+use super::{Execution, Output, Step, copy_settings, files, is_disk, nodes, store::Store};
 use crate::{
     Delivery, Error, Facts, ManifestPolicy, PackedImage, Plan, Reading, Source, VerifyOutput,
     Watch,
@@ -30,21 +30,22 @@ const SECTOR_BYTES: u64 = 512;
 pub(super) struct Images<'a, 'u> {
     plan: &'a Plan,
     with: &'a Execution<'a>,
+    store: &'u mut dyn Store,
     undo: &'u mut Undo<'a>,
-    written: Vec<(usize, Written)>,
+    written: Vec<(usize, Output)>,
     digests: Vec<(EntryName, Vec<Digest>)>,
     findings: Vec<Finding>,
 }
 
 /// What a run wrote and learned.
 pub(super) struct Converted {
-    pub(super) written: Vec<Written>,
+    pub(super) written: Vec<Output>,
     pub(super) digests: Vec<(EntryName, Vec<Digest>)>,
     pub(super) findings: Vec<Finding>,
 }
 
 /// Stops with the run, and tells no bytes: they are told by the copy beside it.
-struct Unsaid<'a>(&'a dyn Watch);
+pub(super) struct Unsaid<'a>(pub(super) &'a dyn Watch);
 
 impl Progress for Unsaid<'_> {
     fn advance(&self, _done_bytes: u64) {}
@@ -60,15 +61,25 @@ struct Job<'a> {
     number: usize,
     machine: &'a MachinePlan,
     file: &'a FilePlan,
+    /// The length of the member, of a file that is no disk and is to have the same.
+    length_bytes: Option<u64>,
 }
 
 impl<'a, 'u> Images<'a, 'u> {
     pub(super) const fn new(
         plan: &'a Plan,
         with: &'a Execution<'a>,
-        undo: &'u mut Undo<'a>,
+        (store, undo): (&'u mut dyn Store, &'u mut Undo<'a>),
     ) -> Self {
-        Self { plan, with, undo, written: Vec::new(), digests: Vec::new(), findings: Vec::new() }
+        Self {
+            plan,
+            with,
+            store,
+            undo,
+            written: Vec::new(),
+            digests: Vec::new(),
+            findings: Vec::new(),
+        }
     }
 
     /// Takes every member that is used or listed, and converts what is an image.
@@ -139,10 +150,10 @@ impl<'a, 'u> Images<'a, 'u> {
             }
             let FileRole::Disk { stated_bytes, .. } = job.file.role else { continue };
             let capacity_bytes = stated_bytes.unwrap_or_default();
-            let (mut target, partial) = self.target(job, capacity_bytes)?;
+            let mut target = self.target(job, capacity_bytes)?;
             let file_bytes = target.finish().map_err(convert::Error::target_image)?;
             let done = copy::Summary { data_bytes: 0, file_bytes };
-            self.keep(job, capacity_bytes, done, partial);
+            self.keep(job, capacity_bytes, done)?;
         }
         self.written.sort_by_key(|(number, _)| *number);
         let written = self.written.into_iter().map(|(_, written)| written).collect();
@@ -151,12 +162,11 @@ impl<'a, 'u> Images<'a, 'u> {
 
     /// Writes a file that the planner made.
     fn made(&mut self, job: Job<'_>, bytes: &[u8]) -> Result<(), Error> {
-        let (file, partial) = self.partial(job)?;
+        let file = self.place(job)?;
         file.write_all_at(bytes, 0)
             .map_err(|source| Error::writing(&job.file.to.display().to_string(), source))?;
         let length = bytes.len() as u64;
-        self.keep(job, length, copy::Summary { data_bytes: length, file_bytes: length }, partial);
-        Ok(())
+        self.keep(job, length, copy::Summary { data_bytes: length, file_bytes: length })
     }
 
     /// One member: every image that is made of it, and its digests, in one pass.
@@ -166,7 +176,7 @@ impl<'a, 'u> Images<'a, 'u> {
         algorithms: &[Algorithm],
         delivery: Delivery<'_>,
     ) -> Result<(), Error> {
-        let jobs = self.jobs(|file| file.is_made_of(name));
+        let mut jobs = self.jobs(|file| file.is_made_of(name));
         if jobs.is_empty() {
             self.with.watch.begin(Step::Digest { name });
         }
@@ -174,6 +184,9 @@ impl<'a, 'u> Images<'a, 'u> {
             Delivery::Whole(bytes, _) => bytes.len_bytes(),
             Delivery::Stream { length_bytes, .. } => *length_bytes,
         };
+        for job in jobs.iter_mut().filter(|job| matches!(job.file.role, FileRole::Kept)) {
+            job.length_bytes = Some(length_bytes);
+        }
         let digests = match delivery {
             Delivery::Whole(bytes, package) => {
                 self.whole(name, (&bytes, package), algorithms, &jobs)?
@@ -191,24 +204,6 @@ impl<'a, 'u> Images<'a, 'u> {
         };
         if !digests.is_empty() {
             self.digests.push((name.clone(), digests));
-        }
-        for job in jobs.iter().filter(|job| matches!(job.file.role, FileRole::Kept)) {
-            self.cut(*job, length_bytes)?;
-        }
-        Ok(())
-    }
-
-    /// Gives a file that is no disk its own length: disks are counted in sectors.
-    ///
-    /// One that was unpacked or joined stays as long as its sectors are.
-    fn cut(&mut self, job: Job<'_>, length_bytes: u64) -> Result<(), Error> {
-        let written = self.written.iter_mut().find(|(number, _)| *number == job.number);
-        let Some((_, written)) = written else { return Ok(()) };
-        if written.output.file_bytes == length_bytes.next_multiple_of(SECTOR_BYTES) {
-            let shown = written.partial.path.display();
-            let wrap = |source| Error::io(format!("cannot cut {shown}"), source);
-            written.partial.file.set_len(length_bytes).map_err(wrap)?;
-            written.output.file_bytes = length_bytes;
         }
         Ok(())
     }
@@ -268,12 +263,11 @@ impl<'a, 'u> Images<'a, 'u> {
         let capacity_bytes = self.capacity(job, image.format(), image.capacity_bytes())?;
         self.begin(job, Some(capacity_bytes));
         self.warn(job, image.warnings());
-        let (file, partial) = self.partial(job)?;
+        let file = self.place(job)?;
         let output = copy::Output { file, capacity_bytes, options: options(job.file) };
         let done = copy::write_image(&*image, output, copy_settings(self.with), self.with.watch)
             .map_err(|error| about(error, job.file))?;
-        self.keep(job, capacity_bytes, done, partial);
-        Ok(())
+        self.keep(job, capacity_bytes, done)
     }
 
     /// An image of a backup, copied as it is but for the name of what it stands on.
@@ -281,11 +275,10 @@ impl<'a, 'u> Images<'a, 'u> {
         let bytes = job.file.image.as_ref().map(|packed| packed.bytes(package)).transpose()?;
         let Some(bytes) = bytes.flatten() else { return Ok(()) };
         self.begin(job, Some(bytes.len_bytes()));
-        let (file, partial) = self.partial(job)?;
+        let file = self.place(job)?;
         let done = nodes::copy(&*bytes, node, &*file, self.with.watch)
             .map_err(|error| error.detail("file", file_name(job.file)))?;
-        self.keep(job, node.capacity_bytes, done, partial);
-        Ok(())
+        self.keep(job, node.capacity_bytes, done)
     }
 
     /// A member that passes once: hashed and converted from the same blocks.
@@ -325,15 +318,15 @@ impl<'a, 'u> Images<'a, 'u> {
     ) -> Result<(), Error> {
         let capacity_bytes = self.capacity(job, image.format(), image.capacity_bytes())?;
         self.begin(job, Some(capacity_bytes));
-        let (mut target, partial) = self.target(job, capacity_bytes)?;
+        let mut target = self.target(job, capacity_bytes)?;
         let done =
             copy::copy_stream(&mut *image, &mut *target, copy_settings(self.with), self.with.watch)
                 .map_err(|error| about(error, job.file))?;
         self.warn(job, image.warnings());
         self.warn(job, warning.as_slice());
-        self.keep(job, capacity_bytes, done, partial);
-        if let Some((_, written)) = self.written.last_mut() {
-            written.output.member = Some(name.clone());
+        self.keep(job, capacity_bytes, done)?;
+        if let Some((_, output)) = self.written.last_mut() {
+            output.member = Some(name.clone());
         }
         Ok(())
     }
@@ -364,36 +357,32 @@ impl<'a, 'u> Images<'a, 'u> {
     }
 
     /// Starts an image that is not copied from one that can be read at any place.
-    fn target(
-        &mut self,
-        job: Job<'_>,
-        capacity_bytes: u64,
-    ) -> Result<(Box<dyn Target>, host::Partial), Error> {
-        let (file, partial) = self.partial(job)?;
+    fn target(&mut self, job: Job<'_>, capacity_bytes: u64) -> Result<Box<dyn Target>, Error> {
+        let file = self.place(job)?;
         let options = match options(job.file) {
             // There is nothing to share with an empty disk.
             options if job.file.image.is_none() => options.packed(),
             options => options,
         };
-        Ok((options.create(file, capacity_bytes)?, partial))
+        Ok(options.create(file, capacity_bytes)?)
     }
 
-    /// Opens a file under a name that it loses when everything is written.
-    fn partial(&mut self, job: Job<'_>) -> Result<(Arc<dyn WriteAt>, host::Partial), Error> {
-        let partial = self.with.host.create_partial(&job.file.to)?;
-        self.undo.partial(&partial.path);
-        let wrap = |source| Error::io(format!("cannot open {}", partial.path.display()), source);
-        let file = Arc::new(partial.file.try_clone().map_err(wrap)?);
-        Ok((file, partial))
+    /// Begins the image in the store.
+    fn place(&mut self, job: Job<'_>) -> Result<Arc<dyn WriteAt>, Error> {
+        self.store.begin(&job.file.to, self.undo)
     }
 
+    /// Ends the image that was placed last. A file that is no disk gets its own length, since disks are
+    /// counted in sectors; one that was unpacked or joined stays as long as its sectors are.
     fn keep(
         &mut self,
         job: Job<'_>,
         capacity_bytes: u64,
         done: copy::Summary,
-        partial: host::Partial,
-    ) {
+    ) -> Result<(), Error> {
+        let is_own = |length: &u64| length.next_multiple_of(SECTOR_BYTES) == done.file_bytes;
+        let file_bytes = job.length_bytes.filter(is_own).unwrap_or(done.file_bytes);
+        self.store.end(file_bytes)?;
         let output = Output {
             machine: job.machine.id.clone(),
             path: job.file.to.clone(),
@@ -401,9 +390,10 @@ impl<'a, 'u> Images<'a, 'u> {
             member_digest: None,
             capacity_bytes,
             data_bytes: done.data_bytes,
-            file_bytes: done.file_bytes,
+            file_bytes,
         };
-        self.written.push((job.number, Written { output, partial }));
+        self.written.push((job.number, output));
+        Ok(())
     }
 
     fn begin(&self, job: Job<'_>, total_bytes: Option<u64>) {
@@ -431,7 +421,7 @@ impl<'a, 'u> Images<'a, 'u> {
         files(plan)
             .enumerate()
             .filter(|(_, (_, file))| wanted(file))
-            .map(|(number, (machine, file))| Job { number, machine, file })
+            .map(|(number, (machine, file))| Job { number, machine, file, length_bytes: None })
             .collect()
     }
 
@@ -518,19 +508,15 @@ impl Known {
 pub(super) fn look_back(
     plan: &Plan,
     source: &dyn Source,
-    written: &Written,
+    (store, written): (&dyn Store, &Output),
     with: &Execution<'_>,
 ) -> Result<(), Error> {
-    let Some((_, file)) = files(plan).find(|(_, file)| file.to == written.output.path) else {
+    let Some((_, file)) = files(plan).find(|(_, file)| file.to == written.path) else {
         return Ok(());
     };
     if with.verify == VerifyOutput::None || !is_disk(file) {
         return Ok(());
     }
-    let wrap =
-        |source| Error::io(format!("cannot read {}", written.partial.path.display()), source);
-    let bytes =
-        disk::FileBytes::new(written.partial.file.try_clone().map_err(wrap)?).map_err(wrap)?;
     let format = match file.role {
         FileRole::Disk { output, .. } if output.format() == DiskFormat::Qcow2 => {
             disk::Format::Qcow2
@@ -538,18 +524,17 @@ pub(super) fn look_back(
         FileRole::Node(_) => disk::Format::Qcow2,
         _ => disk::Format::Raw,
     };
-    let bytes = Arc::new(bytes);
     // What it stands on may have no name yet: it is looked at by itself.
-    let alone: Arc<dyn ReadAt> = Arc::clone(&bytes) as Arc<dyn ReadAt>;
-    let image = disk::open_behind(&disk::Alone, alone, Declared::Stated(format))?;
+    let image =
+        disk::open_behind(&disk::Alone, store.read(&written.path)?, Declared::Stated(format))?;
     let wrong = |text: String| {
-        Error::new(Code::E0508, text).detail("file", written.output.path.display().to_string())
+        Error::new(Code::E0508, text).detail("file", written.path.display().to_string())
     };
-    if image.capacity_bytes() != written.output.capacity_bytes {
+    if image.capacity_bytes() != written.capacity_bytes {
         let text = format!(
             "the written disk has {} bytes, {} were to be written",
             image.capacity_bytes(),
-            written.output.capacity_bytes
+            written.capacity_bytes
         );
         return Err(wrong(text));
     }

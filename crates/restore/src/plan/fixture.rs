@@ -148,6 +148,7 @@ impl Case {
             descriptor: Text { name, bytes: document.as_bytes().to_vec() },
             description: Description::Native(Box::new(native)),
             manifest: None,
+            certificate: None,
             signature: Signature::default(),
             bundles: Vec::new(),
             members: Vec::new(),
@@ -178,7 +179,7 @@ impl Case {
     pub(super) fn host(&mut self) -> &mut HostFacts {
         match &mut self.target.place {
             Where::Host(host) => host,
-            Where::Folder(folder) => panic!("the target is {folder:?}"),
+            other => panic!("the target is {other:?}"),
         }
     }
 

@@ -135,7 +135,7 @@ fn chosen(
     if let Some(drive) = environment {
         planned.extend(environment::files(inputs, system, &mut machine, (drive, place))?);
     }
-    let domain_xml = definition(&machine, &mut rows);
+    let domain_xml = definition(inputs, &machine, &mut rows);
     Ok(MachinePlan {
         id: system.handle.clone(),
         folder: place.folder.clone(),
@@ -151,12 +151,15 @@ fn chosen(
     })
 }
 
-/// The definition, where nothing forbids it; what does is a row of its own.
-fn definition(machine: &Machine, rows: &mut Vec<Row>) -> Option<String> {
-    let is_blocked = rows.iter().any(Row::is_blocker);
-    match domain::write(machine) {
+/// The text of the domain XML; a blocker where there is none, unless one stands there already.
+fn definition(inputs: &Inputs<'_>, machine: &Machine, rows: &mut Vec<Row>) -> Option<String> {
+    let written = match inputs.target.bundle() {
+        Some(_) => domain::write_bundled(machine),
+        None => domain::write(machine),
+    };
+    match written {
         Ok(xml) => Some(xml),
-        Err(_) if is_blocked => None,
+        Err(_) if rows.iter().any(Row::is_blocker) => None,
         Err(error) => {
             let note = Note::blocker(error.code(), error.to_string());
             rows.push(Row::blocked("domain", "domain XML", "machine", note));

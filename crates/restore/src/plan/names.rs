@@ -9,6 +9,10 @@ use ovf::Finding;
 use super::{OnConflict, RESULT_NAME, TargetFacts, machines::Inputs};
 use crate::Error;
 
+/// The longest beginning of a member's name, in bytes: with what stands before or behind it, it fits the
+/// 100 bytes of a tar header.
+const MAX_MEMBER_SLUG_BYTES: usize = 70;
+
 /// How often another identity is tried (ours): two in a row that are taken are no accident.
 const MAX_SALTS: u32 = 16;
 
@@ -54,6 +58,9 @@ pub(super) fn names(
         };
         let free = std::iter::once(plain.clone()).chain(numbered).find(is_free);
         names.push(free.unwrap_or(plain));
+    }
+    if target.bundle().is_some() {
+        names.iter_mut().for_each(|name| name.slug.truncate(MAX_MEMBER_SLUG_BYTES));
     }
     for name in names.iter_mut().filter(|_| target.host().is_some()) {
         name.slug = free_slug(&name.slug, folder, target);

@@ -120,6 +120,7 @@ fn empty(inputs: &Inputs<'_>, target: PathBuf, space: Space) -> Plan {
         digest: facts.digest(),
         target,
         host: None,
+        bundle: None,
         configuration: None,
         configurations: Vec::new(),
         startup: Vec::new(),

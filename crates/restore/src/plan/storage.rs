@@ -35,6 +35,12 @@ pub(super) struct Storage {
 pub(super) fn choose(source: Option<&Path>, target: &TargetFacts, pool: Option<&str>) -> Storage {
     match &target.place {
         Where::Folder(folder) => of_folder(folder, None),
+        Where::Bundle(bundle) => {
+            let beside = of_folder(&bundle.folder, None);
+            // The names of the members are paths in it.
+            let folder = FolderFacts { path: bundle.path.clone(), ..beside.folder };
+            Storage { folder, ..beside }
+        }
         Where::Host(host) => match (&host.storage, pool) {
             (Some(folder), _) => of_folder(folder, host.pool_of(&folder.path)),
             (None, _) if !host.is_local => nowhere(remote(host)),

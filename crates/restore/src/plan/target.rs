@@ -32,6 +32,23 @@ pub enum Where {
     Folder(FolderFacts),
     /// A libvirt host.
     Host(Box<HostFacts>),
+    /// A native backup file.
+    Bundle(Box<BundleFacts>),
+}
+
+/// What is known of a backup file that is to be written.
+#[derive(Debug, Clone)]
+pub struct BundleFacts {
+    /// Its path, absolute.
+    pub path: PathBuf,
+    /// The folder that it goes to.
+    pub folder: FolderFacts,
+    /// How it is stored.
+    pub form: bundle::Form,
+    /// The time that its members have, in seconds since 1970.
+    pub unix_seconds: u64,
+    /// The program that writes it, with its version.
+    pub tool: String,
 }
 
 /// What is known of a libvirt host.
@@ -75,8 +92,17 @@ impl TargetFacts {
     #[must_use]
     pub const fn host(&self) -> Option<&HostFacts> {
         match &self.place {
-            Where::Folder(_) => None,
+            Where::Folder(_) | Where::Bundle(_) => None,
             Where::Host(host) => Some(host),
+        }
+    }
+
+    /// The backup file, if it is one.
+    #[must_use]
+    pub const fn bundle(&self) -> Option<&BundleFacts> {
+        match &self.place {
+            Where::Folder(_) | Where::Host(_) => None,
+            Where::Bundle(bundle) => Some(bundle),
         }
     }
 }

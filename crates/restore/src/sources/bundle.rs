@@ -63,6 +63,7 @@ impl BundleFile {
             descriptor: Text { name, bytes: config.xml.into_bytes() },
             description: Description::Native(Box::new(native)),
             manifest: None,
+            certificate: None,
             signature: Signature::default(),
             bundles: Vec::new(),
             members: members.collect(),

@@ -72,6 +72,7 @@ pub(super) fn facts(
         descriptor: judged.descriptor,
         description: Description::Ovf(Box::new(judged.envelope)),
         manifest: judged.manifest,
+        certificate: judged.certificate,
         signature: judged.signature,
         bundles: judged.bundles,
         members: members.collect(),

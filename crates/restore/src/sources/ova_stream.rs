@@ -75,6 +75,7 @@ impl<'a> OvaStream<'a> {
         };
         let later = |_: &str| Err(Error::new(Code::E0107, "on a pipe it is still to come"));
         let judged = papers.judge(&named.name, policy, &later)?;
+        let waits = certificate.clone();
         let facts = Facts {
             kind: SourceKind::Ova,
             name: named.name,
@@ -82,6 +83,7 @@ impl<'a> OvaStream<'a> {
             descriptor: judged.descriptor,
             description: Description::Ovf(Box::new(judged.envelope)),
             manifest: judged.manifest,
+            certificate: judged.certificate.or(waits),
             signature: judged.signature,
             bundles: judged.bundles,
             members,
@@ -102,6 +104,7 @@ impl<'a> OvaStream<'a> {
             self.manifest = Some(text.clone());
             self.facts.manifest = parse_manifest(text, policy, &mut self.facts.findings)?;
         } else if text.name.has_extension("cert") {
+            self.facts.certificate = Some(text.clone());
             self.certificate = Some(text);
         }
         if self.manifest.is_some() {

@@ -37,7 +37,7 @@ impl OvfDir {
         let (manifest, certificate) = (beside("mf")?, beside("cert")?);
         let shown = descriptor.name.to_string();
         let small = |href: &str| bundle(&folder, href);
-        let Judged { descriptor, envelope, manifest, signature, bundles, findings } =
+        let Judged { descriptor, envelope, manifest, certificate, signature, bundles, findings } =
             Papers { descriptor, manifest, certificate }.judge(&shown, policy, &small)?;
         let members = folder.members(&descriptor, folders_of(&envelope), &|name| {
             let listed = manifest.as_ref().is_some_and(|(_, all)| all.expected(name).is_some());
@@ -49,6 +49,7 @@ impl OvfDir {
             folder: Some(path),
             description: Description::Ovf(Box::new(envelope)),
             manifest,
+            certificate,
             signature,
             bundles,
             is_complete: true,

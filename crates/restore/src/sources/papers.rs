@@ -25,6 +25,7 @@ pub(super) struct Judged {
     pub(super) descriptor: Text,
     pub(super) envelope: Envelope,
     pub(super) manifest: Option<(Text, Manifest)>,
+    pub(super) certificate: Option<Text>,
     pub(super) signature: Signature,
     /// The message bundles that the envelope was read with.
     pub(super) bundles: Vec<Text>,
@@ -56,7 +57,7 @@ impl Papers {
             Some(text) => parse_manifest(text, policy.manifest, &mut findings)?,
             None => None,
         };
-        Ok(Judged { descriptor, envelope, manifest, signature, bundles, findings })
+        Ok(Judged { descriptor, envelope, manifest, certificate, signature, bundles, findings })
     }
 }
 

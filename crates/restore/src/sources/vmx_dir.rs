@@ -43,6 +43,7 @@ impl VmxDir {
             descriptor,
             description: Description::Vmx(Box::new(vmx)),
             manifest: None,
+            certificate: None,
             signature: Signature::Unsigned,
             bundles: Vec::new(),
             members,

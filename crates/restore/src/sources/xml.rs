@@ -58,6 +58,7 @@ impl DomainFile {
             descriptor: Text { name, bytes },
             description: Description::Native(Box::new(native)),
             manifest: None,
+            certificate: None,
             signature: Signature::default(),
             bundles: Vec::new(),
             members: Vec::new(),

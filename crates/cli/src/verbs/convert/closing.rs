@@ -35,6 +35,31 @@ pub(in crate::verbs) fn text(plan: &Plan, done: &Outcome, out: &Path, took: Dura
     lines.join("\n") + "\n"
 }
 
+/// What is in the backup file, and the next commands.
+pub(super) fn packed(plan: &Plan, done: &Outcome, out: &Path, took: Duration) -> String {
+    let member =
+        |path: &Path| path.strip_prefix(&plan.target).unwrap_or(path).display().to_string();
+    let shown = out.display().to_string();
+    let names: Vec<String> =
+        plan.machines.iter().map(|machine| clean(&machine.machine.name)).collect();
+    let mut lines =
+        vec![format!("Converted {} to {} in {}", names.join(", "), clean(&shown), duration(took))];
+    for (machine, config) in plan.machines.iter().zip(&done.domains) {
+        lines.push(String::new());
+        let mut table = Table::new(&[]);
+        table.row(["VM     ", &machine.machine.name, &member(config)]);
+        fill(&mut table, machine, done, &member);
+        lines.extend(table.lines(2, None));
+    }
+    lines.push(format!("  {}", changed(plan, done)));
+    lines.push(String::new());
+    let out = clean(&quoted(&shown));
+    lines.extend(headed(
+        [format!("relift backup verify {out}"), format!("relift restore {out}")].into_iter(),
+    ));
+    lines.join("\n") + "\n"
+}
+
 /// What is on the host now, one block a machine, and the next commands.
 pub(in crate::verbs) fn on_host(plan: &Plan, done: &Outcome, took: Duration) -> String {
     let names: Vec<String> =

@@ -6,19 +6,30 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
+use bundle::Form;
+
 use super::result::Written;
 use crate::failure::{Failure, Result};
 
 /// The largest result file that is read back: the limit of this product.
 const MAX_RESULT_BYTES: u64 = 16 << 20;
 
-/// Refuses a name whose ending asks for something else than a folder.
+/// What is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Destination {
+    /// A folder of images.
+    Folder,
+    /// A native backup file.
+    Bundle(Form),
+}
+
+/// Tells what a name asks for by its ending; refuses one that neither folders nor backup files have.
 ///
 /// A folder that is there wins over its ending, and so does a slash behind the name.
-pub(super) fn check(out: &Path) -> Result<()> {
+pub(super) fn of(out: &Path) -> Result<Destination> {
     let name = out.as_os_str().to_string_lossy();
     if out.is_dir() || name.ends_with('/') {
-        return Ok(());
+        return Ok(Destination::Folder);
     }
     let lower = name.to_ascii_lowercase();
     let ending = |endings: &[&str]| endings.iter().any(|ending| lower.ends_with(ending));
@@ -26,12 +37,16 @@ pub(super) fn check(out: &Path) -> Result<()> {
         "a single disk is converted with: relift disk convert IMG -O qcow2 -o OUT".to_owned()
     } else if ending(&[".ova", ".ovf"]) {
         "a folder that convert wrote becomes an OVA with: relift export DIR -o OUT.ova".to_owned()
-    } else if ending(&[".tar", ".tar.zst", ".xml", ".zip", ".gz"]) {
+    } else if ending(&[".tar"]) {
+        return Ok(Destination::Bundle(Form::Tar));
+    } else if ending(&[".tar.zst"]) {
+        return Ok(Destination::Bundle(Form::TarZst));
+    } else if ending(&[".xml", ".zip", ".gz"]) {
         format!("convert writes a folder; if it shall have this name: -o '{name}/'")
     } else {
-        return Ok(());
+        return Ok(Destination::Folder);
     };
-    Err(Failure::usage(format!("-o {name} is not the name of a folder")).tip(tip))
+    Err(Failure::usage(format!("-o {name} is neither a folder nor a backup file")).tip(tip))
 }
 
 /// The most names of a folder among which the result of a killed run is looked for: ours.
@@ -96,14 +111,17 @@ mod tests {
         let there = folder.path().join("there.ova");
         fs::create_dir(&there).unwrap();
         for good in [Path::new("out"), Path::new("new.ova/"), Path::new("a.b"), &there] {
-            check(good).unwrap();
+            assert_eq!(of(good).unwrap(), Destination::Folder);
         }
-        let failure = check(Path::new("x.QCOW2")).unwrap_err();
-        assert_eq!(failure.message, "-o x.QCOW2 is not the name of a folder");
+        for (name, form) in [("x.tar", Form::Tar), ("x.TAR.zst", Form::TarZst)] {
+            assert_eq!(of(Path::new(name)).unwrap(), Destination::Bundle(form));
+        }
+        let failure = of(Path::new("x.QCOW2")).unwrap_err();
+        assert_eq!(failure.message, "-o x.QCOW2 is neither a folder nor a backup file");
         assert!(failure.tip.unwrap().starts_with("a single disk is converted with: "));
-        let failure = check(Path::new("x.ova")).unwrap_err();
+        let failure = of(Path::new("x.ova")).unwrap_err();
         assert!(failure.tip.unwrap().ends_with("relift export DIR -o OUT.ova"));
-        let failure = check(Path::new("x.zip")).unwrap_err();
+        let failure = of(Path::new("x.zip")).unwrap_err();
         assert!(failure.tip.unwrap().ends_with("-o 'x.zip/'"));
     }
 

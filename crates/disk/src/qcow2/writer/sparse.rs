@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, io, sync::Mutex};
 
-use crate::target::{CLUSTER_BYTES, CLUSTER_LEN, WriteAt};
+use crate::target::{CLUSTER_BYTES, CLUSTER_LEN, Order, WriteAt};
 
 /// Clusters that were written; whole clusters at cluster borders only, or parts of one.
 #[derive(Default)]
@@ -29,5 +29,28 @@ impl WriteAt for Sparse {
 
     fn set_len_bytes(&self, _: u64) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// A file that is written front to end, and remembers what was written when.
+#[derive(Default)]
+pub(super) struct InOrder(pub(super) Mutex<Vec<(u64, u64)>>);
+
+impl WriteAt for InOrder {
+    fn write_all_at(&self, buf: &[u8], offset_bytes: u64) -> io::Result<()> {
+        self.0.lock().unwrap().push((offset_bytes, buf.len() as u64));
+        Ok(())
+    }
+
+    fn read_exact_at(&self, _: &mut [u8], _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn set_len_bytes(&self, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn order(&self) -> Order {
+        Order::FrontToEnd
     }
 }

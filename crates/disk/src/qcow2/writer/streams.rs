@@ -1,5 +1,7 @@
 //! Where compressed clusters go: back to back, in runs of clusters.
 
+use std::ops::Range;
+
 use crate::{
     Result,
     qcow2::writer::clusters::{Clusters, SECTOR_BYTES},
@@ -22,6 +24,8 @@ pub(super) struct Streams {
     next: u64,
     /// The end of the run.
     end: u64,
+    /// Bytes at the ends of runs that no stream will have.
+    gaps: Vec<Range<u64>>,
 }
 
 impl Streams {
@@ -33,6 +37,7 @@ impl Streams {
                 let more = missing.div_ceil(CLUSTER_BYTES);
                 clusters.reserve(more);
             } else {
+                self.leave(self.end);
                 self.next = clusters.reserve(RUN_CLUSTERS.max(len_bytes.div_ceil(CLUSTER_BYTES)));
             }
             self.end = clusters.end_bytes();
@@ -43,10 +48,25 @@ impl Streams {
         Ok(start)
     }
 
-    /// Gives back what the last run has left.
+    /// Ends the run and gives back what it has left.
     pub(super) fn finish(&mut self, clusters: &mut Clusters) {
         if self.end == clusters.end_bytes() && self.next < self.end {
             clusters.shrink(self.next);
+            self.end = clusters.end_bytes();
+        }
+        self.leave(self.end);
+        (self.next, self.end) = (0, 0);
+    }
+
+    /// The gaps that came to be since this was asked last.
+    pub(super) fn take_gaps(&mut self) -> Vec<Range<u64>> {
+        std::mem::take(&mut self.gaps)
+    }
+
+    /// Leaves a run that ends at `end`.
+    fn leave(&mut self, end: u64) {
+        if self.next < end {
+            self.gaps.push(self.next..end);
         }
     }
 }
