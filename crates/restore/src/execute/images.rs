@@ -543,8 +543,14 @@ pub(super) fn look_back(
     }
     let packed = file.image.as_ref().filter(|_| with.verify == VerifyOutput::Full);
     let Some(packed) = packed else { return Ok(()) };
-    let difference = match file.role {
-        FileRole::Node(_) => difference_alone(packed, source, &*image, with)?,
+    let difference = match &file.role {
+        FileRole::Node(_) => match packed.bytes(source)? {
+            Some(whole) => {
+                let copy = store.read(&written.path)?;
+                nodes::first_difference(&*whole, &*copy, with.watch)?
+            }
+            None => None,
+        },
         _ => first_difference(packed, source, &*image, with)?,
     };
     match difference {

@@ -5,6 +5,9 @@ use disk::{Format, Progress, ReadAt, WriteAt, qcow2};
 
 use crate::{Error, plan::NodeFile};
 
+/// How much is compared at once.
+const COMPARE_LEN: usize = 4 << 20;
+
 /// The bytes that tell how long a head is.
 const START_BYTES: u64 = 512;
 
@@ -28,4 +31,33 @@ pub(super) fn copy(
     let done = verbatim(bytes, file, progress)?;
     file.write_all_at(&head, 0).map_err(|source| Error::writing("the image's head", source))?;
     Ok(done)
+}
+
+/// The first byte in which a copy is not what it was made from, behind its head.
+///
+/// # Errors
+/// One of them cannot be read, or somebody said stop.
+pub(super) fn first_difference(
+    bytes: &dyn ReadAt,
+    copy: &dyn ReadAt,
+    progress: &dyn Progress,
+) -> Result<Option<u64>, Error> {
+    let unreadable = |source| Error::io("cannot read the image again", source);
+    let mut start = vec![0; usize::try_from(START_BYTES.min(bytes.len_bytes())).unwrap_or(0)];
+    bytes.read_exact_at(&mut start, 0).map_err(unreadable)?;
+    let mut at = qcow2::head_len_bytes(&start)? as u64;
+    let (mut want, mut found) = (vec![0; COMPARE_LEN], vec![0; COMPARE_LEN]);
+    while at < bytes.len_bytes() {
+        if progress.stopped() {
+            return Err(Error::stopped());
+        }
+        let len = usize::try_from(bytes.len_bytes() - at).unwrap_or(COMPARE_LEN).min(COMPARE_LEN);
+        bytes.read_exact_at(&mut want[..len], at).map_err(unreadable)?;
+        copy.read_exact_at(&mut found[..len], at).map_err(unreadable)?;
+        if let Some(first) = want[..len].iter().zip(&found[..len]).position(|(a, b)| a != b) {
+            return Ok(Some(at + first as u64));
+        }
+        at += len as u64;
+    }
+    Ok(None)
 }
