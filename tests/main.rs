@@ -19,6 +19,7 @@ mod hypervisor;
 mod images;
 mod machines;
 mod names;
+mod native;
 mod oracles;
 mod packed;
 mod plans;

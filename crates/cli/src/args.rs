@@ -331,6 +331,10 @@ pub(crate) struct PolicyArgs {
     /// Accept the licences of the package; relift.result.json records it.
     #[arg(long, help_heading = "Package")]
     pub(crate) accept_eula: bool,
+    /// Take the definition in a backup or a domain XML as it stands: with devices, paths, programs and
+    /// QEMU options of the host that it names. Only for one that you wrote or read.
+    #[arg(long, help_heading = "Package")]
+    pub(crate) trust_xml: bool,
     /// Any warning blocks (exit 6).
     #[arg(long, help_heading = "Package")]
     pub(crate) strict: bool,

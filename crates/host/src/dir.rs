@@ -8,7 +8,10 @@ use std::{
     path::{Path, PathBuf, absolute},
 };
 
-use rustix::fs::{CWD, RenameFlags, StatVfsMountFlags, renameat_with, statvfs};
+use rustix::{
+    fs::{CWD, Mode, OFlags, RenameFlags, StatVfsMountFlags, renameat_with, statvfs},
+    io::Errno,
+};
 
 use crate::{Error, Existed, FolderFacts, Host, Partial, PathFacts, PathKind};
 
@@ -44,10 +47,20 @@ pub fn path_facts(path: &Path) -> Result<PathFacts, Error> {
     let (kind, length_bytes) = match fs::metadata(path) {
         Err(_) => (PathKind::Nothing, 0),
         Ok(found) if found.is_file() => (PathKind::File, found.len()),
-        Ok(found) if found.file_type().is_block_device() => (PathKind::Device, 0),
+        Ok(found) if found.file_type().is_block_device() => (device(path), 0),
         Ok(_) => (PathKind::Other, 0),
     };
     Ok(PathFacts { kind, length_bytes, folder })
+}
+
+/// Whether the host's kernel uses a device: it gives it to nobody else for his own. To whom it cannot
+/// tell, it is a device.
+fn device(path: &Path) -> PathKind {
+    let alone = OFlags::RDONLY | OFlags::EXCL | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    match rustix::fs::open(path, alone, Mode::empty()) {
+        Err(Errno::BUSY) => PathKind::DeviceInUse,
+        _ => PathKind::Device,
+    }
 }
 
 /// The folder itself, or the nearest one above it that is there.
@@ -194,7 +207,7 @@ impl Host for Dir {
 /// Renames without replacing; a file system that cannot promise that is asked in two steps.
 fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+        Err(Errno::INVAL | Errno::NOSYS) => {
             if fs::symlink_metadata(to).is_ok() {
                 return Err(io::ErrorKind::AlreadyExists.into());
             }

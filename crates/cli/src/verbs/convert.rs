@@ -6,8 +6,9 @@ mod result;
 
 use std::time::Instant;
 
+use code::Code;
 use host::{dir, libvirt::Hypervisor};
-use restore::{Execution, Outcome, Plan, Source, VerifyOutput, plan::TargetFacts};
+use restore::{Execution, Outcome, Plan, Source, SourceKind, VerifyOutput, plan::TargetFacts};
 
 use super::source::Need;
 use crate::{
@@ -45,6 +46,8 @@ pub(super) fn run(args: &ConvertArgs, session: &Session, gauge: &Gauge<'_>) -> R
     let need = if args.run.dry_run { Need::Headers } else { Need::Everything };
     let need = request.need(need);
     let mut source = super::source::open(&request.source, need, &request.policy, session)?;
+    request.check_fits(&*source)?;
+    refuse_definition(&*source)?;
     if args.run.dry_run {
         super::source::pass(&mut *source)?;
     }
@@ -62,6 +65,18 @@ pub(super) fn run(args: &ConvertArgs, session: &Session, gauge: &Gauge<'_>) -> R
     let done = carry_out(&plan, &mut *source, &args.run, (session, gauge, None))?;
     let text = closing::text(&plan, &done, &args.out, begun.elapsed());
     Ok(told(&plan, &done, text))
+}
+
+/// Refuses a definition alone: it has no disk.
+fn refuse_definition(source: &dyn Source) -> Result<()> {
+    let facts = source.facts();
+    if facts.kind != SourceKind::DomainXml {
+        return Ok(());
+    }
+    let text = format!("{} is a libvirt domain XML: there is nothing to convert", facts.name);
+    let shown = quoted(&facts.name);
+    Err(Failure::new(Code::E0101, text)
+        .fix(format!("define its hardware with: relift restore {shown} --to TARGET")))
 }
 
 /// Carries a plan out, and tells each file that was written.

@@ -8,13 +8,13 @@ use std::{
 use bundle::Snapshot;
 use code::Code;
 use convert::{Note, Row};
-use domain::{Changes, Drive};
+use domain::{Changes, Drive, DriveDevice, DriveSource, Finding};
 use ovf::EntryName;
 
-use super::{Draft, Inputs, drives::is_member_of, images::Images, place::Places};
+use super::{Draft, Inputs, images::Images, place::Places, removed};
 use crate::{
-    Error, PackedImage,
-    native::Backup,
+    Error, PackedImage, XmlTrust,
+    native::{Backup, is_member_of},
     plan::{FilePlan, FileRole, SnapshotPlan},
 };
 
@@ -50,10 +50,12 @@ pub(super) fn plan(
             },
             None => None,
         };
-        let drives = domain::drives(document.as_bytes())?;
-        let changes = changes(inputs, snapshot, (&drives, images), &draft.changes);
-        let domain = domain::patch(document.as_bytes(), &changes)?;
-        let overlays = drives.iter().map(|drive| {
+        let then = Then::parse(inputs, document)?;
+        let (changes, notes) = changes(inputs, snapshot, (&then, images), &draft.changes);
+        let row = then.notes(inputs).chain(notes).fold(row, Row::note);
+        let domain = domain::patch(then.document.as_bytes(), &changes)?;
+        let stay = then.drives.iter().filter(|drive| !changes.detach.contains(&drive.target));
+        let overlays = stay.map(|drive| {
             let overlay = overlay(backup, snapshot, drive).and_then(|member| images.path(member));
             (drive.target.clone(), overlay.map(Path::to_owned))
         });
@@ -72,37 +74,94 @@ pub(super) fn plan(
     Ok(planned)
 }
 
+/// The machine as it was when a snapshot was taken.
+struct Then {
+    document: String,
+    /// What its definition lost, as that of the machine does.
+    removed: Vec<Finding>,
+    drives: Vec<Drive>,
+    cards: usize,
+    has_variables: bool,
+}
+
+impl Then {
+    fn parse(inputs: &Inputs<'_>, document: &str) -> Result<Self, Error> {
+        let (document, removed) = match inputs.choices.trust_xml {
+            XmlTrust::AsItStands => (document.to_owned(), Vec::new()),
+            XmlTrust::Scrubbed => {
+                let scrubbed = domain::scrub(document.as_bytes())?;
+                (scrubbed.text, scrubbed.findings)
+            }
+        };
+        let bytes = document.as_bytes();
+        Ok(Self {
+            removed,
+            drives: domain::drives(bytes)?,
+            cards: domain::read(bytes)?.machine.nics.len(),
+            has_variables: domain::firmware_files(bytes)?.variables.is_some(),
+            document,
+        })
+    }
+
+    /// What went that the definition of the machine does not have, so that no row tells it.
+    fn notes<'a>(&'a self, inputs: &'a Inputs<'_>) -> impl Iterator<Item = Note> + 'a {
+        let known = &inputs.native.removed;
+        let is_new = |finding: &&Finding| {
+            known.iter().all(|one| (&one.path, one.code) != (&finding.path, finding.code))
+        };
+        self.removed.iter().filter(is_new).map(|finding| {
+            Note::new(finding.code, format!("{}: {}", removed::item(finding), finding.message))
+        })
+    }
+}
+
 /// What the definition of a snapshot shall say instead: the new machine's identity, and the images
-/// that held the disks then.
+/// that held the disks then. No other path of the old host stays, but one that the machine keeps, too.
 fn changes(
     inputs: &Inputs<'_>,
     snapshot: &Snapshot,
-    (drives, images): (&[Drive], &Images<'_>),
+    (then, images): (&Then, &Images<'_>),
     current: &Changes,
-) -> Changes {
-    let cards = inputs.native.machine.nics.len();
+) -> (Changes, Vec<Note>) {
+    let macs = current.macs.iter().filter(|(card, _)| **card < then.cards);
     let mut changes = Changes {
         name: current.name.clone(),
         uuid: current.uuid,
-        nvram: None,
+        macs: macs.map(|(card, mac)| (*card, *mac)).collect(),
+        nvram: current.nvram.clone().filter(|_| then.has_variables),
+        accelerator: current.accelerator,
+        fw_cfg: current.fw_cfg.clone(),
         as_definition: true,
         ..Changes::default()
     };
-    changes.macs =
-        current.macs.iter().filter(|(card, _)| **card < cards).map(|(a, b)| (*a, *b)).collect();
-    for drive in drives {
+    let mut notes = Vec::new();
+    for drive in then.drives.iter().filter(|drive| drive.source != DriveSource::None) {
+        let target = drive.target.clone();
+        let is_same = |now: &&Drive| {
+            (&now.target, now.device, &now.source) == (&target, drive.device, &drive.source)
+        };
+        let is_kept = inputs.definition.drives.iter().any(|now| is_same(&now));
+        let is_medium = matches!(drive.device, DriveDevice::Cdrom | DriveDevice::Floppy);
         let node = snapshot.nodes.iter().find(|member| is_member_of(&drive.source, member));
         if let Some(path) = node.and_then(|member| images.path(member)) {
-            changes.images.insert(drive.target.clone(), path.to_owned());
-        } else if current.detach.contains(&drive.target) {
-            changes.detach.insert(drive.target.clone());
-        } else if current.eject.contains(&drive.target) {
-            changes.eject.insert(drive.target.clone());
-        } else if let Some(path) = current.images.get(&drive.target) {
-            changes.images.insert(drive.target.clone(), path.clone());
+            changes.images.insert(target, path.to_owned());
+        } else if let Some(path) = current.images.get(&target).filter(|_| is_kept) {
+            changes.images.insert(target, path.clone());
+        } else if is_medium && (!is_kept || current.eject.contains(&target)) {
+            if !current.eject.contains(&target) {
+                let text = format!("{} is not in the backup: it is empty then", drive.target);
+                notes.push(Note::new(Code::W0202, text));
+            }
+            changes.eject.insert(target);
+        } else if !is_kept || current.detach.contains(&target) {
+            if !current.detach.contains(&target) {
+                let text = format!("{} is not in the backup: it is not there then", drive.target);
+                notes.push(Note::new(Code::W0203, text));
+            }
+            changes.detach.insert(target);
         }
     }
-    changes
+    (changes, notes)
 }
 
 /// The image that was begun when a snapshot was taken: of those that stand on its own, one that the
