@@ -291,3 +291,81 @@ fn papers_that_are_required_must_be_there() {
         assert_eq!(run.json()["error"]["code"].as_str(), code);
     }
 }
+
+#[test]
+fn a_backup_and_a_definition_are_inspected_as_packages_of_one_machine() {
+    let bench = Bench::empty();
+    backup(&bench, &hostile(), &[]);
+    bench.write("web01.xml", definition("", "").as_bytes());
+    insta::assert_snapshot!(bench.run(["inspect", "web01.tar"]).seen());
+    insta::assert_snapshot!(bench.run(["inspect", "--json", "web01.tar"]).seen());
+    insta::assert_snapshot!(bench.run(["inspect", "--json", "web01.xml"]).seen());
+    let xml = bench.run(["inspect", "--xml", "web01.tar"]);
+    assert_eq!((xml.code, xml.stdout), (Some(0), hostile()));
+}
+
+#[test]
+fn a_backup_is_verified_at_every_level_in_the_words_of_verify() {
+    let bench = Bench::empty();
+    backup(&bench, &definition("", ""), &[]);
+    let at = |level: &str| bench.run(["verify", "--level", level, "web01.tar"]);
+    insta::assert_snapshot!(at("digests").seen());
+    assert_eq!(at("deep").stdout, at("digests").stdout);
+    let quick = at("quick").stdout;
+    assert_eq!(quick.lines().filter(|line| line.ends_with("not read")).count(), 3, "{quick}");
+    let mut bytes = bench.read("web01.tar");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    bench.write("web01.tar", &bytes);
+    assert_eq!(at("quick").code, Some(0));
+    for run in [at("digests"), bench.run(["inspect", "--check-digests", "web01.tar"])] {
+        assert_eq!(run.code, Some(5), "{run:?}");
+        assert!(run.stderr.starts_with("error[E0605]: web01-disk0.qcow2: "), "{run:?}");
+    }
+}
+
+#[test]
+fn a_broken_backup_is_told_as_what_it_is() {
+    let bench = Bench::empty();
+    backup(&bench, "<domain><name>", &[]);
+    for (words, exit) in [(["inspect", "web01.tar"], 4), (["verify", "web01.tar"], 5)] {
+        let run = bench.run(words);
+        assert_eq!(run.code, Some(exit), "{run:?}");
+        assert!(run.stderr.starts_with("error[E0604]: "), "{run:?}");
+    }
+    let bytes = bench.read("web01.tar");
+    bench.write("cut.tar", &bytes[..bytes.len() / 2]);
+    let run = bench.run(["inspect", "cut.tar"]);
+    assert_eq!(run.code, Some(4), "{run:?}");
+    assert!(run.stderr.starts_with("error[E0102]: "), "{run:?}");
+}
+
+#[test]
+fn config_shows_the_machine_and_touches_nothing() {
+    let bench = Bench::empty();
+    backup(&bench, &hostile(), &[]);
+    let run = bench.run(["backup", "config", "web01.tar"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    for said in ["~ disk 0 vda", "! devices/hostdev", "- qemu:commandline", "2 blockers"] {
+        assert!(run.stdout.contains(said), "{said}\n{}", run.stdout);
+    }
+    let json = bench.run(["backup", "config", "--json", "--to", "dir:out", "web01.tar"]).json();
+    assert_eq!((&json["schema"], &json["ok"]), (&"relift.backup.config/1".into(), &true.into()));
+    assert_eq!(json["data"]["machines"][0]["name"], "web01");
+    let xml = |flags: &[&str]| {
+        let words = ["backup", "config", "--xml", "web01.tar"];
+        let run = bench.run(words.iter().chain(flags));
+        assert_eq!(run.code, Some(0), "{run:?}");
+        run.stdout
+    };
+    let stored = xml(&[]);
+    assert!(stored.contains("/srv/old/web01-disk0.qcow2") && !stored.contains("hostdev"));
+    assert_eq!(xml(&["--trust-xml"]), hostile());
+    let there = bench.path("out/web01-disk0.qcow2").display().to_string();
+    assert!(xml(&["--to", "dir:out"]).contains(&there));
+    assert_eq!(bench.files("."), ["./web01.tar"].map(|name| name.trim_start_matches("./")));
+    bench.write("web01.xml", definition("", "").as_bytes());
+    let run = bench.run(["backup", "config", "web01.xml"]);
+    assert_eq!(run.code, Some(4), "{run:?}");
+    assert!(run.stderr.starts_with("error[E0604]: web01.xml is no native backup\n"), "{run:?}");
+}

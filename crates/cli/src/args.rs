@@ -11,8 +11,8 @@ mod images;
 mod restore;
 
 pub(crate) use backup::{
-    BackupAppendArgs, BackupCommand, BackupCompressArgs, BackupRewriteArgs, BackupShowArgs,
-    BackupVerifyArgs, BackupVerifyLevel,
+    BackupAppendArgs, BackupCommand, BackupCompressArgs, BackupConfigArgs, BackupRewriteArgs,
+    BackupShowArgs, BackupVerifyArgs, BackupVerifyLevel,
 };
 pub(crate) use doctor::DoctorArgs;
 pub(crate) use hardware::{
@@ -229,7 +229,8 @@ EXAMPLES
 /// `inspect`.
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
-    /// An OVA (also packed, or at http(s)://…), an OVF or VMX file, a folder with one of them, or - for stdin.
+    /// An OVA (also packed, or at http(s)://…), an OVF or VMX file, a folder with one of them, a native
+    /// backup, a libvirt domain XML, or - for stdin.
     #[arg(value_name = "SRC")]
     pub(crate) source: PathBuf,
     /// Show all properties, the EULA's text and every item.
@@ -426,7 +427,8 @@ pub(crate) enum ShaChoice {
 /// `verify`.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// An OVA (also packed, or at http(s)://…), an OVF or VMX file, a folder with one of them, or - for stdin.
+    /// An OVA (also packed, or at http(s)://…), an OVF or VMX file, a folder with one of them, a native
+    /// backup, or - for stdin.
     #[arg(value_name = "SRC")]
     pub(crate) source: PathBuf,
     /// How far to look.

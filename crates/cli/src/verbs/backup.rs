@@ -1,6 +1,7 @@
 //! `backup …`: native backup files.
 
 pub(super) mod append;
+pub(super) mod config;
 pub(super) mod rewrite;
 pub(super) mod show;
 pub(super) mod verify;
