@@ -80,7 +80,7 @@ fn append(path: &Path, file: &File) {
     bundle::append(&open(path), file, &increment, &Unheard).unwrap();
 }
 
-fn open(path: &Path) -> Bundle {
+pub(crate) fn open(path: &Path) -> Bundle {
     let bytes = disk::FileBytes::new(File::open(path).unwrap()).unwrap();
     Bundle::open(Arc::new(bytes)).unwrap()
 }

@@ -149,6 +149,7 @@ impl Run {
         let text = format!("exit {}\n{out}{err}", self.code.unwrap());
         let words = text.lines().map(|line| {
             let line = replaced(line, " when full; ", " free.", "FREE");
+            let line = replaced(&line, "Imported demo in ", "", "TIME");
             replaced(&line, "Converted demo in ", "", "TIME")
         });
         words.collect::<Vec<_>>().join("\n")

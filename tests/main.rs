@@ -5,9 +5,11 @@
 //! the disk afterwards. Rules are tested in the crates that hold them.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod append_crashes;
 mod backups;
 mod bench;
 mod containers;
+mod crashes;
 mod descriptors;
 mod disks;
 mod environment;
@@ -17,14 +19,20 @@ mod failures;
 mod hardware;
 mod hypervisor;
 mod images;
+mod libvirt;
 mod machines;
 mod names;
 mod native;
 mod oracles;
 mod packed;
+mod plan_files;
 mod plans;
+mod restore;
 mod signals;
 mod signatures;
 mod snapshots;
+mod tracing;
+mod tree;
+mod virsh;
 mod vmx;
 mod web;

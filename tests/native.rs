@@ -269,9 +269,9 @@ fn a_backup_is_converted_and_a_definition_alone_is_not() {
     );
     let run = bench.run(["convert", "web01.xml", "-o", "other"]);
     assert_eq!(run.code, Some(4), "{run:?}");
-    let want = "error[E0101]: web01.xml is a libvirt domain XML: there is nothing to convert\n";
+    let want = "error[E0103]: web01.xml is the definition of a libvirt machine: there is nothing to convert\n";
     assert!(run.stderr.starts_with(want), "{run:?}");
-    assert!(run.stderr.contains("relift restore web01.xml --to TARGET"), "{run:?}");
+    assert!(run.stderr.contains("relift restore web01.xml"), "{run:?}");
     assert!(bench.files("other").is_empty());
 }
 

@@ -169,6 +169,9 @@ impl Bundle {
 
     /// The disk images as their own headers describe them, each before those that stand on it.
     ///
+    /// The backing name of a thin clone's image is a file of the host and none of the bundle's: the
+    /// manifest says so of just this member and name ([`Template`](crate::Template)).
+    ///
     /// # Errors
     /// When a member is no qcow2 image; `E0105` when one names something else than a member, `E0104`
     /// when that is not there, `E0402` when they stand on one another in a circle or it names a data file.
@@ -178,15 +181,21 @@ impl Bundle {
             let node = self.node(member).map_err(|error| error.in_member(member.name.as_str()))?;
             waiting.push(node);
         }
-        in_order(waiting)
+        in_order(waiting, &|name| self.backing(name).is_ok())
     }
 
     fn node(&self, member: &Member) -> Result<Node> {
         let node = node_of(member.name.as_str(), self.bytes(member)?)?;
-        if let Some(backing) = &node.backing {
-            self.backing(backing)?;
+        match node.backing.as_deref().map(|backing| self.backing(backing)) {
+            Some(Err(refusal)) if !self.stands_on_a_template(&node) => Err(refusal),
+            _ => Ok(node),
         }
-        Ok(node)
+    }
+
+    /// Whether the manifest knows the image as one that stands on a disk of a template.
+    fn stands_on_a_template(&self, node: &Node) -> bool {
+        let template = self.manifest().ok().flatten().and_then(|manifest| manifest.template);
+        template.is_some_and(|template| template.disk_below(node).is_some())
     }
 
     /// The member that a backing name means: a bare name, and an image.
@@ -237,13 +246,15 @@ pub(crate) fn node_of(member: &str, bytes: Arc<dyn ReadAt>) -> Result<Node> {
 }
 
 /// Sorts images so that each comes behind the one it stands on.
-fn in_order(mut waiting: Vec<Node>) -> Result<Vec<Node>> {
+///
+/// What is no member (`is_member`) is waited for by none.
+fn in_order(mut waiting: Vec<Node>, is_member: &dyn Fn(&str) -> bool) -> Result<Vec<Node>> {
     let mut order: Vec<Node> = Vec::with_capacity(waiting.len());
     let mut there = HashSet::new();
     for _ in 0..MAX_CHAIN {
-        let (ready, rest): (Vec<_>, Vec<_>) = waiting
-            .into_iter()
-            .partition(|node: &Node| node.backing.as_ref().is_none_or(|name| there.contains(name)));
+        let (ready, rest): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|node: &Node| {
+            node.backing.as_ref().is_none_or(|name| there.contains(name) || !is_member(name))
+        });
         there.extend(ready.iter().map(|node| node.member.clone()));
         let stuck = ready.is_empty();
         order.extend(ready);
@@ -294,7 +305,10 @@ impl Gate for Members<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample::{self, delta, disk, foreign, xml};
+    use crate::{
+        Template, TemplateDisk,
+        sample::{self, delta, disk, foreign, xml},
+    };
 
     #[test]
     fn takes_a_bundle_that_was_made_by_hand() {
@@ -373,6 +387,45 @@ mod tests {
             assert_eq!((error.code(), error.member()), (code, Some("a.qcow2")));
             assert!(bundle.image(bundle.member("a.qcow2").unwrap()).is_err(), "{backing}");
         }
+    }
+
+    /// SPACEVM-34: a thin clone's backup has only the overlays.
+    #[test]
+    fn a_backing_file_that_is_no_member_is_taken_where_the_manifest_lists_it_for_this_member() {
+        let golden = "/pool/golden.qcow2";
+        let open = |member: &str, backing: &str| {
+            let template = Template {
+                name: "golden".to_owned(),
+                uuid: None,
+                disks: vec![TemplateDisk {
+                    member: member.to_owned(),
+                    backing: backing.to_owned(),
+                    path: golden.to_owned(),
+                    state: crate::ImageState::default(),
+                }],
+            };
+            let manifest = Manifest { template: Some(template), ..Manifest::default() };
+            sample::open(foreign(
+                Form::Tar,
+                &[
+                    ("1-a.xml", xml("a")),
+                    ("a.qcow2", delta(golden, 1)),
+                    ("b.snapshot", delta("a.qcow2", 1)),
+                    ("1-manifest.json", manifest.to_bytes().unwrap()),
+                ],
+            ))
+        };
+        let nodes = open("a.qcow2", golden).nodes().unwrap();
+        let order: Vec<_> = nodes.iter().map(|node| node.backing.as_deref()).collect();
+        assert_eq!(order, [Some(golden), Some("a.qcow2")]);
+        for (member, backing) in [("b.snapshot", golden), ("a.qcow2", "/pool/other.qcow2")] {
+            let error = open(member, backing).nodes().unwrap_err();
+            let want = "the backing name '/pool/golden.qcow2' is no bare name of a member";
+            assert_eq!((error.message(), error.code()), (want, Code::E0105));
+        }
+        // Its bytes are read without the template, and never with a file of this machine.
+        let bundle = open("a.qcow2", golden);
+        assert!(bundle.image(bundle.member("a.qcow2").unwrap()).is_err());
     }
 
     #[test]

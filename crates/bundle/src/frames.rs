@@ -28,7 +28,7 @@ use crate::{Error, Result, tar};
 
 pub(crate) use packer::Packer;
 pub(crate) use piece::{Piece, block_at, piece};
-pub(crate) use reader::Unpacked;
+pub(crate) use reader::{MAX_BUFFERED_BYTES, Unpacked};
 pub(crate) use walk::walk;
 
 /// The most content of a frame that is written, in bytes (ours; a small member is read by unpacking

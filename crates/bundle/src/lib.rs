@@ -35,6 +35,7 @@ mod bundle;
 mod config;
 mod digest;
 mod manifest;
+mod state;
 
 mod append;
 mod rewrite;
@@ -52,9 +53,12 @@ pub use archive::{Form, Member};
 pub use bundle::Bundle;
 pub use config::Config;
 pub use error::{Error, Kind, Result};
-pub use manifest::{Manifest, MemberDigest, Node, Snapshot, SourceDigest, SourceFacts, Vm};
+pub use manifest::{
+    Manifest, MemberDigest, Node, Snapshot, SourceDigest, SourceFacts, Template, TemplateDisk, Vm,
+};
 pub use medium::Medium;
 pub use name::{Role, member_name};
 pub use rewrite::{compact, compare, rewrite};
+pub use state::ImageState;
 pub use verify::{Fault, Level, Report, Verdict, verify};
 pub use writer::{DEFAULT_LEVEL, Options, Writer, Written};

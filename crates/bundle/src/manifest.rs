@@ -11,7 +11,7 @@ use code::Code;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{Error, Kind, Result};
+use crate::{Error, ImageState, Kind, Result};
 
 /// The most bytes of a manifest (ours; that of 65,536 members has 10 MiB).
 pub(crate) const MAX_MANIFEST_BYTES: u64 = 64 << 20;
@@ -39,6 +39,47 @@ pub struct Manifest {
     pub members: Vec<MemberDigest>,
     /// Members that are still there and no longer belong to the backup.
     pub deleted: Vec<String>,
+    /// Whether the machine is a template that others are cloned from.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_template: bool,
+    /// What the machine is a thin clone of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<Template>,
+}
+
+/// The machine that a thin clone stands on; its disks are in no backup of the clone.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Template {
+    /// Its name.
+    pub name: String,
+    /// Its UUID.
+    pub uuid: Option<String>,
+    /// Those of its disks that images of the bundle stand on.
+    pub disks: Vec<TemplateDisk>,
+}
+
+impl Template {
+    /// The disk that an image stands on, where it is one of the template.
+    #[must_use]
+    pub fn disk_below(&self, node: &Node) -> Option<&TemplateDisk> {
+        self.disks
+            .iter()
+            .find(|disk| disk.member == node.member && Some(&disk.backing) == node.backing.as_ref())
+    }
+}
+
+/// A disk of a template, as it was when the clone was backed up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TemplateDisk {
+    /// The member that stands on it.
+    pub member: String,
+    /// What the header of that member calls it.
+    pub backing: String,
+    /// Where it was on the host.
+    pub path: String,
+    /// Which state of it the member stands on.
+    #[serde(flatten)]
+    pub state: ImageState,
 }
 
 /// The machine of a bundle.
@@ -111,6 +152,11 @@ pub struct MemberDigest {
     pub length_bytes: u64,
     /// BLAKE3 of its bytes, in hexadecimal.
     pub blake3: String,
+}
+
+/// Called by serde, which hands over references.
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// The document around the body.
@@ -213,6 +259,29 @@ mod tests {
         assert_eq!(Manifest::parse(&bytes).unwrap(), manifest);
         assert_eq!(manifest.to_bytes().unwrap(), bytes);
         assert_eq!(manifest.member("a.qcow2").map(|member| member.length_bytes), Some(3));
+    }
+
+    #[test]
+    fn what_is_said_of_templates_is_an_addition_that_an_older_manifest_does_not_have() {
+        let plain = String::from_utf8(manifest().to_bytes().unwrap()).unwrap();
+        assert!(!plain.contains("template"), "{plain}");
+        let state =
+            ImageState { capacity_bytes: 7, length_bytes: 9, fingerprint: digest_of(b"head") };
+        let clone = Manifest {
+            is_template: true,
+            template: Some(Template {
+                name: "golden".to_owned(),
+                uuid: None,
+                disks: vec![TemplateDisk {
+                    member: "a.qcow2".to_owned(),
+                    backing: "/pool/golden.qcow2".to_owned(),
+                    path: "/pool/golden.qcow2".to_owned(),
+                    state,
+                }],
+            }),
+            ..manifest()
+        };
+        assert_eq!(Manifest::parse(&clone.to_bytes().unwrap()).unwrap(), clone);
     }
 
     #[test]

@@ -1,16 +1,21 @@
 //! The same bundle in another file: compressed, plain, or without what no longer counts.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, ops::Range};
 
 use code::Code;
-use disk::Progress;
+use disk::{Progress, is_zero};
+use rayon::prelude::*;
 
 use crate::{
     Bundle, Error, Form, Kind, Manifest, Medium, Options, Result, Role, Writer, Written,
-    frames::{Frames, Packer},
+    archive::Archive,
+    frames::{Frames, MAX_BUFFERED_BYTES, Packer},
     tar,
-    writer::for_each_step,
+    writer::{STEP_BYTES, for_each_step},
 };
+
+/// The most pieces that are read at once, whatever the number of cores (ours: 96 MiB of memory).
+const MAX_BATCH: usize = 8;
 
 /// Writes the archive of a bundle in another form and gives the length of the file in bytes.
 ///
@@ -26,25 +31,15 @@ pub fn rewrite(
     progress: &dyn Progress,
 ) -> Result<u64> {
     let archive = &bundle.archive;
-    let plain = &*archive.plain;
     match options.form {
-        Form::Tar => {
-            let mut position = 0_u64;
-            for_each_step(plain, 0..archive.end_bytes, progress, |step| {
-                medium.write_all_at(step, position)?;
-                position = position.saturating_add(step.len() as u64);
-                Ok(())
-            })?;
-            medium.write_all_at(&tar::END, position)?;
-            Ok(position.saturating_add(tar::END_BYTES))
-        }
+        Form::Tar => unpack(archive, medium, progress),
         Form::TarZst => {
             let mut packer = Packer::new(medium, Frames::default(), options.level);
             let mut start = 0;
             let ends =
                 archive.members.iter().flat_map(|member| [member.offset_bytes, member.end_bytes()]);
             for end in ends.chain([archive.end_bytes]) {
-                for_each_step(plain, start..end, progress, |step| packer.write(step))?;
+                packer.read(&*archive.plain, start..end, progress, |_| {})?;
                 packer.cut()?;
                 start = end;
             }
@@ -53,26 +48,96 @@ pub fn rewrite(
     }
 }
 
+/// Writes the plain archive; what is zeros stays a hole of the new file.
+fn unpack(archive: &Archive, medium: &dyn Medium, progress: &dyn Progress) -> Result<u64> {
+    let end = archive.end_bytes;
+    for_each_piece(archive, end, progress, |at, piece| {
+        if !is_zero(piece) {
+            medium.write_all_at(piece, at)?;
+        }
+        Ok(())
+    })?;
+    medium.write_all_at(&tar::END, end)?;
+    Ok(end.saturating_add(tar::END_BYTES))
+}
+
 /// Compares the archives of two bundles, byte for byte.
 ///
 /// # Errors
 /// `E0605` with the first byte that differs; when reading fails or `progress` says stop.
 pub fn compare(a: &Bundle, b: &Bundle, progress: &dyn Progress) -> Result<()> {
-    let (length, other) = (a.archive.end_bytes, b.archive.end_bytes);
+    let (a, b) = (&a.archive, &b.archive);
+    let (length, other) = (a.end_bytes, b.end_bytes);
     if length != other {
         return Err(Error::damaged(format!("an archive of {other} bytes, {length} are due")));
     }
-    let (mut at, mut there) = (0_u64, Vec::new());
-    for_each_step(&*a.archive.plain, 0..length, progress, |step| {
-        there.resize(step.len(), 0);
-        b.archive.plain.read_exact_at(&mut there, at)?;
-        if let Some(first) = step.iter().zip(&there).position(|(one, two)| one != two) {
-            let at = at.saturating_add(first as u64);
-            return Err(Error::damaged("the archives differ").at(at));
+    // In the frames of the one that has some, so that each is unpacked once.
+    let (first, second) = if a.form == Form::TarZst { (a, b) } else { (b, a) };
+    for_each_piece(first, length, progress, |at, piece| {
+        let mut there = vec![0; piece.len()];
+        second.plain.read_exact_at(&mut there, at)?;
+        if there == piece {
+            return Ok(());
         }
-        at = at.saturating_add(step.len() as u64);
-        Ok(())
+        let same = there.iter().zip(piece).take_while(|(one, two)| one == two).count();
+        Err(Error::damaged("the archives differ").at(at.saturating_add(same as u64)))
     })
+}
+
+/// Reads an archive up to `end`, its pieces on all cores and about in order; the error is that of the first
+/// piece that has one.
+fn for_each_piece(
+    archive: &Archive,
+    end: u64,
+    progress: &dyn Progress,
+    act: impl Fn(u64, &[u8]) -> Result<()> + Sync,
+) -> Result<()> {
+    let plain = &*archive.plain;
+    let Some(mut pieces) = pieces(archive, end) else {
+        // A great frame of another writer is unpacked from front to end.
+        let mut at = 0_u64;
+        return for_each_step(plain, 0..end, progress, |step| {
+            act(at, step)?;
+            at = at.saturating_add(step.len() as u64);
+            Ok(())
+        });
+    };
+    let batch_len = rayon::current_num_threads().saturating_mul(4).min(MAX_BATCH);
+    loop {
+        if progress.stopped() {
+            return Err(Error::stopped());
+        }
+        let batch: Vec<Range<u64>> = pieces.by_ref().take(batch_len).collect();
+        let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return Ok(()) };
+        let done: Vec<Result<()>> = batch
+            .par_iter()
+            .map_init(Vec::new, |buffer, piece| {
+                let length = piece.end.saturating_sub(piece.start);
+                buffer.resize(usize::try_from(length).unwrap_or(0), 0);
+                plain.read_exact_at(buffer, piece.start)?;
+                act(piece.start, buffer)
+            })
+            .collect();
+        done.into_iter().collect::<Result<()>>()?;
+        progress.advance(last.end.saturating_sub(first.start));
+    }
+}
+
+/// The archive in pieces that can be read in any order; `None` when it has a frame that is too great.
+fn pieces(archive: &Archive, end: u64) -> Option<Box<dyn Iterator<Item = Range<u64>> + '_>> {
+    let Some(unpacked) = &archive.unpacked else {
+        let step = STEP_BYTES as u64;
+        let starts = (0..end).step_by(STEP_BYTES);
+        return Some(Box::new(starts.map(move |at| at..at.saturating_add(step).min(end))));
+    };
+    let frames = unpacked.frames().list();
+    if frames.iter().any(|frame| frame.plain_len > MAX_BUFFERED_BYTES) {
+        return None;
+    }
+    let ranges = frames.iter().map(move |frame| {
+        frame.plain_start..frame.plain_start.saturating_add(frame.plain_len).min(end)
+    });
+    Some(Box::new(ranges.filter(|range| range.start < range.end)))
 }
 
 /// Writes a bundle without what an append left behind: pads, older manifests, deleted members.

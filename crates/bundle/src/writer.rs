@@ -164,9 +164,19 @@ impl<'a> Writer<'a> {
         bytes: &dyn ReadAt,
         progress: &dyn Progress,
     ) -> Result<()> {
-        self.begin(name, bytes.len_bytes())?;
-        for_each_step(bytes, 0..bytes.len_bytes(), progress, |step| self.write(step))
-            .map_err(|error| error.in_member(name.as_str()))
+        let range = 0..bytes.len_bytes();
+        self.begin(name, range.end)?;
+        let done = match (&mut self.out, &mut self.open) {
+            (Out::Packed(packer), Some(open)) => {
+                let hasher = &mut open.hasher;
+                let read = packer.read(bytes, range, progress, |step| {
+                    hasher.update(step);
+                });
+                read.map(|()| open.due_bytes = 0)
+            }
+            _ => for_each_step(bytes, range, progress, |step| self.write(step)),
+        };
+        done.map_err(|error| error.in_member(name.as_str()))
     }
 
     /// The members that are complete, in order.

@@ -23,7 +23,7 @@ pub(crate) use images::{
     DigestChoice, DiskCheckArgs, DiskCommand, DiskCompareArgs, DiskConvertArgs, DiskInfoArgs,
     DiskMeasureArgs, ImageArgs, ImageFormat, OutputArgs, PackingArgs,
 };
-pub(crate) use restore::{ConflictChoice, ImportArgs, RestoreArgs, TargetArgs};
+pub(crate) use restore::{ConflictChoice, ImportArgs, PlaceArgs, RestoreArgs, TargetArgs};
 
 /// The groups of the top-level help; the standard says which command is in which.
 const TOP_HELP: &str = "\

@@ -2,16 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
-use restore::{ManifestPolicy, Plan, Source, plan::TargetFacts};
+use restore::{
+    ManifestPolicy, Plan, Source,
+    plan::{Edit, TargetFacts},
+};
 use vm::Accelerator;
 
 use crate::{
-    args::{HardwareArgs, HostArgs, PackingArgs, PolicyArgs, VirtTypeChoice},
+    args::{HardwareArgs, HostArgs, PackingArgs, PlaceArgs, PolicyArgs, VirtTypeChoice},
     choices,
     failure::{Failure, Result},
     hypervisor,
     plan_file::{self, Origin, PlanFile, Recorded},
     session::Session,
+    show::clean,
     verbs::{Need, Target},
 };
 
@@ -45,6 +49,8 @@ pub(crate) struct Typed<'a> {
     pub(crate) source: &'a Path,
     /// `--to`, for a verb that has it.
     pub(crate) to: Option<&'a str>,
+    /// Where on a host files go, for a verb that has that.
+    pub(crate) place: Option<&'a PlaceArgs>,
     /// Whether a host is asked.
     pub(crate) host: &'a HostArgs,
     /// Flags about the machine.
@@ -66,6 +72,8 @@ pub(crate) struct Request {
     pub(crate) policy: restore::Policy,
     /// The target, as `--to` takes it: the plan file's, else what was typed.
     pub(crate) target: Option<String>,
+    /// Where on a host files go: as the plan file says, else as it was typed.
+    pub(crate) place: Option<PlaceArgs>,
     /// The plan file that it came from.
     pub(crate) plan_file: Option<PathBuf>,
     /// The flags, as a plan file has them.
@@ -86,6 +94,7 @@ impl Request {
                 choices: chosen(typed, typed.to, session)?,
                 policy: choices::policy(typed.policy)?,
                 target: typed.to.map(str::to_owned),
+                place: typed.place.cloned(),
                 plan_file: None,
                 recorded,
             });
@@ -110,6 +119,7 @@ impl Request {
             choices,
             policy,
             target,
+            place: Some(flags.place.clone()),
             plan_file: Some(file.path),
             recorded: file.recorded,
         })
@@ -148,6 +158,15 @@ impl Request {
         let places = self.choices.pinned.iter().flat_map(restore::plan::Pinned::places);
         let taken = places.filter(|path| path.symlink_metadata().is_ok());
         target.taken.extend(taken.cloned());
+    }
+
+    /// Says which lines of the plan file decided something that its choices alone would not have.
+    pub(crate) fn tell_edits(&self, plan: &Plan, session: &Session) {
+        let Some(path) = &self.plan_file else { return };
+        for Edit { line, key, item, value } in &plan.edits {
+            let text = format!("line {line} of {}: {key} of {item} is {value}", path.display());
+            session.show.say(&clean(&text));
+        }
     }
 
     /// Writes the plan to a plan file.

@@ -22,12 +22,14 @@ mod references;
 mod rename;
 mod snapshots;
 mod state;
+mod tables;
 mod writer;
 
 pub(crate) use open::{open, open_snapshot};
 pub(crate) use reader::Reader;
 pub use rename::{head_len_bytes, rename_backing};
 pub use snapshots::{Snapshot, snapshots};
+pub use tables::{Roots, roots};
 pub use writer::{MAX_KEPT_BYTES, Options, Writer, allocated_bytes};
 
 pub use crate::compress::Compression;

@@ -8,10 +8,7 @@ use std::{
     path::{Path, PathBuf, absolute},
 };
 
-use rustix::{
-    fs::{CWD, Mode, OFlags, RenameFlags, StatVfsMountFlags, renameat_with, statvfs},
-    io::Errno,
-};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags, StatVfsMountFlags, renameat_with, statvfs};
 
 use crate::{Error, Existed, FolderFacts, Host, Partial, PathFacts, PathKind};
 
@@ -53,12 +50,11 @@ pub fn path_facts(path: &Path) -> Result<PathFacts, Error> {
     Ok(PathFacts { kind, length_bytes, folder })
 }
 
-/// Whether the host's kernel uses a device: it gives it to nobody else for his own. To whom it cannot
-/// tell, it is a device.
+/// Whether a device is free: the kernel gives one that is mounted to nobody else alone.
 fn device(path: &Path) -> PathKind {
-    let alone = OFlags::RDONLY | OFlags::EXCL | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    match rustix::fs::open(path, alone, Mode::empty()) {
-        Err(Errno::BUSY) => PathKind::DeviceInUse,
+    let flags = OFlags::RDONLY | OFlags::EXCL | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    match rustix::fs::open(path, flags, Mode::empty()) {
+        Err(rustix::io::Errno::BUSY) => PathKind::UsedDevice,
         _ => PathKind::Device,
     }
 }
@@ -207,7 +203,7 @@ impl Host for Dir {
 /// Renames without replacing; a file system that cannot promise that is asked in two steps.
 fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        Err(Errno::INVAL | Errno::NOSYS) => {
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
             if fs::symlink_metadata(to).is_ok() {
                 return Err(io::ErrorKind::AlreadyExists.into());
             }

@@ -60,8 +60,8 @@ pub enum PathKind {
     File,
     /// A block device.
     Device,
-    /// A block device that the host itself uses: it is mounted, or part of a volume.
-    DeviceInUse,
+    /// A block device that the machine itself uses: it is mounted, or part of something larger.
+    UsedDevice,
     /// A folder or something else that is no disk.
     Other,
 }

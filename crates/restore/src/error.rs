@@ -226,7 +226,11 @@ impl From<host::Error> for Error {
 
 impl From<host::libvirt::LibvirtError> for Error {
     fn from(error: host::libvirt::LibvirtError) -> Self {
-        Self::new(error.code(), error.to_string()).caused_by(error)
+        let told = Self::new(error.code(), error.to_string());
+        match error.into_cause() {
+            Some(cause) => told.caused_by(cause),
+            None => told,
+        }
     }
 }
 

@@ -191,6 +191,11 @@ fn run<'a>(
         signature: source.facts().signature.clone(),
         source_digest: source.facts().digest(),
     };
+    // It says which of the files that get their names now are ours, should the run not live to its end.
+    let result = match plan.result() {
+        Some(path) => Some(write(&path, &(with.render)(&outcome), with, undo)?),
+        None => None,
+    };
     for one in written {
         publish(plan, &one.partial, with, undo)?;
         // A plan file may send a disk somewhere else than the machine's own folder.
@@ -199,7 +204,7 @@ fn run<'a>(
         }
     }
     match (&plan.host, with.hypervisor) {
-        (None, _) => define_in_folder(plan, &outcome, with, undo)?,
+        (None, _) => define_in_folder(plan, result.as_ref(), with, undo)?,
         (Some(host), Some(hypervisor)) => machines::define(plan, host, (with, hypervisor), undo)?,
         (Some(host), None) => {
             return Err(Error::new(Code::E0501, format!("nobody speaks with {}", host.uri)));
@@ -208,20 +213,21 @@ fn run<'a>(
     Ok(outcome)
 }
 
-/// Writes the definitions beside the images, and the result last.
+/// Writes the definitions beside the images; the result gets its name last.
 fn define_in_folder(
     plan: &Plan,
-    outcome: &Outcome,
+    result: Option<&Partial>,
     with: &Execution<'_>,
     undo: &mut Undo<'_>,
 ) -> Result<(), Error> {
     for machine in &plan.machines {
         let xml = machine.domain_xml.as_deref().unwrap_or_default();
-        write(plan, &machine.folder.join(DOMAIN_XML), xml.as_bytes(), with, undo)?;
+        let partial = write(&machine.folder.join(DOMAIN_XML), xml.as_bytes(), with, undo)?;
+        publish(plan, &partial, with, undo)?;
         with.host.sync_folder(&machine.folder)?;
     }
-    if let Some(result) = plan.result() {
-        write(plan, &result, &(with.render)(outcome), with, undo)?;
+    if let Some(result) = result {
+        publish(plan, result, with, undo)?;
     }
     with.host.sync_folder(&plan.target)?;
     Ok(())
@@ -309,19 +315,18 @@ fn check_manifest(
     Ok(matches)
 }
 
-/// Writes a small file and gives it its name.
+/// Writes a small file, which has no name yet.
 fn write(
-    plan: &Plan,
     path: &Path,
     bytes: &[u8],
     with: &Execution<'_>,
     undo: &mut Undo<'_>,
-) -> Result<(), Error> {
+) -> Result<Partial, Error> {
     let partial = with.host.create_partial(path)?;
     undo.partial(&partial.path);
     disk::WriteAt::write_all_at(&partial.file, bytes, 0)
         .map_err(|source| Error::writing(&path.display().to_string(), source))?;
-    publish(plan, &partial, with, undo)
+    Ok(partial)
 }
 
 /// Makes a finished file durable and gives it its name; what may be replaced is set aside first.

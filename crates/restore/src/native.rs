@@ -6,7 +6,7 @@
 //!         \--domain::scrub--> Definition, and what went    taken else
 //! ```
 
-use bundle::{Bundle, Manifest, Node, Snapshot};
+use bundle::{Bundle, Manifest, Node, Snapshot, Template};
 use domain::{Drive, FirmwareFiles};
 use vm::Machine;
 
@@ -51,6 +51,10 @@ pub struct Backup {
     pub is_from_appliance: bool,
     /// How many members relift's own manifest lists; `None` without one.
     pub listed: Option<usize>,
+    /// Whether the machine is a template that others are cloned from.
+    pub is_template: bool,
+    /// What the machine is a thin clone of.
+    pub template: Option<Template>,
 }
 
 impl Native {
@@ -119,7 +123,9 @@ impl Backup {
             snapshots: snapshots(bundle, manifest.as_ref())?,
             unix_seconds: bundle.config()?.unix_seconds,
             is_from_appliance: manifest.as_ref().is_some_and(|it| it.source_facts.is_some()),
-            listed: manifest.map(|manifest| manifest.members.len()),
+            listed: manifest.as_ref().map(|manifest| manifest.members.len()),
+            is_template: manifest.as_ref().is_some_and(|it| it.is_template),
+            template: manifest.and_then(|it| it.template),
         })
     }
 

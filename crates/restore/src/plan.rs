@@ -8,9 +8,13 @@ mod conflicts;
 mod environment;
 mod files;
 mod findings;
+#[cfg(test)]
+mod fixture;
 mod machines;
+mod names;
 mod native;
 mod pinned;
+mod scripts;
 mod space;
 mod startup;
 mod storage;
@@ -33,8 +37,8 @@ use crate::{
 pub use environment::Made;
 pub(crate) use machines::capacity;
 pub use pinned::{
-    DiskValues, Hang, MachineValues, NicValues, Pinned, PinnedDisk, PinnedMachine, PinnedNic, Said,
-    SourcePin, Word,
+    DiskValues, Edit, Hang, MachineValues, NicValues, Pinned, PinnedDisk, PinnedMachine, PinnedNic,
+    Said, SourcePin, Word,
 };
 pub use space::Space;
 pub use startup::Startup;
@@ -106,8 +110,8 @@ pub enum OnConflict {
 pub struct HostPlan {
     /// Its address.
     pub uri: String,
-    /// The pool that shall see the files.
-    pub pool: Option<String>,
+    /// The pools that shall see the files.
+    pub pools: Vec<String>,
     /// Whether the machines are started.
     pub start: bool,
 }
@@ -149,6 +153,8 @@ pub struct Plan {
     pub replace: BTreeSet<PathBuf>,
     /// Warnings that come to be known in the run end it.
     pub strict: bool,
+    /// What a plan file decided, in the order in which it came to count.
+    pub edits: Vec<Edit>,
 }
 
 /// One machine of a plan.
@@ -356,13 +362,14 @@ fn decide(known: &Known<'_>, choices: &Choices, taken: &[PinnedMachine]) -> Resu
     let chosen = machines::choose(&selection, &choices.systems)?;
     let mut findings = selection.text_findings.clone();
     findings.extend(facts.findings.iter().cloned());
+    findings.extend(scripts::of(facts));
     findings.extend(selection.findings.iter().cloned());
     let mut machines = Vec::new();
     let storage = storage::choose(facts.folder.as_deref(), target, choices.pool.as_deref());
     let systems = &selection.systems;
     let inputs = machines::Inputs { facts, images, choices, taken, systems, target };
-    findings.extend(chosen.iter().filter_map(|system| machines::odd_name(system)));
-    let names = machines::names(&chosen, &inputs, &storage.folder.path)?;
+    findings.extend(chosen.iter().filter_map(|system| names::odd_name(system)));
+    let names = names::names(&chosen, &inputs, &storage.folder.path)?;
     for (system, name) in chosen.iter().zip(&names) {
         let folder = if chosen.len() == 1 || target.host().is_some() {
             storage.folder.path.clone()
@@ -388,7 +395,7 @@ fn decide(known: &Known<'_>, choices: &Choices, taken: &[PinnedMachine]) -> Resu
         target: storage.folder.path.clone(),
         host: target.host().map(|host| HostPlan {
             uri: host.uri.clone(),
-            pool: storage.pool.clone(),
+            pools: storage.pool.clone().into_iter().collect(),
             start: choices.start,
         }),
         configurations: facts.description.configurations().to_vec(),
@@ -403,9 +410,12 @@ fn decide(known: &Known<'_>, choices: &Choices, taken: &[PinnedMachine]) -> Resu
         blockers: Vec::new(),
         replace: choices.replace.clone(),
         strict: choices.strict,
+        edits: Vec::new(),
     };
     plan.blockers = grave;
-    plan.blockers.extend(storage.blockers);
+    if needs_storage(&plan, target, choices) {
+        plan.blockers.extend(storage.blockers);
+    }
     let host = target.host().into_iter();
     let conflicts = host.flat_map(|host| {
         plan.machines.iter().flat_map(|planned| conflicts::of(&planned.machine, host, choices))
@@ -415,6 +425,13 @@ fn decide(known: &Known<'_>, choices: &Choices, taken: &[PinnedMachine]) -> Resu
     plan.blockers.extend(target_blockers(&plan, target));
     plan.blockers.extend(strict_blocker(&plan));
     Ok(plan)
+}
+
+/// Whether it matters where files go: some do, or the user said where.
+fn needs_storage(plan: &Plan, target: &TargetFacts, choices: &Choices) -> bool {
+    let is_named = target.host().is_none_or(|host| host.storage.is_some());
+    let has_files = plan.machines.iter().any(|machine| !machine.files.is_empty());
+    is_named || has_files || choices.pool.is_some()
 }
 
 /// What keeps a plan with warnings from being carried out, where the user wants none.
@@ -473,6 +490,12 @@ pub fn images(facts: &Facts, choices: &Choices) -> Result<Vec<PackedImage>, Erro
 #[must_use]
 pub fn asked_paths(facts: &Facts) -> Vec<PathBuf> {
     facts.description.native().map(native::asked_paths).unwrap_or_default()
+}
+
+/// Those of them that are disks of a template: a thin clone stands on a certain state of each.
+#[must_use]
+pub fn template_paths(facts: &Facts) -> Vec<PathBuf> {
+    facts.description.native().map(native::template_paths).unwrap_or_default()
 }
 
 /// Checks what can be checked before a disk is read: that the manifest is there, that it lists what

@@ -10,6 +10,9 @@ use ovf::{
 
 use crate::{Description, Error, PackedImage};
 
+/// The ending of plan files.
+const PLAN_ENDING: &str = "toml";
+
 /// Kinds of sources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SourceKind {
@@ -115,7 +118,8 @@ impl Facts {
     }
 
     /// What a plan pins: SHA-256 over the descriptor, the manifest, and the name, offset and length
-    /// of each member. Cheap, since no disk is read for it; a pipe has none until it has passed.
+    /// of each member. Cheap, since no disk is read for it; a pipe has none until it has passed. Of a
+    /// folder, plan files do not count: one that is written beside the package would not fit it.
     #[must_use]
     pub fn digest(&self) -> Option<String> {
         if !self.is_complete {
@@ -128,7 +132,9 @@ impl Facts {
         };
         part(&self.descriptor.bytes);
         part(self.manifest.as_ref().map_or(&[], |(text, _)| &text.bytes));
-        for member in &self.members {
+        let counts =
+            |one: &&Member| !(self.kind.is_folder() && one.name.has_extension(PLAN_ENDING));
+        for member in self.members.iter().filter(counts) {
             part(member.name.as_str().as_bytes());
             part(&member.offset_bytes.to_be_bytes());
             part(&member.length_bytes.to_be_bytes());

@@ -14,7 +14,7 @@ use super::{FRAME_BYTES, Frame, Frames, is_end_frame};
 use crate::{Error, Result};
 
 /// The content of a frame that is unpacked into memory as a whole (ours: twice what we write).
-const MAX_BUFFERED_BYTES: u64 = 2 * FRAME_BYTES as u64;
+pub(crate) const MAX_BUFFERED_BYTES: u64 = 2 * FRAME_BYTES as u64;
 /// How many unpacked frames are kept for the next read.
 const KEPT_FRAMES: usize = 8;
 /// The largest window of a foreign frame (ours), as a power of two.

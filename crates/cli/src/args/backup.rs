@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::HostArgs;
+use super::{HostArgs, PlaceArgs};
 
 /// The examples of `backup`.
 pub(super) const EXAMPLES: &str = "\
@@ -94,12 +94,8 @@ pub(crate) struct BackupConfigArgs {
     /// no host is asked.
     #[arg(long, value_name = "TARGET")]
     pub(crate) to: Option<String>,
-    /// The pool of the host that would take the disks.
-    #[arg(long, value_name = "NAME", conflicts_with = "storage")]
-    pub(crate) pool: Option<String>,
-    /// The folder that would take the disks.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) storage: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
     /// Print the definition alone: with --to as the target would get it, else with its old paths.
     #[arg(long, conflicts_with = "json")]
     pub(crate) xml: bool,

@@ -54,6 +54,17 @@ pub(crate) struct TargetArgs {
     /// libvirt (the host of --connect), libvirt:URI, or dir:PATH.
     #[arg(long, value_name = "TARGET")]
     pub(crate) to: Option<String>,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    /// Start the machine when it is defined; scripts inside an appliance are never run.
+    #[arg(long)]
+    pub(crate) start: bool,
+}
+
+/// Where on a host files go, and under which name the machine.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Target")]
+pub(crate) struct PlaceArgs {
     /// The pool of the host that takes the disks; default: the pool that holds SRC, else `default`.
     #[arg(long, value_name = "NAME", conflicts_with = "storage")]
     pub(crate) pool: Option<String>,
@@ -63,9 +74,6 @@ pub(crate) struct TargetArgs {
     /// What to do when the host has a machine of that name.
     #[arg(long, value_enum, default_value_t = ConflictChoice::Fail)]
     pub(crate) on_conflict: ConflictChoice,
-    /// Start the machine when it is defined; scripts inside an appliance are never run.
-    #[arg(long)]
-    pub(crate) start: bool,
 }
 
 /// What to do when the host has a machine of that name.

@@ -13,7 +13,7 @@ use clap::{ArgAction, ArgMatches, CommandFactory as _, Parser, parser::ValueSour
 use toml::Value;
 
 use crate::{
-    args::{Cli, HardwareArgs, PackingArgs, PolicyArgs},
+    args::{Cli, HardwareArgs, PackingArgs, PlaceArgs, PolicyArgs},
     failure::{Failure, Result},
     usage,
 };
@@ -28,12 +28,17 @@ pub(crate) struct Flags {
     pub(crate) packing: PackingArgs,
     #[command(flatten)]
     pub(crate) policy: PolicyArgs,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
 }
 
 /// Flags by their names, `_` for `-`, with what was typed behind them.
 pub(crate) type Recorded = BTreeMap<String, Value>;
 
-/// Flags whose effect the tables of the machines have, by where it is.
+/// The flag that the file has no key for: its tables of machines say the same.
+const NOT_KEPT: &str = "vm";
+
+/// Flags whose effect the tables of the machines have, by where it is; there it counts more.
 const OF_MACHINES: [(&str, &str); 10] = [
     ("vm", "which [[machine]] tables there are"),
     ("name", "name of [[machine]]"),
@@ -48,7 +53,7 @@ const OF_MACHINES: [(&str, &str); 10] = [
 ];
 
 /// Flags that name a file.
-const PATHS: [&str; 2] = ["trust", "prop_file"];
+const PATHS: [&str; 3] = ["trust", "prop_file", "storage"];
 
 /// Where a plan file has the effect of this flag, if it is in the tables of the machines.
 pub(super) fn of_machines(key: &str) -> Option<&'static str> {
@@ -59,7 +64,7 @@ pub(super) fn of_machines(key: &str) -> Option<&'static str> {
 pub(super) fn keys() -> Vec<String> {
     let command = Flags::command();
     let ids = command.get_arguments().map(|flag| flag.get_id().as_str().to_owned());
-    ids.filter(|id| of_machines(id).is_none()).collect()
+    ids.filter(|id| id != NOT_KEPT).collect()
 }
 
 /// The flags that were typed on a command line, as far as they choose what becomes of a package.

@@ -54,6 +54,9 @@ struct Version {
     schema: Option<Value>,
 }
 
+/// Where each key of `[choices]` stands.
+type Lines = Vec<(String, usize)>;
+
 /// Knows the lines of a file, so that what is said about it names them.
 struct Reader<'a> {
     path: &'a Path,
@@ -104,19 +107,12 @@ impl<'a> Reader<'a> {
     }
 
     /// The flags, and where each key stands.
-    fn choices(
-        &self,
-        document: &Document,
-    ) -> Result<(flags::Flags, Recorded, Vec<(String, usize)>)> {
+    fn choices(&self, document: &Document) -> Result<(flags::Flags, Recorded, Lines)> {
         let keys = flags::keys();
         let mut recorded = Recorded::new();
         let mut lines = Vec::new();
         for (key, value) in &document.choices {
             let (line, key) = (self.line(key.span().start), key.get_ref());
-            if let Some(place) = flags::of_machines(key) {
-                let failure = self.fail(line, &format!("{key} is no key of [choices]"));
-                return Err(failure.tip(format!("edit {place}")));
-            }
             if !keys.contains(key) {
                 return Err(self.unknown(line, key, keys.iter().map(String::as_str)));
             }

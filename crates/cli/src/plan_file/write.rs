@@ -6,13 +6,14 @@ use disk::WriteAt as _;
 use host::{Host, Partial};
 use restore::{
     Choices, Facts, Plan,
-    plan::{DiskValues, MachineValues, NicValues, SourcePin, Word},
+    plan::{DiskValues, MachineValues, NicValues, SourcePin, Word as _},
 };
 use toml::Value;
 
 use super::{
     Recorded,
     document::{Disk, Document, Machine, Nic, Row, SCHEMA, Source, put},
+    flags,
 };
 use crate::{
     failure::{Failure, Result},
@@ -25,7 +26,8 @@ const HEADER: &str = "\
 # A plan of relift: what becomes of each machine of the source, to be reviewed, edited and replayed.
 #
 #   relift plan PLAN.toml              what comes of it now, with every edit
-#   relift convert PLAN.toml -o OUT    carries it out; the folder OUT stands for the target below
+#   relift import PLAN.toml            carries it out for the target below
+#   relift convert PLAN.toml -o OUT    the same for the folder OUT, whatever the target is
 #
 # The source must be the very one that [source] tells: nothing is done with another one (E0803).
 #
@@ -34,8 +36,8 @@ const HEADER: &str = "\
 #   [[machine.disk]]  to (a name in the machine's folder, or an absolute path), format, bus
 #   [[machine.nic]]   target, model, mac
 #   [choices]         flags of `relift plan` by their names, with _ for -: profile = \"virtio\",
-#                     ignore = [\"sound\"]; mac and uuid count where a machine has no such line
-#   target            dir:PATH
+#                     ignore = [\"sound\"]; a line of a machine counts more than a flag
+#   target            libvirt:URI or dir:PATH
 # A line taken out leaves the value to the planner. A whole [[machine]] taken out is not converted.
 # What cannot be as the file says is told with its line, and nothing is done (E0804).
 #
@@ -97,8 +99,8 @@ fn text(plan: &Plan, facts: &Facts, origin: &Origin<'_>) -> Result<String> {
     };
     check_secrets(facts, origin)?;
     let target = origin.target.map(target).transpose()?;
-    let choices =
-        origin.recorded.iter().filter(|(key, _)| super::flags::of_machines(key).is_none());
+    let keys = flags::keys();
+    let choices = origin.recorded.iter().filter(|(key, _)| keys.contains(key));
     let document = Document {
         schema: SCHEMA,
         target: target.map(put),
@@ -181,7 +183,7 @@ fn machine(values: MachineValues, rows: &[convert::Row]) -> Machine {
         machine: Some(put(values.chipset.word())),
         disk: values.disks.into_iter().map(disk).collect(),
         nic: values.nics.into_iter().map(nic).collect(),
-        row: plan_rows(rows).into_iter().map(row).collect(),
+        row: plan_rows(rows).iter().map(row).collect(),
     }
 }
 
@@ -206,7 +208,7 @@ fn nic(values: NicValues) -> Nic {
 }
 
 /// A row for readers: with nothing in it that could play tricks on an editor.
-fn row(row: RowData) -> Row {
+fn row(row: &RowData) -> Row {
     Row {
         item: clean(&row.item),
         action: row.action.to_owned(),

@@ -8,7 +8,9 @@ use std::time::Instant;
 
 use code::Code;
 use host::{dir, libvirt::Hypervisor};
-use restore::{Execution, Outcome, Plan, Source, SourceKind, VerifyOutput, plan::TargetFacts};
+use restore::{
+    Execution, Facts, Outcome, Plan, Source, SourceKind, VerifyOutput, plan::TargetFacts,
+};
 
 use super::source::Need;
 use crate::{
@@ -31,6 +33,7 @@ pub(super) fn run(args: &ConvertArgs, session: &Session, gauge: &Gauge<'_>) -> R
     let typed = Typed {
         source: &args.source,
         to: None,
+        place: None,
         host: &args.host,
         hardware: &args.hardware,
         packing: &args.packing,
@@ -47,12 +50,15 @@ pub(super) fn run(args: &ConvertArgs, session: &Session, gauge: &Gauge<'_>) -> R
     let need = request.need(need);
     let mut source = super::source::open(&request.source, need, &request.policy, session)?;
     request.check_fits(&*source)?;
-    refuse_definition(&*source)?;
     if args.run.dry_run {
         super::source::pass(&mut *source)?;
     }
+    if request.plan_file.is_none() {
+        check_foreign(&*source)?;
+    }
     check_verify(&args.run, &*source)?;
     let plan = super::plan::make(&*source, &target, &request.choices)?;
+    request.tell_edits(&plan, session);
     if args.run.dry_run {
         let out = args.out.display().to_string();
         let shown = super::plan::Shown {
@@ -65,18 +71,6 @@ pub(super) fn run(args: &ConvertArgs, session: &Session, gauge: &Gauge<'_>) -> R
     let done = carry_out(&plan, &mut *source, &args.run, (session, gauge, None))?;
     let text = closing::text(&plan, &done, &args.out, begun.elapsed());
     Ok(told(&plan, &done, text))
-}
-
-/// Refuses a definition alone: it has no disk.
-fn refuse_definition(source: &dyn Source) -> Result<()> {
-    let facts = source.facts();
-    if facts.kind != SourceKind::DomainXml {
-        return Ok(());
-    }
-    let text = format!("{} is a libvirt domain XML: there is nothing to convert", facts.name);
-    let shown = quoted(&facts.name);
-    Err(Failure::new(Code::E0101, text)
-        .fix(format!("define its hardware with: relift restore {shown} --to TARGET")))
 }
 
 /// Carries a plan out, and tells each file that was written.
@@ -113,6 +107,16 @@ pub(super) fn told(plan: &Plan, done: &Outcome, text: String) -> Report {
     Report::new(text, &result::of(plan, done))
         .warnings(super::plan::messages(plan))
         .warnings(plan.findings.iter().chain(&done.findings).map(Message::from))
+}
+
+/// Refuses the definition of a machine that is one of libvirt's already.
+pub(super) fn check_foreign(source: &dyn Source) -> Result<()> {
+    let Facts { kind: SourceKind::DomainXml, name, .. } = source.facts() else { return Ok(()) };
+    let text =
+        format!("{name} is the definition of a libvirt machine: there is nothing to convert");
+    Err(Failure::new(Code::E0103, text)
+        .cause("convert and import bring in what other products made")
+        .fix(format!("relift restore {}", quoted(name))))
 }
 
 /// Refuses to read a pipe twice.

@@ -22,7 +22,7 @@ use crate::{
 
 /// Brings in a foreign machine: disks come along.
 pub(super) fn import(args: &ImportArgs, session: &Session, gauge: &Gauge<'_>) -> Result<Report> {
-    run(args, Bring::Everything, session, gauge)
+    run(args, Bring::Foreign, session, gauge)
 }
 
 /// Brings a machine back: of an OVF the hardware only, unless its disks are asked for.
@@ -34,6 +34,8 @@ pub(super) fn restore(args: &RestoreArgs, session: &Session, gauge: &Gauge<'_>) 
 /// What comes along.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Bring {
+    /// Everything of a machine that libvirt did not define.
+    Foreign,
     /// Disks and CD images, wherever the source has them.
     Everything,
     /// What one file holds: of a descriptor in a folder the hardware only.
@@ -45,14 +47,17 @@ fn run(args: &ImportArgs, bring: Bring, session: &Session, gauge: &Gauge<'_>) ->
     let typed = Typed {
         source: &args.source,
         to: args.target.to.as_deref(),
+        place: Some(&args.target.place),
         host: &args.host,
         hardware: &args.hardware,
         packing: &args.packing,
         policy: &args.policy,
     };
     let mut request = Request::of(&typed, session)?;
-    let to = Target::of(request.target.as_deref(), &args.target, session)?;
-    target::choose(&args.target, &mut request.choices);
+    let place = request.place.clone().unwrap_or_else(|| args.target.place.clone());
+    let start = args.target.start;
+    let to = Target::of(request.target.as_deref(), (&place, start), session)?;
+    target::choose(&place, start, &mut request.choices);
     let need = if args.run.dry_run { Need::Headers } else { Need::Everything };
     let need = request.need(need);
     let mut source = super::source::open(&request.source, need, &request.policy, session)?;
@@ -60,16 +65,21 @@ fn run(args: &ImportArgs, bring: Bring, session: &Session, gauge: &Gauge<'_>) ->
     if args.run.dry_run {
         super::source::pass(&mut *source)?;
     }
+    // What was planned from a definition may be replayed by either verb.
+    if bring == Bring::Foreign && request.plan_file.is_none() {
+        convert::check_foreign(&*source)?;
+    }
     if bring == Bring::WhatIsInside && source.facts().kind.is_folder() {
         request.choices.images = Images::LeftOut;
     }
     convert::check_verify(&args.run, &*source)?;
-    let mut target = to.facts(&args.target, &args.host, &*source)?;
+    let mut target = to.facts(&place, &args.host, &*source)?;
     request.look_outside(&mut target);
     if let (Where::Folder(folder), true) = (&target.place, args.run.force) {
         request.choices.replace = destination::written_before(&folder.path);
     }
     let plan = super::plan::make(&*source, &target, &request.choices)?;
+    request.tell_edits(&plan, session);
     if args.run.dry_run {
         let out = quoted(&to.shown());
         let shown = super::plan::Shown {

@@ -27,27 +27,31 @@ pub(super) fn run(args: &PlanArgs, session: &Session) -> Result<Report> {
     let typed = Typed {
         source: &args.source,
         to: args.target.to.as_deref(),
+        place: Some(&args.target.place),
         host: &args.host,
         hardware: &args.hardware,
         packing: &args.packing,
         policy: &args.policy,
     };
     let mut request = Request::of(&typed, session)?;
+    let place = request.place.clone().unwrap_or_else(|| args.target.place.clone());
+    let start = args.target.start;
     let to = request.target.as_deref();
-    let to = to.map(|text| Target::of(Some(text), &args.target, session)).transpose()?;
+    let to = to.map(|text| Target::of(Some(text), (&place, start), session)).transpose()?;
     let mut source = super::source::open(&request.source, Need::Headers, &request.policy, session)?;
     request.check_fits(&*source)?;
     super::source::pass(&mut *source)?;
     let mut target = match &to {
         Some(to) => {
-            super::target::choose(&args.target, &mut request.choices);
-            to.facts(&args.target, &args.host, &*source)?
+            super::target::choose(&place, start, &mut request.choices);
+            to.facts(&place, &args.host, &*source)?
         }
         // No target was named: its room is that of this folder, and no name in it is taken.
         None => TargetFacts::folder(dir::facts(Path::new("."))?),
     };
     request.look_outside(&mut target);
     let plan = make(&*source, &target, &request.choices)?;
+    request.tell_edits(&plan, session);
     if let Some(path) = &args.out {
         request.write(path, (&plan, &*source), session)?;
         session.show.say(&format!("plan written to {}", path.display()));
@@ -75,7 +79,11 @@ pub(super) struct Shown<'a> {
 pub(super) fn report(plan: &Plan, shown: &Shown<'_>, session: &Session) -> Report {
     let next = match shown.plan_file {
         Some(path) => {
-            format!("relift convert {} -o {}", quoted(&path.display().to_string()), shown.out)
+            let path = quoted(&path.display().to_string());
+            match &plan.host {
+                None => format!("relift convert {path} -o {}", shown.out),
+                Some(_) => format!("relift import {path}"),
+            }
         }
         None => again::command(&session.typed(), shown.out, plan),
     };

@@ -2,17 +2,19 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs::File,
     path::{Path, PathBuf},
 };
 
-use host::{dir, libvirt::Libvirt};
+use bundle::ImageState;
+use host::{PathFacts, PathKind, dir, libvirt::Libvirt};
 use restore::{
     Choices, Source,
     plan::{HostFacts, OnConflict, PoolFacts, TargetFacts, Where},
 };
 
 use crate::{
-    args::{ConflictChoice, HostArgs, TargetArgs},
+    args::{ConflictChoice, HostArgs, PlaceArgs},
     failure::{Failure, Result},
     hypervisor::Hypervisor,
     session::Session,
@@ -40,13 +42,17 @@ impl Target {
     }
 
     /// The target of a command: the host, unless something else is said.
-    pub(super) fn of(to: Option<&str>, args: &TargetArgs, session: &Session) -> Result<Self> {
+    pub(super) fn of(
+        to: Option<&str>,
+        (place, start): (&PlaceArgs, bool),
+        session: &Session,
+    ) -> Result<Self> {
         let target = Self::parse(to.unwrap_or("libvirt"), session)?;
         if let Self::Folder(_) = target {
             let beside = [
-                ("--pool", args.pool.is_some()),
-                ("--storage", args.storage.is_some()),
-                ("--start", args.start),
+                ("--pool", place.pool.is_some()),
+                ("--storage", place.storage.is_some()),
+                ("--start", start),
             ];
             if let Some((flag, _)) = beside.iter().find(|(_, given)| *given) {
                 return Err(Failure::usage(format!(
@@ -84,35 +90,36 @@ impl Target {
     /// What there is to know before anything is planned.
     pub(super) fn facts(
         &self,
-        args: &TargetArgs,
+        place: &PlaceArgs,
         host: &HostArgs,
         source: &dyn Source,
     ) -> Result<TargetFacts> {
-        let paths = paths(source)?;
+        let paths = paths(source);
+        let templates = templates(source);
         match self {
-            Self::Folder(path) => Ok(TargetFacts { paths, ..super::plan::facts(path)? }),
+            Self::Folder(path) => Ok(TargetFacts { paths, templates, ..super::plan::facts(path)? }),
             Self::Host(_) if host.offline => {
                 Err(Failure::usage("--offline asks no host, and the target is one")
                     .tip("--to dir:PATH, or leave --offline out"))
             }
             Self::Host(hypervisor) => {
                 let libvirt = Libvirt::connect(&hypervisor.uri)?;
-                let facts = of_host(&libvirt, args.storage.as_deref())?;
-                let taken = taken(&facts)?;
-                Ok(TargetFacts { place: Where::Host(Box::new(facts)), taken, paths })
+                let facts = of_host(&libvirt, place.storage.as_deref())?;
+                let taken = taken(&facts, &paths)?;
+                Ok(TargetFacts { place: Where::Host(Box::new(facts)), taken, paths, templates })
             }
         }
     }
 }
 
 /// What the flags about the target choose.
-pub(super) fn choose(args: &TargetArgs, chosen: &mut Choices) {
-    chosen.pool.clone_from(&args.pool);
-    chosen.on_conflict = match args.on_conflict {
+pub(super) fn choose(place: &PlaceArgs, start: bool, chosen: &mut Choices) {
+    chosen.pool.clone_from(&place.pool);
+    chosen.on_conflict = match place.on_conflict {
         ConflictChoice::Fail => OnConflict::Fail,
         ConflictChoice::Rename => OnConflict::Rename,
     };
-    chosen.start = args.start;
+    chosen.start = start;
     chosen.licences_bind = true;
 }
 
@@ -134,18 +141,37 @@ fn of_host(libvirt: &Libvirt, storage: Option<&Path>) -> Result<HostFacts> {
 }
 
 /// The names that are taken in the folders that may be chosen.
-fn taken(facts: &HostFacts) -> Result<BTreeSet<PathBuf>> {
+fn taken(facts: &HostFacts, paths: &BTreeMap<PathBuf, PathFacts>) -> Result<BTreeSet<PathBuf>> {
     let pools = facts.pools.iter().filter_map(|pool| pool.folder.as_ref());
+    let files = paths.values().filter(|at| matches!(at.kind, PathKind::Nothing | PathKind::File));
+    let old = files.map(|at| &at.folder).filter(|folder| folder.exists && facts.is_local);
+    let old: BTreeSet<&Path> = old.map(|folder| folder.path.as_path()).collect();
     let mut taken = BTreeSet::new();
     for folder in pools.chain(&facts.storage) {
         taken.extend(dir::taken(&folder.path)?);
     }
+    // A folder that only a definition names may be closed to us; publishing looks once more.
+    taken.extend(old.into_iter().filter_map(|folder| dir::taken(folder).ok()).flatten());
     Ok(taken)
 }
 
 /// What lies at the paths that a source asks about.
-fn paths(source: &dyn Source) -> Result<BTreeMap<PathBuf, host::PathFacts>> {
+fn paths(source: &dyn Source) -> BTreeMap<PathBuf, PathFacts> {
     let asked = restore::plan::asked_paths(source.facts());
     let looked = asked.into_iter().filter_map(|path| Some((dir::path_facts(&path).ok()?, path)));
-    Ok(looked.map(|(facts, path)| (path, facts)).collect())
+    looked.map(|(facts, path)| (path, facts)).collect()
+}
+
+/// The states of the disks that a thin clone stands on, as far as they can be read.
+fn templates(source: &dyn Source) -> BTreeMap<PathBuf, ImageState> {
+    let asked = restore::plan::template_paths(source.facts());
+    let looked = asked.into_iter().filter_map(|path| Some((state(&path)?, path)));
+    looked.map(|(state, path)| (path, state)).collect()
+}
+
+fn state(path: &Path) -> Option<ImageState> {
+    // A pipe would never answer.
+    let is_file = std::fs::metadata(path).ok()?.is_file();
+    let file = is_file.then(|| File::open(path).ok()).flatten()?;
+    ImageState::of(&disk::FileBytes::new(file).ok()?).ok()
 }

@@ -151,6 +151,12 @@ impl LibvirtError {
         self.kind
     }
 
+    /// What is behind it, for one who tells the rest himself.
+    #[must_use]
+    pub fn into_cause(self) -> Option<Box<dyn std::error::Error + Send + Sync>> {
+        self.source
+    }
+
     /// The published code.
     #[must_use]
     pub const fn code(&self) -> Code {

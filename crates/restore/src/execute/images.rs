@@ -538,8 +538,10 @@ pub(super) fn look_back(
         FileRole::Node(_) => disk::Format::Qcow2,
         _ => disk::Format::Raw,
     };
+    let bytes = Arc::new(bytes);
     // What it stands on may have no name yet: it is looked at by itself.
-    let image = disk::open_behind(&disk::Alone, Arc::new(bytes), Declared::Stated(format))?;
+    let alone: Arc<dyn ReadAt> = Arc::clone(&bytes) as Arc<dyn ReadAt>;
+    let image = disk::open_behind(&disk::Alone, alone, Declared::Stated(format))?;
     let wrong = |text: String| {
         Error::new(Code::E0508, text).detail("file", written.output.path.display().to_string())
     };
@@ -556,10 +558,26 @@ pub(super) fn look_back(
     }
     let packed = file.image.as_ref().filter(|_| with.verify == VerifyOutput::Full);
     let Some(packed) = packed else { return Ok(()) };
-    match first_difference(packed, source, &*image, with)? {
+    let difference = match file.role {
+        FileRole::Node(_) => difference_alone(packed, source, &*image, with)?,
+        _ => first_difference(packed, source, &*image, with)?,
+    };
+    match difference {
         None => Ok(()),
         Some(at) => Err(wrong(format!("the written disk differs from the source at byte {at}"))),
     }
+}
+
+/// The same of an image that stands on another one: each is looked at by itself.
+fn difference_alone(
+    packed: &PackedImage,
+    source: &dyn Source,
+    written: &dyn disk::Image,
+    with: &Execution<'_>,
+) -> Result<Option<u64>, Error> {
+    let Some(bytes) = packed.bytes(source)? else { return Ok(None) };
+    let original = disk::open_behind(&disk::Alone, bytes, packed.declared)?;
+    Ok(disk::compare(&*original, written, with.watch)?.first_difference_bytes)
 }
 
 /// The first guest byte in which a written disk is not what its source is.

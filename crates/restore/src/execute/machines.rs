@@ -22,16 +22,18 @@ pub(super) fn define<'a>(
     for folder in &folders {
         with.host.sync_folder(folder)?;
     }
-    if let Some(pool) = host.pool.as_deref().filter(|_| !folders.is_empty()) {
+    for pool in host.pools.iter().filter(|_| !folders.is_empty()) {
         undo.refreshes(pool);
         hypervisor.refresh_pool(pool)?;
     }
     for machine in &plan.machines {
+        super::stop_if_asked(with.watch)?;
         let xml = machine.domain_xml.as_deref().unwrap_or_default();
         hypervisor.define(&machine.machine.name, xml)?;
         if let Some(uuid) = machine.machine.uuid {
             undo.defined(uuid);
             for snapshot in &machine.snapshots {
+                super::stop_if_asked(with.watch)?;
                 hypervisor.define_snapshot(uuid, &snapshot.document)?;
             }
         }

@@ -1,34 +1,25 @@
 //! One machine of the plan: names, hardware, files.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use code::{Code, Severity};
 use convert::{
-    Action, Converted, Identity, Note, Row, SourceDisk, SourceMedium, SourceNvram,
+    Action, Converted, Note, Row, SourceDisk, SourceMedium, SourceNvram,
     copy::TargetOptions,
     source::{Loader, System},
 };
 use ovf::{Finding, manifest::Algorithm};
-use vm::{ByteSize, DiskId, RemovableKind};
+use vm::{ByteSize, DiskId, Machine, RemovableKind};
 
 use super::{
-    Choices, FilePlan, FileRole, Images, Licence, MachinePlan, OnConflict, PinnedMachine,
-    RESULT_NAME, TargetFacts, environment, files,
+    Choices, FilePlan, FileRole, Images, Licence, MachinePlan, PinnedMachine, TargetFacts,
+    environment, files,
+    names::{self, Name},
 };
 use crate::{Error, Facts, ImageFacts, PackedImage, Selection};
 
 /// Disks are counted in sectors.
 const SECTOR_BYTES: u64 = 512;
-
-/// How often another identity is tried (ours): two in a row that are taken are no accident.
-const MAX_SALTS: u32 = 16;
-
-/// The name of a machine, and of its files.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Name {
-    pub(super) domain: String,
-    pub(super) slug: String,
-}
 
 /// What every machine of a package is planned from.
 pub(super) struct Inputs<'a> {
@@ -44,7 +35,7 @@ pub(super) struct Inputs<'a> {
 
 impl Inputs<'_> {
     /// What is chosen for this machine alone.
-    fn taken(&self, system: &System) -> Option<&PinnedMachine> {
+    pub(super) fn taken(&self, system: &System) -> Option<&PinnedMachine> {
         self.taken.iter().find(|machine| machine.id.value == system.handle)
     }
 }
@@ -81,126 +72,44 @@ pub(super) fn choose<'a>(
         .collect())
 }
 
-/// The names of the machines: the user's, the package's, the archive's; no two the same, and none
-/// whose files would take the place of others in the folder of a host.
-pub(super) fn names(
-    systems: &[&System],
-    inputs: &Inputs<'_>,
-    folder: &Path,
-) -> Result<Vec<Name>, Error> {
-    let Inputs { facts, choices, target, .. } = inputs;
-    if choices.name.is_some() && systems.len() > 1 {
-        let text = format!("--name is for one machine, the package has {}", systems.len());
-        return Err(Error::new(Code::E0302, text).fix("choose one with --vm"));
-    }
-    let stem = convert::domain_name(facts.descriptor.name.stem());
-    // A folder of several machines holds the result beside their own folders.
-    let mut names: Vec<Name> = Vec::new();
-    for system in systems {
-        let own = inputs.taken(system).and_then(|machine| machine.name.as_ref());
-        let given = own.map(|said| said.value.as_str()).or(choices.name.as_deref());
-        let given = given.or(system.name.as_deref()).unwrap_or(&stem);
-        let mut domain = convert::domain_name(given);
-        if domain.is_empty() {
-            domain = if stem.is_empty() { "vm".to_owned() } else { stem.clone() };
-        }
-        let plain = Name { slug: convert::slug(&domain), domain };
-        let numbered = (2..).map(|number| Name {
-            domain: format!("{}-{number}", plain.domain),
-            slug: format!("{}-{number}", plain.slug),
-        });
-        let is_free = |name: &Name| {
-            name.slug != RESULT_NAME
-                && names.iter().all(|other| other.domain != name.domain && other.slug != name.slug)
-                && !(choices.on_conflict == OnConflict::Rename && is_on_host(target, &name.domain))
-        };
-        let free = std::iter::once(plain.clone()).chain(numbered).find(is_free);
-        names.push(free.unwrap_or(plain));
-    }
-    for name in names.iter_mut().filter(|_| target.host().is_some()) {
-        name.slug = free_slug(&name.slug, folder, target);
-    }
-    Ok(names)
-}
-
-fn is_on_host(target: &TargetFacts, name: &str) -> bool {
-    target.host().is_some_and(|host| host.machine(name).is_some())
-}
-
-/// A beginning of file names that no file of the folder has: files of other machines stay.
-fn free_slug(slug: &str, folder: &Path, target: &TargetFacts) -> String {
-    let is_taken = |slug: &str| {
-        let in_folder = target.taken.iter().filter(|path| path.parent() == Some(folder));
-        let mut names = in_folder.filter_map(|path| path.file_name()?.to_str());
-        names.any(|name| name.strip_prefix(slug).is_some_and(|rest| rest.starts_with('-')))
-    };
-    let numbered = (2..).map(|number| format!("{slug}-{number}"));
-    let mut all = std::iter::once(slug.to_owned()).chain(numbered);
-    all.find(|slug| !is_taken(slug)).unwrap_or_else(|| slug.to_owned())
-}
-
-/// What the machine's identity is made from: the name, and a number where a machine of the host has
-/// come to be of the same seed and was renamed.
-fn identity(inputs: &Inputs<'_>, system: &System, name: &Name) -> Identity {
-    let seed = system.id.as_deref().unwrap_or(&system.handle);
-    let descriptor = &inputs.facts.descriptor.bytes;
-    let plain = Identity::new(descriptor, seed, &name.domain);
-    let Some(host) = inputs.target.host() else { return plain };
-    let is_free = |identity: &Identity| {
-        let macs: Vec<_> = (0..system.nics.len()).map(|card| identity.mac(card)).collect();
-        host.machines.iter().all(|other| {
-            other.uuid != identity.uuid() && other.macs.iter().all(|mac| !macs.contains(mac))
-        })
-    };
-    let salted = |salt: u32| Identity::new(descriptor, seed, &format!("{}#{salt}", name.domain));
-    let mut all = std::iter::once(plain.clone()).chain((2..=MAX_SALTS).map(salted));
-    all.find(is_free).unwrap_or(plain)
-}
-
-/// Says that a machine's name is not one that a host, a shell or a file would take as it is.
-pub(super) fn odd_name(system: &System) -> Option<Finding> {
-    let name = system.name.as_deref()?;
-    let plain =
-        |c: char| c.is_alphanumeric() || matches!(c, ' ' | '.' | '_' | '-' | '+' | '(' | ')' | ',');
-    let odd = name.chars().any(|c| !plain(c)) || name.starts_with(['-', '.']);
-    odd.then(|| Finding {
-        code: Code::W0608,
-        message: "the name has characters that a path or a shell would read: files get a plain one"
-            .to_owned(),
-        item: Some(system.handle.clone()),
-        path: None,
-        line: None,
-    })
-}
-
-/// Plans one machine.
+/// Plans one machine, with what is chosen for it alone.
 pub(super) fn plan(
     inputs: &Inputs<'_>,
     system: &System,
     place: &Place<'_>,
     findings: &mut Vec<Finding>,
 ) -> Result<MachinePlan, Error> {
-    let own = inputs.taken(system);
-    let own_choices = own.map_or_else(|| inputs.choices.clone(), |own| own.over(inputs.choices));
-    let inputs = &Inputs { choices: &own_choices, ..*inputs };
+    match inputs.taken(system) {
+        None => chosen(inputs, system, place, findings),
+        Some(own) => {
+            let choices = &own.over(inputs.choices);
+            chosen(&Inputs { choices, ..*inputs }, system, place, findings)
+        }
+    }
+}
+
+/// Plans one machine with choices that are all for it.
+fn chosen(
+    inputs: &Inputs<'_>,
+    system: &System,
+    place: &Place<'_>,
+    findings: &mut Vec<Finding>,
+) -> Result<MachinePlan, Error> {
     let Inputs { facts, choices, .. } = inputs;
-    let identity = identity(inputs, system, place.name);
+    let identity = names::identity(inputs, system, place.name);
     let seen = boot_records(inputs, system);
-    let Converted { mut machine, guest, mut rows, disks, cards, media, nvram, environment } =
+    let mut converted =
         convert::map_hardware(&seen, &choices.hardware, &place.name.domain, &identity);
     if choices.licences_bind {
-        bind_licences(&mut rows);
+        bind_licences(&mut converted.rows);
     }
+    if choices.images == Images::LeftOut {
+        leave_out_images(&mut converted);
+    }
+    let media = media_files(inputs, &mut converted, place, findings)?;
+    let Converted { mut machine, guest, mut rows, disks, cards, nvram, environment, .. } =
+        converted;
     let mut planned = Vec::new();
-    let (disks, media, nvram) = match choices.images {
-        Images::Restored => (disks, media, nvram),
-        Images::LeftOut => {
-            machine.disks.clear();
-            let items = disks.iter().map(|disk| &disk.row).chain(media.iter().map(|one| &one.row));
-            leave_out(&mut rows, &items.collect::<Vec<_>>());
-            (Vec::new(), Vec::new(), None)
-        }
-    };
     for source in &disks {
         let number = usize::from(source.disk.0);
         let output = disk_output(inputs, (system, source), place);
@@ -215,22 +124,7 @@ pub(super) fn plan(
         }
         planned.push(file);
     }
-    for (number, medium) in media.iter().enumerate() {
-        let Some(removable) = machine.removables.get_mut(medium.removable) else { continue };
-        let kind = match removable.kind {
-            RemovableKind::Cdrom => "cdrom",
-            RemovableKind::Floppy => "floppy",
-        };
-        let ending = if kind == "cdrom" { "iso" } else { "img" };
-        let name = format!("{}-{kind}{number}.{ending}", place.name.slug);
-        match medium_file(facts, medium, place.folder.join(name), findings)? {
-            Ok(file) => {
-                removable.image = Some(file.to.clone());
-                planned.push(file);
-            }
-            Err(note) => add_notes(&mut rows, &medium.row, vec![note]),
-        }
-    }
+    planned.extend(media);
     if let Some(kept) = nvram {
         let to = place.folder.join(format!("{}.nvram", place.name.slug));
         match kept_file(facts, &kept, to) {
@@ -241,16 +135,7 @@ pub(super) fn plan(
     if let Some(drive) = environment {
         planned.extend(environment::files(inputs, system, &mut machine, (drive, place))?);
     }
-    let is_blocked = rows.iter().any(Row::is_blocker);
-    let domain_xml = match domain::write(&machine) {
-        Ok(xml) => Some(xml),
-        Err(_) if is_blocked => None,
-        Err(error) => {
-            let note = Note::blocker(error.code(), error.to_string());
-            rows.push(Row::blocked("domain", "domain XML", "machine", note));
-            None
-        }
-    };
+    let domain_xml = definition(&machine, &mut rows);
     Ok(MachinePlan {
         id: system.handle.clone(),
         folder: place.folder.clone(),
@@ -266,6 +151,62 @@ pub(super) fn plan(
     })
 }
 
+/// The definition, where nothing forbids it; what does is a row of its own.
+fn definition(machine: &Machine, rows: &mut Vec<Row>) -> Option<String> {
+    let is_blocked = rows.iter().any(Row::is_blocker);
+    match domain::write(machine) {
+        Ok(xml) => Some(xml),
+        Err(_) if is_blocked => None,
+        Err(error) => {
+            let note = Note::blocker(error.code(), error.to_string());
+            rows.push(Row::blocked("domain", "domain XML", "machine", note));
+            None
+        }
+    }
+}
+
+/// Plans the images of CD and floppy drives.
+fn media_files(
+    inputs: &Inputs<'_>,
+    converted: &mut Converted,
+    place: &Place<'_>,
+    findings: &mut Vec<Finding>,
+) -> Result<Vec<FilePlan>, Error> {
+    let Converted { machine, rows, media, .. } = converted;
+    let mut planned = Vec::new();
+    for (number, medium) in media.iter().enumerate() {
+        let Some(removable) = machine.removables.get_mut(medium.removable) else { continue };
+        let (kind, ending) = match removable.kind {
+            RemovableKind::Cdrom => ("cdrom", "iso"),
+            RemovableKind::Floppy => ("floppy", "img"),
+        };
+        let name = format!("{}-{kind}{number}.{ending}", place.name.slug);
+        match medium_file(inputs.facts, medium, place.folder.join(name), findings)? {
+            Ok(file) => {
+                removable.image = Some(file.to.clone());
+                planned.push(file);
+            }
+            Err(note) => add_notes(rows, &medium.row, vec![note]),
+        }
+    }
+    Ok(planned)
+}
+
+/// Takes disks and media from a machine that gets its hardware only, and says so in their rows.
+fn leave_out_images(converted: &mut Converted) {
+    let disks = std::mem::take(&mut converted.disks).into_iter().map(|disk| disk.row);
+    let media = std::mem::take(&mut converted.media).into_iter().map(|medium| medium.row);
+    let items: Vec<String> = disks.chain(media).collect();
+    converted.nvram = None;
+    converted.machine.disks.clear();
+    for row in converted.rows.iter_mut().filter(|row| items.contains(&row.item)) {
+        row.action = Action::Dropped;
+        row.to.clear();
+        row.notes.clear();
+        row.reason = "hardware only: --with-disks brings it along".to_owned();
+    }
+}
+
 /// Makes a blocker of a licence that nobody accepted.
 fn bind_licences(rows: &mut [Row]) {
     for row in rows {
@@ -273,16 +214,6 @@ fn bind_licences(rows: &mut [Row]) {
             note.severity = Severity::Blocker;
             row.action = Action::Blocked;
         }
-    }
-}
-
-/// Says in the rows of disks and drives that their images are not asked for.
-fn leave_out(rows: &mut [Row], items: &[&String]) {
-    for row in rows.iter_mut().filter(|row| items.contains(&&row.item)) {
-        row.action = Action::Dropped;
-        row.to.clear();
-        row.notes.clear();
-        row.reason = "hardware only: --with-disks brings it along".to_owned();
     }
 }
 

@@ -17,12 +17,14 @@ mod images;
 mod place;
 mod removed;
 mod snapshots;
+mod template;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use code::Code;
 use convert::{Row, SourceCard};
 use domain::Changes;
+use host::{FolderFacts, PathFacts};
 use vm::{ByteSize, Machine, NicTarget};
 
 use super::{
@@ -53,10 +55,16 @@ struct Draft {
 pub(super) fn asked_paths(native: &Native) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = native.stated.drives.iter().flat_map(drives::paths).collect();
     paths.extend(native.stated.machine.fw_cfg.iter().map(|entry| entry.file.clone()));
+    paths.extend(template::paths(native));
     paths.retain(|path| path.is_absolute());
     paths.sort_unstable();
     paths.dedup();
     paths
+}
+
+/// The paths of the disks of a template.
+pub(super) fn template_paths(native: &Native) -> Vec<PathBuf> {
+    template::paths(native).collect()
 }
 
 /// Plans the machine of a backup or of a definition.
@@ -80,6 +88,7 @@ pub(super) fn plan(
     identity::plan(&inputs, &mut draft);
     executed::plan(&inputs, &mut draft);
     removed::plan(&inputs, &mut draft);
+    draft.rows.extend(template::row(&inputs));
     let images = drives::plan(&inputs, &mut places, &mut draft);
     firmware_config::plan(&inputs, &mut places, &mut draft);
     let snapshots = snapshots::plan(&inputs, &images, (&mut places, &mut draft))?;
@@ -89,7 +98,7 @@ pub(super) fn plan(
     for disk in &mut machine.disks {
         disk.capacity_bytes = images::capacity(&draft.files, &disk.image).unwrap_or_default();
     }
-    let (space, pool, mut blockers) = places.finish();
+    let (space, pools, mut blockers) = places.finish();
     let planned = MachinePlan {
         id: definition.machine.name.clone(),
         folder: storage.folder.path.clone(),
@@ -109,8 +118,8 @@ pub(super) fn plan(
     let mut plan = empty(&inputs, storage.folder.path.clone(), space);
     plan.host = target.host().map(|host| HostPlan {
         uri: host.uri.clone(),
-        pool: storage.pool.or(pool),
-        start: choices.start,
+        pools,
+        start: choices.start && !template::is_one(native),
     });
     plan.machines.push(planned);
     plan.blockers = blockers;
@@ -149,6 +158,7 @@ fn empty(inputs: &Inputs<'_>, target: PathBuf, space: Space) -> Plan {
         blockers: Vec::new(),
         replace: choices.replace.clone(),
         strict: choices.strict,
+        edits: Vec::new(),
     }
 }
 
@@ -185,13 +195,28 @@ impl Inputs<'_> {
     fn has_no_original_paths(&self) -> bool {
         let is_from_appliance =
             self.native.backup.as_ref().is_some_and(|backup| backup.is_from_appliance);
-        let is_told = self.choices.pool.is_some()
-            || self.target.host().is_none_or(|host| host.storage.is_some() || !host.is_local);
-        is_from_appliance || is_told
+        let is_elsewhere = self.target.host().is_none_or(|host| !host.is_local);
+        is_from_appliance || is_elsewhere || self.is_storage_named()
     }
 
-    /// What lies at a path, as far as it was asked.
-    fn at(&self, path: &std::path::Path) -> Option<&host::PathFacts> {
-        self.target.paths.get(path)
+    /// Whether the user named a pool or folder.
+    fn is_storage_named(&self) -> bool {
+        let host = self.target.host();
+        self.choices.pool.is_some() || host.is_some_and(|host| host.storage.is_some())
+    }
+
+    /// What lies at a path, as far as it was asked; the paths of a remote host cannot be seen.
+    fn at(&self, path: &Path) -> Option<&PathFacts> {
+        let is_seen = self.target.host().is_none_or(|host| host.is_local);
+        self.target.paths.get(path).filter(|_| is_seen)
+    }
+
+    /// The folder that a path is in, as far as anything in it was asked about or it is a pool's.
+    fn folder_of(&self, path: &Path) -> Option<&FolderFacts> {
+        let folder = path.parent()?;
+        let asked = self.at(path).into_iter().chain(self.target.paths.values());
+        let pools = self.target.host().map_or(&[][..], |host| &host.pools).iter();
+        let mut known = asked.map(|at| &at.folder).chain(pools.filter_map(|it| it.folder.as_ref()));
+        known.find(|known| known.path == folder)
     }
 }

@@ -107,6 +107,19 @@ pub struct PinnedNic {
     pub mac: Option<Said<MacAddress>>,
 }
 
+/// A value that is as it is because the plan file says so, and not because of choices.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    /// The line of the file.
+    pub line: usize,
+    /// The key.
+    pub key: &'static str,
+    /// The machine, disk or card.
+    pub item: String,
+    /// The value, as the file has it.
+    pub value: String,
+}
+
 impl SourcePin {
     /// What pins a source; a pipe that has not passed has nothing that does.
     #[must_use]
@@ -220,27 +233,27 @@ impl PinnedMachine {
     pub(super) fn over(&self, choices: &Choices) -> Choices {
         let mut chosen = choices.clone();
         let hardware = &mut chosen.hardware;
-        hardware.vcpus = value(&self.vcpus).or(hardware.vcpus);
-        hardware.memory_bytes = value(&self.memory_bytes).or(hardware.memory_bytes);
-        hardware.firmware = value(&self.firmware).or(hardware.firmware);
-        hardware.chipset = value(&self.chipset).or(hardware.chipset);
-        hardware.given_uuid = value(&self.uuid).or(hardware.given_uuid);
+        hardware.vcpus = value(self.vcpus.as_ref()).or(hardware.vcpus);
+        hardware.memory_bytes = value(self.memory_bytes.as_ref()).or(hardware.memory_bytes);
+        hardware.firmware = value(self.firmware.as_ref()).or(hardware.firmware);
+        hardware.chipset = value(self.chipset.as_ref()).or(hardware.chipset);
+        hardware.given_uuid = value(self.uuid.as_ref()).or(hardware.given_uuid);
         for disk in &self.disks {
-            let bus = value(&disk.bus).map(Hang::choice);
+            let bus = value(disk.bus.as_ref()).map(Hang::choice);
             hardware.disk_buses.extend(bus.map(|bus: DiskBus| (disk.id.value.clone(), bus)));
         }
         for nic in &self.nics {
             let id = || nic.id.value.clone();
-            let model = value(&nic.model).map(convert::NicChoice::Model);
+            let model = value(nic.model.as_ref()).map(convert::NicChoice::Model);
             hardware.nic_models.extend(model.map(|model| (id(), model)));
-            hardware.nic_targets.extend(value(&nic.target).map(|target| (id(), target)));
-            hardware.nic_macs.extend(value(&nic.mac).map(|mac| (id(), mac)));
+            hardware.nic_targets.extend(value(nic.target.as_ref()).map(|target| (id(), target)));
+            hardware.nic_macs.extend(value(nic.mac.as_ref()).map(|mac| (id(), mac)));
         }
         chosen
     }
 }
 
 /// The value alone.
-fn value<T: Clone>(said: &Option<Said<T>>) -> Option<T> {
-    said.as_ref().map(|said| said.value.clone())
+fn value<T: Clone>(said: Option<&Said<T>>) -> Option<T> {
+    said.map(|said| said.value.clone())
 }

@@ -134,3 +134,123 @@ fn nowhere(blocker: Note) -> Storage {
     };
     Storage { folder, pool: None, blockers: vec![blocker] }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::fixture::{folder, host, pool};
+
+    fn choose(host: HostFacts, source: &str, pool: Option<&str>) -> Storage {
+        let place = Where::Host(Box::new(host));
+        let target = TargetFacts { place, ..TargetFacts::folder(folder("/")) };
+        super::choose(Some(Path::new(source)), &target, pool)
+    }
+
+    /// Where it goes, or why it cannot: code, text, way out.
+    fn told(storage: &Storage) -> String {
+        match storage.blockers.first() {
+            None => format!("{} in {:?}", storage.folder.path.display(), storage.pool),
+            Some(note) => {
+                let hint = note.hint.as_deref().unwrap_or_default();
+                format!("{}: {}; {hint}", note.code, note.text)
+            }
+        }
+    }
+
+    /// SPACEVM-37, SPACEVM-38: what has no place of its own.
+    #[test]
+    fn the_pool_that_holds_the_source_is_taken_else_the_usual_one() {
+        for (source, want) in [
+            ("/backups/old", "/backups in Some(\"backups\")"),
+            ("/home/me", "/var/lib/libvirt/images in Some(\"default\")"),
+        ] {
+            assert_eq!(told(&choose(host(), source, None)), want);
+        }
+        let mut bare = host();
+        bare.pools.clear();
+        assert_eq!(
+            told(&choose(bare, "/home/me", None)),
+            "E0504: test:///default has no pool called default; \
+             choose one with --pool NAME or --storage DIR"
+        );
+    }
+
+    #[test]
+    fn the_inner_one_of_two_pools_holds_the_source() {
+        let mut host = host();
+        host.pools.push(pool("daily", "/backups/daily"));
+        assert_eq!(choose(host, "/backups/daily/x", None).pool.as_deref(), Some("daily"));
+    }
+
+    /// SPACEVM-30: the pool that is named.
+    #[test]
+    fn a_named_pool_is_taken_and_one_that_is_unknown_or_inactive_is_refused() {
+        let mut host = host();
+        host.pools.push(pool("cold", "/cold"));
+        host.pools[2].pool.is_active = false;
+        for (name, want) in [
+            ("default", "/var/lib/libvirt/images in Some(\"default\")"),
+            (
+                "nvme",
+                "E0504: test:///default has no pool called nvme; it has default, backups, cold",
+            ),
+            (
+                "cold",
+                "E0504: the pool cold is not started; \
+                 virsh pool-start cold, or choose one with --pool NAME or --storage DIR",
+            ),
+        ] {
+            assert_eq!(told(&choose(host.clone(), "/home/me", Some(name))), want);
+        }
+    }
+
+    /// SPACEVM-43: a pool that takes no writes is never chosen, and refused when it is named.
+    #[test]
+    fn a_read_only_pool_is_never_chosen_and_refused_when_named() {
+        let mut one = host();
+        one.pools[0].pool.writable = Some(false);
+        one.pools[1].folder.as_mut().unwrap().writable = false;
+        let way_out = "choose one with --pool NAME or --storage DIR";
+        for (source, pool, want) in [
+            ("/home/me", Some("default"), "E0507: the pool default takes no writes"),
+            ("/home/me", None, "E0507: the pool default takes no writes"),
+            ("/backups", None, "E0507: the source lies in the pool backups, which takes no writes"),
+            ("/backups", Some("backups"), "E0507: the pool backups takes no writes"),
+        ] {
+            let storage = choose(one.clone(), source, pool);
+            assert_eq!(told(&storage), format!("{want}; {way_out}"), "{source} {pool:?}");
+        }
+        let storage = choose(HostFacts { storage: Some(folder("/srv")), ..one }, "/backups", None);
+        assert_eq!(told(&storage), "/srv in None");
+    }
+
+    /// SPACEVM-18, SPACEVM-19: pools whose volumes are no files.
+    #[test]
+    fn a_pool_of_volumes_that_are_no_files_is_refused_by_its_kind() {
+        for kind in ["logical", "zfs", "rbd"] {
+            let mut host = host();
+            kind.clone_into(&mut host.pools[0].pool.kind);
+            assert_eq!(
+                told(&choose(host, "/home/me", Some("default"))),
+                format!(
+                    "E0507: the pool default is of the kind {kind}, whose volumes are no files in a \
+                     folder; choose one with --pool NAME or --storage DIR"
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn a_remote_host_takes_files_only_in_a_folder_that_both_see() {
+        let remote = HostFacts { is_local: false, ..host() };
+        for pool in [None, Some("default")] {
+            assert_eq!(
+                told(&choose(remote.clone(), "/backups", pool)),
+                "E0504: the files of test:///default cannot be written from here; \
+                 --storage DIR, a folder that both machines see at the same path"
+            );
+        }
+        let shared = HostFacts { storage: Some(folder("/shared")), ..remote };
+        assert_eq!(told(&choose(shared, "/backups", None)), "/shared in None");
+    }
+}

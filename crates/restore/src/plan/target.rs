@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use bundle::ImageState;
 use host::{
     FolderFacts, PathFacts,
     libvirt::{KnownMachine, Network, Pool},
@@ -19,6 +20,9 @@ pub struct TargetFacts {
     pub taken: BTreeSet<PathBuf>,
     /// What lies at the paths that the source asks about ([`asked_paths`](super::asked_paths)).
     pub paths: BTreeMap<PathBuf, PathFacts>,
+    /// The states of those of them that are disks of templates and can be read
+    /// ([`template_paths`](super::template_paths)).
+    pub templates: BTreeMap<PathBuf, ImageState>,
 }
 
 /// Where machines go.
@@ -63,7 +67,8 @@ impl TargetFacts {
     /// A folder in which no name is taken.
     #[must_use]
     pub fn folder(folder: FolderFacts) -> Self {
-        Self { place: Where::Folder(folder), taken: BTreeSet::new(), paths: BTreeMap::new() }
+        let (paths, templates) = (BTreeMap::new(), BTreeMap::new());
+        Self { place: Where::Folder(folder), taken: BTreeSet::new(), paths, templates }
     }
 
     /// The libvirt host, if it is one.

@@ -2,8 +2,10 @@
 
 mod damage;
 mod folder;
+mod on_host;
 mod pipe;
 mod plans;
+mod rules;
 mod undo;
 mod written;
 

@@ -26,11 +26,11 @@ fn leaves_the_target_as_it_was_whichever_act_fails() {
         [
             "folder out",
             "create web-disk0.qcow2",
+            "create relift.result.json",
             "publish web-disk0.qcow2",
             "create domain.xml",
             "publish domain.xml",
             "sync out",
-            "create relift.result.json",
             "publish relift.result.json",
             "sync out",
         ]

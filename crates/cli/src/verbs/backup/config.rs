@@ -8,7 +8,7 @@ use restore::{Choices, Definition, Plan, Policy, Source, XmlTrust, plan::TargetF
 use vm::Accelerator;
 
 use crate::{
-    args::{BackupConfigArgs, ConflictChoice, TargetArgs},
+    args::BackupConfigArgs,
     failure::{Failure, Result},
     json::Message,
     report::Report,
@@ -25,12 +25,12 @@ pub(in crate::verbs) fn run(args: &BackupConfigArgs, session: &Session) -> Resul
     let source = restore::open(&args.file, &Policy::default())?;
     let trust = if args.trust_xml { XmlTrust::AsItStands } else { XmlTrust::Scrubbed };
     let definition = definition(&*source, trust)?;
-    let to = target_args(args);
-    let target = to.to.as_deref().map(|text| Target::of(Some(text), &to, session)).transpose()?;
+    let to = |text: &str| Target::of(Some(text), (&args.place, false), session);
+    let target = args.to.as_deref().map(to).transpose()?;
     if args.xml && target.is_none() {
         return Ok(Report::new(definition.document.clone(), &()));
     }
-    let plan = planned(&*source, trust, (target.as_ref(), &to, args), session)?;
+    let plan = planned(&*source, trust, (target.as_ref(), args), session)?;
     if args.xml {
         let text = plan.machines.first().and_then(|machine| machine.domain_xml.clone());
         return Ok(Report::new(text.unwrap_or_default(), &()));
@@ -60,20 +60,10 @@ fn definition(source: &dyn Source, trust: XmlTrust) -> Result<&Definition> {
     })
 }
 
-fn target_args(args: &BackupConfigArgs) -> TargetArgs {
-    TargetArgs {
-        to: args.to.clone(),
-        pool: args.pool.clone(),
-        storage: args.storage.clone(),
-        on_conflict: ConflictChoice::Fail,
-        start: false,
-    }
-}
-
 fn planned(
     source: &dyn Source,
     trust: XmlTrust,
-    (to, target_args, args): (Option<&Target>, &TargetArgs, &BackupConfigArgs),
+    (to, args): (Option<&Target>, &BackupConfigArgs),
     session: &Session,
 ) -> Result<Plan> {
     let mut choices = Choices { trust_xml: trust, ..Choices::default() };
@@ -81,8 +71,8 @@ fn planned(
         let target = TargetFacts::folder(dir::facts(Path::new("."))?);
         return plan::make(source, &target, &choices);
     };
-    target::choose(target_args, &mut choices);
+    target::choose(&args.place, false, &mut choices);
     let offer = crate::hypervisor::offered(session, to.hypervisor(session), &args.host)?;
     choices.executed_by = offer.filter(|offer| !offer.kvm).map(|_| Accelerator::Qemu);
-    plan::make(source, &to.facts(target_args, &args.host, source)?, &choices)
+    plan::make(source, &to.facts(&args.place, &args.host, source)?, &choices)
 }

@@ -34,24 +34,56 @@ pub(super) fn check(out: &Path) -> Result<()> {
     Err(Failure::usage(format!("-o {name} is not the name of a folder")).tip(tip))
 }
 
+/// The most names of a folder among which the result of a killed run is looked for: ours.
+const MAX_NAMES: usize = 100_000;
+
 /// The files of an earlier run in this folder, by its result file: those may be replaced.
 ///
-/// Without a result file that we wrote, or with one that cannot be read, nothing may.
+/// A run that was killed while files got their names left its result beside them, under the name of
+/// an unfinished file; there an image must have the length that it says. Without a result file that
+/// we wrote, or with one that cannot be read, nothing may be replaced.
 pub(in crate::verbs) fn written_before(folder: &Path) -> BTreeSet<PathBuf> {
     let path = restore::plan::result_path(folder);
-    let is_small = fs::metadata(&path).is_ok_and(|found| found.len() <= MAX_RESULT_BYTES);
-    let bytes = if is_small { fs::read(&path).unwrap_or_default() } else { Vec::new() };
-    let written = serde_json::from_slice::<Written>(&bytes).ok();
-    let Some(written) = written.filter(Written::is_ours) else {
-        return BTreeSet::new();
-    };
-    let inside = written.files().filter(|name| {
-        let mut parts = Path::new(name).components();
-        parts.all(|part| matches!(part, Component::Normal(_)))
+    if let Some(written) = read(&path) {
+        let mut files: BTreeSet<PathBuf> =
+            written.files().filter(|name| is_inside(name)).map(|name| folder.join(name)).collect();
+        files.insert(path);
+        return files;
+    }
+    let killed = unfinished(folder, &path).into_iter().filter_map(|path| read(&path));
+    let files = killed.flat_map(|written| {
+        let whole = written.named().filter(|(name, length_bytes)| {
+            let length = || fs::symlink_metadata(folder.join(name)).map(|found| found.len());
+            is_inside(name)
+                && length_bytes.is_none_or(|bytes| length().is_ok_and(|there| there == bytes))
+        });
+        whole.map(|(name, _)| folder.join(name)).collect::<Vec<_>>()
     });
-    let mut files: BTreeSet<PathBuf> = inside.map(|name| folder.join(name)).collect();
-    files.insert(path);
-    files
+    files.collect()
+}
+
+/// The unfinished files in a folder that would have got this name.
+fn unfinished(folder: &Path, path: &Path) -> Vec<PathBuf> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let start = format!("{name}.partial-");
+    let entries = fs::read_dir(folder).into_iter().flatten().take(MAX_NAMES).flatten();
+    let names = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&start));
+    names.map(|entry| entry.path()).collect()
+}
+
+/// A result file that we wrote.
+fn read(path: &Path) -> Option<Written> {
+    let found = fs::symlink_metadata(path).ok()?;
+    if !found.is_file() || found.len() > MAX_RESULT_BYTES {
+        return None;
+    }
+    let written: Written = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+    written.is_ours().then_some(written)
+}
+
+/// Whether a name in a result file leads to a file of its folder.
+fn is_inside(name: &str) -> bool {
+    Path::new(name).components().all(|part| matches!(part, Component::Normal(_)))
 }
 
 #[cfg(test)]
@@ -90,5 +122,23 @@ mod tests {
         assert_eq!(written_before(folder.path()), want);
         fs::write(&result, text.replace("relift.result/1", "other")).unwrap();
         assert!(written_before(folder.path()).is_empty());
+    }
+
+    #[test]
+    fn replaces_what_a_killed_run_wrote_where_it_has_the_length_that_the_run_gave_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = r#"{"schema":"relift.result/1","outputs":[{"path":"a.qcow2","file_bytes":3},
+            {"path":"b.qcow2","file_bytes":3},{"path":"../c","file_bytes":3}],
+            "domains":["domain.xml"]}"#;
+        for (name, content) in [
+            ("relift.result.json.partial-7", text),
+            ("relift.result.json.partial-8", "{"),
+            ("a.qcow2", "abc"),
+            ("b.qcow2", "mine"),
+        ] {
+            fs::write(folder.path().join(name), content).unwrap();
+        }
+        let want = ["a.qcow2", "domain.xml"].map(|name| folder.path().join(name));
+        assert_eq!(written_before(folder.path()), want.into());
     }
 }

@@ -70,6 +70,8 @@ pub(super) struct Written {
 #[derive(Debug, Deserialize)]
 struct WrittenOutput {
     path: String,
+    #[serde(default)]
+    file_bytes: u64,
 }
 
 impl Written {
@@ -80,8 +82,14 @@ impl Written {
 
     /// The names of the files, relative to the folder.
     pub(super) fn files(&self) -> impl Iterator<Item = &str> {
-        let outputs = self.outputs.iter().map(|output| output.path.as_str());
-        outputs.chain(self.domains.iter().map(String::as_str))
+        self.named().map(|(name, _)| name)
+    }
+
+    /// The names of the files with the length of each image.
+    pub(super) fn named(&self) -> impl Iterator<Item = (&str, Option<u64>)> {
+        let outputs =
+            self.outputs.iter().map(|output| (output.path.as_str(), Some(output.file_bytes)));
+        outputs.chain(self.domains.iter().map(|name| (name.as_str(), None)))
     }
 }
 

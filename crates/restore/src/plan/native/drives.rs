@@ -15,7 +15,11 @@ use domain::{Changes, Drive, DriveDevice, DriveSource};
 use host::PathKind;
 use ovf::EntryName;
 
-use super::{Draft, Inputs, images::Images, place::Places};
+use super::{
+    Draft, Inputs,
+    images::Images,
+    place::{Places, may_be_image},
+};
 use crate::{
     Definition, PackedImage, XmlTrust,
     native::is_member_of,
@@ -34,10 +38,20 @@ pub(super) fn paths(drive: &Drive) -> Vec<PathBuf> {
     std::iter::once(&drive.source).chain(chain).filter_map(path_of).map(Path::to_owned).collect()
 }
 
-/// The path of a source that has one; a bare name is none.
-pub(super) fn path_of(source: &DriveSource) -> Option<&Path> {
+/// The path of a source that has one worth a look: a bare name is none, and a file of the system's own
+/// is no image.
+fn path_of(source: &DriveSource) -> Option<&Path> {
     match source {
-        DriveSource::File(path) | DriveSource::Block(path) if path.is_absolute() => Some(path),
+        DriveSource::File(path) if may_be_image(path) => Some(path),
+        DriveSource::Block(path) if path.is_absolute() => Some(path),
+        _ => None,
+    }
+}
+
+/// The file of a source that is one: a device keeps no image of a backup.
+pub(super) fn file_of(source: &DriveSource) -> Option<&Path> {
+    match source {
+        DriveSource::File(path) => Some(path),
         _ => None,
     }
 }
@@ -99,9 +113,14 @@ fn disk(inputs: &Inputs<'_>, drive: &Drive, row: Row, parts: &mut Parts<'_, '_, 
         parts.draft.changes.detach.insert(drive.target.clone());
         return left_out(row, "left out on request");
     }
-    if let Some(node) = backup.image_of(drive) {
-        let row = parts.images.restore(node, drive, row, (parts.places, parts.draft));
-        return row;
+    if let Some(node) = backup.image_of(drive).filter(|_| drive.device != DriveDevice::Lun) {
+        return match parts.images.user(&node.member) {
+            None => parts.images.restore(node, drive, row, (parts.places, parts.draft)),
+            Some(other) => {
+                let text = format!("its image {} is that of the drive {other}, too", node.member);
+                row.note(Note::blocker(Code::E0303, text))
+            }
+        };
     }
     match &drive.source {
         DriveSource::Block(path) => lun(inputs, drive, row, path, parts.draft),
@@ -117,12 +136,12 @@ fn disk(inputs: &Inputs<'_>, drive: &Drive, row: Row, parts: &mut Parts<'_, '_, 
 /// A device of the host is not in a backup: it is attached again if it is there and nobody uses it.
 fn lun(inputs: &Inputs<'_>, drive: &Drive, row: Row, path: &Path, draft: &mut Draft) -> Row {
     let kind = inputs.at(path).map(|at| at.kind);
-    let is_there = kind == Some(PathKind::Device);
+    let is_there = matches!(kind, Some(PathKind::Device | PathKind::UsedDevice));
     let machines = inputs.target.host().map_or(&[][..], |host| &host.machines);
     let user = machines.iter().find(|machine| machine.disks.iter().any(|disk| disk == path));
     let shown = path.display();
     match user.filter(|_| !drive.is_shareable) {
-        None if is_there => {
+        None if kind == Some(PathKind::Device) => {
             let text = format!("{shown} is not in the backup: it is attached as it is now");
             Row { to: shown.to_string(), ..row }.note(Note::new(Code::W0604, text))
         }
@@ -130,7 +149,7 @@ fn lun(inputs: &Inputs<'_>, drive: &Drive, row: Row, path: &Path, draft: &mut Dr
             draft.changes.detach.insert(drive.target.clone());
             let why = match other {
                 Some(machine) if is_there => format!("the machine {} uses it", machine.name),
-                _ if kind == Some(PathKind::DeviceInUse) => "the host itself uses it".to_owned(),
+                None if is_there => "the host itself uses it".to_owned(),
                 _ => "it is not there".to_owned(),
             };
             let text = format!("{shown} is not in the backup and not attached: {why}");
@@ -148,7 +167,10 @@ fn medium(
 ) -> Row {
     let path = path_of(&drive.source);
     let is_there = |path: &&Path| inputs.at(path).is_some_and(|at| at.kind == PathKind::File);
-    let on_host = path.filter(is_there).filter(|path| inputs.is_believable(drive, path));
+    let on_host = path
+        .filter(|path| may_be_image(path))
+        .filter(is_there)
+        .filter(|path| inputs.is_believable(drive, path));
     if let (Some(path), Some(_)) = (on_host, inputs.target.host()) {
         let text = "the file that is there is used";
         let row = Row { to: path.display().to_string(), ..row };
@@ -162,7 +184,8 @@ fn medium(
         let text = format!("{} is not there: the drive is empty", told(&drive.source));
         return dropped(row, Note::new(Code::W0202, text));
     };
-    let placed = places.place(path, member.name.as_str(), member.length_bytes);
+    let old = file_of(&drive.source);
+    let placed = places.place(old, member.name.as_str(), member.length_bytes);
     places.when_full(member.length_bytes);
     draft.changes.images.insert(drive.target.clone(), placed.path.clone());
     draft.files.push(medium_file(&member.name, placed.path.clone()));
@@ -220,5 +243,136 @@ pub(super) trait Moved {
 impl Moved for Row {
     fn changed_if(self, old: &DriveSource) -> Self {
         if self.to == told(old) { self } else { self.changed() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::fixture::{
+        Case, cdrom, disk, domain, folder, lun, machine, notes, paths, row, told, xml,
+    };
+    use convert::Action;
+
+    const ISO: &str = "/iso/tools.iso";
+    const LUN: &str = "/dev/disk/by-id/scsi-1";
+
+    /// SPACEVM-32: an ISO that exists at its old path.
+    #[test]
+    fn an_iso_that_is_at_its_old_path_is_used_as_it_is() {
+        let case = Case::backup(&cdrom(ISO)).member("tools.iso").at(ISO, PathKind::File);
+        let plan = case.plan();
+        assert_eq!((paths(&plan), told(&plan)), (vec![], vec![]));
+        let want = "the file that is there is used";
+        assert_eq!(notes(&plan, "drive0"), [(Code::W0603, want.to_owned())]);
+        assert!(xml(&plan).contains("<source file='/iso/tools.iso'/>"), "{}", xml(&plan));
+    }
+
+    /// SPACEVM-21, SPACEVM-30: an ISO of the backup.
+    #[test]
+    fn an_iso_that_is_gone_is_restored_from_the_backup() {
+        let plan = Case::backup(&cdrom(ISO)).member("tools.iso").plan();
+        assert_eq!((paths(&plan), told(&plan)), (vec![ISO.to_owned()], vec![]));
+        assert_eq!(row(&plan, "drive0").action, Action::Kept);
+    }
+
+    #[test]
+    fn an_iso_that_is_nowhere_leaves_an_empty_drive() {
+        let plan = Case::backup(&cdrom(ISO)).plan();
+        let want = "/iso/tools.iso is not there: the drive is empty";
+        assert_eq!(notes(&plan, "drive0"), [(Code::W0202, want.to_owned())]);
+        assert!(!xml(&plan).contains("tools.iso") && xml(&plan).contains("cdrom"));
+        assert_eq!(told(&plan), []);
+    }
+
+    /// SPACEVM-17: a LUN is not copied.
+    #[test]
+    fn a_lun_that_is_there_and_free_is_attached_again() {
+        let plan = Case::backup(&lun("vdb", LUN)).at(LUN, PathKind::Device).plan();
+        let want = format!("{LUN} is not in the backup: it is attached as it is now");
+        assert_eq!(notes(&plan, "disk0"), [(Code::W0604, want)]);
+        assert!(xml(&plan).contains(LUN));
+        assert_eq!((paths(&plan), told(&plan)), (vec![], vec![]));
+    }
+
+    /// SPACEVM-17: only if it is available and not in use.
+    #[test]
+    fn a_lun_that_is_used_or_gone_is_left_out() {
+        let mut used = Case::backup(&lun("vdb", LUN)).at(LUN, PathKind::Device);
+        used.host().machines = vec![machine("db", &[LUN])];
+        let busy = Case::backup(&lun("vdb", LUN)).at(LUN, PathKind::UsedDevice);
+        let mut remote = Case::backup(&lun("vdb", LUN)).at(LUN, PathKind::Device);
+        remote.host().is_local = false;
+        remote.host().storage = Some(folder("/shared"));
+        for (case, why) in [
+            (used, "the machine db uses it"),
+            (busy, "the host itself uses it"),
+            (Case::backup(&lun("vdb", LUN)), "it is not there"),
+            (remote, "it is not there"),
+        ] {
+            let plan = case.plan();
+            let want = format!("{LUN} is not in the backup and not attached: {why}");
+            assert_eq!(notes(&plan, "disk0"), [(Code::W0604, want)]);
+            assert_eq!(row(&plan, "disk0").action, Action::Dropped);
+            assert!(!xml(&plan).contains(LUN), "{why}");
+            assert_eq!(told(&plan), []);
+        }
+    }
+
+    /// SPACEVM-39: a bare domain XML.
+    #[test]
+    fn a_definition_alone_restores_hardware_and_no_disk() {
+        let drives = disk("vda", "/vm/web.qcow2") + &lun("vdb", LUN) + &cdrom(ISO);
+        let case = Case::definition(&domain(&drives)).at(LUN, PathKind::Device);
+        let plan = case.at("/vm/web.qcow2", PathKind::File).plan();
+        assert_eq!((paths(&plan), told(&plan)), (vec![], vec![]));
+        for item in ["disk0", "disk1"] {
+            assert_eq!(row(&plan, item).reason, "hardware only: a definition holds no disk");
+        }
+        assert!(!xml(&plan).contains("vda") && !xml(&plan).contains(LUN), "{}", xml(&plan));
+        assert!(plan.machines[0].machine.disks.is_empty());
+    }
+
+    /// SPACEVM-39: nothing is written, so no pool is needed; one that is named has to be there.
+    #[test]
+    fn hardware_only_needs_no_pool() {
+        let mut case = Case::definition(&domain(""));
+        case.host().is_local = false;
+        assert_eq!(case.blockers(), []);
+        case.host().pools.clear();
+        assert_eq!(case.blockers(), []);
+        case.choices.pool = Some("nvme".to_owned());
+        assert_eq!(case.blockers().len(), 1);
+    }
+
+    #[test]
+    fn a_disk_can_be_left_out_by_its_item_or_its_name() {
+        for name in ["disk0", "disk:vda"] {
+            let drives = disk("vda", "/vm/a.qcow2") + &disk("vdb", "/vm/b.qcow2");
+            let mut case = Case::backup(&drives).image("b.qcow2", None);
+            assert_eq!(case.blockers()[0].2, "--ignore disk0 leaves the disk out");
+            case.choices.hardware.ignore = vec![name.to_owned()];
+            let plan = case.plan();
+            assert_eq!((paths(&plan), told(&plan)), (vec!["/vm/b.qcow2".to_owned()], vec![]));
+            assert_eq!(row(&plan, "disk0").reason, "left out on request");
+            assert_eq!(plan.machines[0].disk_ids, ["disk1"]);
+        }
+    }
+
+    #[test]
+    fn two_drives_never_get_one_image() {
+        let drives = disk("vda", "/a/disk.qcow2") + &disk("vdb", "/b/disk.qcow2");
+        let case = Case::backup(&drives).image("disk.qcow2", None);
+        let want = "its image disk.qcow2 is that of the drive vda, too";
+        assert_eq!(case.blockers(), [(Code::E0303, want.to_owned(), String::new())]);
+    }
+
+    /// SPACEVM-18, SPACEVM-19: a volume of such a pool is no place for a file.
+    #[test]
+    fn a_disk_that_was_on_a_device_goes_to_the_pool_of_the_backup() {
+        let case = Case::backup(&lun("vda", "/dev/vg/web")).image("web.qcow2", None);
+        let plan = case.at("/dev/vg/web", PathKind::Device).plan();
+        assert_eq!((paths(&plan), told(&plan)), (vec!["/backups/web.qcow2".to_owned()], vec![]));
+        assert_eq!(notes(&plan, "disk0")[0].0, Code::W0606);
     }
 }

@@ -105,3 +105,127 @@ fn variables(inputs: &Inputs<'_>, name: &str, draft: &mut Draft) {
     );
     draft.changes.nvram = Some(file);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::fixture::{Case, MAC, UUID, machine, network, notes, row, told, uuid, xml};
+
+    fn case() -> Case {
+        Case::backup("")
+    }
+
+    #[test]
+    fn a_name_that_the_host_has_blocks() {
+        let mut case = case();
+        case.host().machines = vec![machine("web", &[])];
+        let want = "test:///default has a machine called web already";
+        let hint = "--name NAME, or --on-conflict rename";
+        assert_eq!(case.blockers(), [(Code::E0503, want.to_owned(), hint.to_owned())]);
+        case.choices.name = Some("other".to_owned());
+        assert_eq!(case.blockers(), []);
+    }
+
+    #[test]
+    fn a_name_that_the_host_has_gets_a_number_on_request() {
+        let mut case = case();
+        case.choices.on_conflict = OnConflict::Rename;
+        case.host().machines = vec![machine("web", &[]), machine("web-2", &[])];
+        let plan = case.plan();
+        assert_eq!((plan.machines[0].machine.name.as_str(), told(&plan)), ("web-3", vec![]));
+    }
+
+    /// SPACEVM-29: identities may differ from those of the backup.
+    #[test]
+    fn uuid_and_addresses_are_new_unless_the_old_ones_are_asked_for() {
+        let mut case = case();
+        let plan = case.plan();
+        assert_ne!(plan.machines[0].machine.uuid, Some(uuid(UUID)));
+        assert!(!xml(&plan).contains(UUID) && !xml(&plan).contains(MAC));
+        let want = (Code::W0303, "a new address: --mac keep keeps it".to_owned());
+        assert_eq!(notes(&plan, "nic0"), [want]);
+        case.choices.hardware.uuid = Origin::Keep;
+        case.choices.hardware.mac = Origin::Keep;
+        let plan = case.plan();
+        assert_eq!(plan.machines[0].machine.uuid, Some(uuid(UUID)));
+        assert!(xml(&plan).contains(UUID) && xml(&plan).contains(MAC));
+    }
+
+    #[test]
+    fn an_old_uuid_or_address_that_a_machine_of_the_host_has_blocks() {
+        let mut case = case();
+        let other = machine("db", &[]);
+        let macs = vec![MAC.parse().unwrap()];
+        case.host().machines = vec![vm_of(other, macs)];
+        assert_eq!(case.blockers(), [], "new ones are in nobody's way");
+        case.choices.hardware.uuid = Origin::Keep;
+        case.choices.hardware.mac = Origin::Keep;
+        let uuid = format!("the machine db has the UUID {UUID}");
+        let mac = format!("a card of the machine db has the address {MAC}");
+        assert_eq!(
+            case.blockers(),
+            [
+                (Code::E0503, uuid, "leave --uuid keep out".to_owned()),
+                (Code::E0503, mac, "leave --mac keep out".to_owned()),
+            ]
+        );
+    }
+
+    fn vm_of(
+        machine: host::libvirt::KnownMachine,
+        macs: Vec<vm::MacAddress>,
+    ) -> host::libvirt::KnownMachine {
+        host::libvirt::KnownMachine { uuid: uuid(UUID), macs, ..machine }
+    }
+
+    #[test]
+    fn new_identities_are_in_nobodys_way_even_where_the_same_backup_was_restored_before() {
+        let mut case = case();
+        let first = case.plan().machines.remove(0).machine;
+        let mut known = machine("renamed", &[]);
+        known.uuid = first.uuid.unwrap();
+        known.macs = first.nics.iter().filter_map(|nic| nic.mac).collect();
+        case.host().machines = vec![known];
+        let plan = case.plan();
+        assert_ne!(plan.machines[0].machine.uuid, first.uuid);
+        assert_eq!(told(&plan), []);
+    }
+
+    #[test]
+    fn a_network_that_the_host_does_not_have_blocks_and_one_that_is_off_where_it_is_needed() {
+        let mut case = case();
+        case.host().networks = vec![network("lab")];
+        let want = "test:///default has no network called default";
+        assert_eq!(case.blockers()[0].0, Code::E0504);
+        assert_eq!(case.blockers()[0].1, want);
+        case.host().networks = vec![network("default")];
+        case.host().networks[0].is_active = false;
+        assert_eq!(case.blockers(), [], "a machine that is off needs none that is on");
+        case.choices.start = true;
+        let want = "the network default is not started";
+        let hint = "virsh net-start default, or leave --start out";
+        assert_eq!(case.blockers(), [(Code::E0504, want.to_owned(), hint.to_owned())]);
+    }
+
+    #[test]
+    fn firmware_variables_are_made_anew_under_the_new_name() {
+        let document = crate::plan::fixture::domain("").replacen(
+            "<os>",
+            "<os><nvram>/var/lib/libvirt/qemu/nvram/web_VARS.fd</nvram>",
+            1,
+        );
+        let mut case = Case::definition(&document);
+        case.choices.name = Some("Other One".to_owned());
+        let plan = case.plan();
+        let row = row(&plan, "nvram");
+        assert_eq!(
+            (row.from.as_str(), row.to.as_str()),
+            (
+                "/var/lib/libvirt/qemu/nvram/web_VARS.fd",
+                "/var/lib/libvirt/qemu/nvram/Other-One_VARS.fd"
+            )
+        );
+        assert_eq!(row.notes[0].code, Code::W0104);
+        assert!(xml(&plan).contains("/var/lib/libvirt/qemu/nvram/Other-One_VARS.fd"));
+    }
+}

@@ -2,11 +2,13 @@
 
 use std::{
     collections::BTreeMap,
+    iter::{once, repeat, successors},
     path::{Path, PathBuf},
 };
 
 use bundle::Node;
-use convert::{Row, copy::TargetOptions};
+use code::Code;
+use convert::{Note, Row, copy::TargetOptions};
 use disk::{Declared, Format};
 use domain::Drive;
 use ovf::EntryName;
@@ -14,8 +16,9 @@ use vm::{ByteSize, DiskFormat, DiskId};
 
 use super::{
     Draft, Inputs,
-    drives::{Moved as _, path_of},
+    drives::{Moved as _, file_of},
     place::Places,
+    template,
 };
 use crate::{
     PackedImage,
@@ -26,17 +29,24 @@ use crate::{
 pub(super) struct Images<'a> {
     inputs: &'a Inputs<'a>,
     placed: BTreeMap<String, PathBuf>,
+    /// The drives that images were restored for, by their members.
+    users: BTreeMap<String, String>,
     disks: u16,
 }
 
 impl<'a> Images<'a> {
     pub(super) const fn new(inputs: &'a Inputs<'a>) -> Self {
-        Self { inputs, placed: BTreeMap::new(), disks: 0 }
+        Self { inputs, placed: BTreeMap::new(), users: BTreeMap::new(), disks: 0 }
     }
 
     /// Where an image goes.
     pub(super) fn path(&self, member: &str) -> Option<&Path> {
         self.placed.get(member).map(PathBuf::as_path)
+    }
+
+    /// The drive that an image was restored for.
+    pub(super) fn user(&self, member: &str) -> Option<&str> {
+        self.users.get(member).map(String::as_str)
     }
 
     /// Plans the image of a drive and those that it stands on, the lowest first.
@@ -49,13 +59,23 @@ impl<'a> Images<'a> {
     ) -> Row {
         places.when_full(node.capacity_bytes);
         let chain = self.chain(node);
-        let above = std::iter::once(&drive.source).chain(drive.chain.iter().map(|it| &it.source));
-        let mut originals: Vec<Option<&Path>> = above.map(path_of).collect();
-        originals.resize(chain.len(), None);
+        let top = file_of(&drive.source);
+        let told = drive.chain.iter().map(|image| file_of(&image.source)).chain(repeat(None));
+        // A definition that does not tell what an image stands on had it in the same folder.
+        let originals = once(top.map(Path::to_owned)).chain(chain.iter().skip(1).zip(told).map(
+            |(node, told)| {
+                told.map_or_else(
+                    || Some(top?.with_file_name(&node.member)),
+                    |it| Some(it.to_owned()),
+                )
+            },
+        ));
+        let originals: Vec<Option<PathBuf>> = originals.collect();
         let mut notes = Vec::new();
         for (node, original) in chain.iter().zip(&originals).rev() {
-            notes.extend(self.image(node, *original, places, draft));
+            notes.extend(self.image(node, original.as_deref(), places, draft));
         }
+        self.users.insert(node.member.clone(), drive.target.clone());
         let disk = DiskId(self.disks);
         self.disks = self.disks.saturating_add(1);
         let Some(path) = self.path(&node.member).map(Path::to_owned) else { return row };
@@ -70,6 +90,10 @@ impl<'a> Images<'a> {
         let to = path.display().to_string();
         let row = notes.into_iter().fold(Row { to, ..row }.changed_if(&drive.source), Row::note);
         match chain.len() {
+            _ if !self.inputs.keeps_chains() && node.backing.is_some() => {
+                let size = ByteSize(node.capacity_bytes);
+                row.because(format!("{size}, restored as one image with all that it stands on"))
+            }
             1 => row.because(format!("{}, restored", ByteSize(node.capacity_bytes))),
             more => {
                 let size = ByteSize(node.capacity_bytes);
@@ -88,13 +112,22 @@ impl<'a> Images<'a> {
             if self.placed.contains_key(&node.member) || self.is_of_ignored(node) {
                 continue;
             }
-            let notes = self.image(node, None, places, draft);
+            let beside = self.beside(node, draft);
+            let notes = self.image(node, beside.as_deref(), places, draft);
             let to = self.path(&node.member).map(|path| path.display().to_string());
             let item = format!("image.{}", node.member);
             let row = Row::kept(&item, "image", &node.member, to.unwrap_or_default())
                 .because("no disk uses it now: a snapshot does");
             draft.rows.push(notes.into_iter().fold(row, Row::note));
         }
+    }
+
+    /// Where an image of which no drive tells lay: beside the one that it stands on, else beside the
+    /// machine's first file.
+    fn beside(&self, node: &Node, draft: &Draft) -> Option<PathBuf> {
+        let below = node.backing.as_ref().and_then(|below| self.path(below));
+        let file = below.or_else(|| draft.files.first().map(|file| file.to.as_path()))?;
+        Some(file.with_file_name(&node.member))
     }
 
     /// Whether an image belongs to a disk that was left out.
@@ -116,45 +149,81 @@ impl<'a> Images<'a> {
         original: Option<&Path>,
         places: &mut Places<'_>,
         draft: &mut Draft,
-    ) -> Option<convert::Note> {
+    ) -> Vec<Note> {
         if self.placed.contains_key(&node.member) {
-            return None;
+            return Vec::new();
         }
-        let Ok(name) = EntryName::parse(&node.member) else { return None };
-        let length = self.inputs.facts.member(&name).map_or(0, |member| member.length_bytes);
-        let placed = places.place(original, &self.name(node), length);
+        let Ok(name) = EntryName::parse(&node.member) else { return Vec::new() };
+        let original = original.map(|path| path.with_file_name(self.name(node, path)));
+        let placed =
+            places.place(original.as_deref(), &self.name(node, Path::new("")), self.length(node));
         self.placed.insert(node.member.clone(), placed.path.clone());
+        let below = self.backing(node, &placed.path);
         let image = Some(PackedImage::plain(name, Declared::Stated(Format::Qcow2)));
         let role = if self.inputs.keeps_chains() {
-            let backing = node.backing.as_ref().and_then(|below| self.placed.get(below));
-            let backing = backing.map(|below| shortest(below, &placed.path));
+            let backing = below.as_ref().ok().cloned().flatten();
             FileRole::Node(NodeFile { capacity_bytes: node.capacity_bytes, backing })
         } else {
             let stated_bytes = Some(node.capacity_bytes);
             FileRole::Disk { disk: DiskId(0), stated_bytes, output: self.inputs.choices.output }
         };
         draft.files.push(FilePlan { image, href: None, to: placed.path, role });
-        placed.note
+        placed.note.into_iter().chain(below.err()).collect()
+    }
+
+    /// What the header of an image will call the one that it stands on.
+    ///
+    /// # Errors
+    /// What keeps it from being there.
+    fn backing(&self, node: &Node, path: &Path) -> Result<Option<String>, Note> {
+        let Some(below) = &node.backing else { return Ok(None) };
+        if !self.inputs.keeps_chains() {
+            let disk = self.layers(node).find_map(|node| template::disk_below(self.inputs, &node));
+            return disk.map_or(Ok(None), |disk| template::check(self.inputs, disk).map(|()| None));
+        }
+        if let Some(placed) = self.placed.get(below) {
+            return Ok(Some(shortest(placed, path)));
+        }
+        if let Some(disk) = template::disk_below(self.inputs, node) {
+            return template::check(self.inputs, disk).map(|()| Some(disk.path.clone()));
+        }
+        let text = format!("{} stands on {below}, which is no part of the backup", node.member);
+        Err(Note::blocker(Code::E0104, text))
+    }
+
+    /// How much a file is taken to need: its member's bytes, or those of all images that become one.
+    fn length(&self, node: &Node) -> u64 {
+        let length = |member: &str| {
+            let name = EntryName::parse(member).ok();
+            let member = name.and_then(|name| self.inputs.facts.member(&name));
+            member.map_or(0, |member| member.length_bytes)
+        };
+        if self.inputs.keeps_chains() {
+            return length(&node.member);
+        }
+        let stored = self.layers(node).map(|node| length(&node.member));
+        stored.fold(0, u64::saturating_add).min(node.capacity_bytes)
+    }
+
+    /// An image and all below it that are in the backup.
+    fn layers(&self, node: &Node) -> impl Iterator<Item = Node> {
+        let backup = self.inputs.native.backup.as_ref();
+        successors(Some(node.clone()), move |node| backup?.node(node.backing.as_ref()?).cloned())
     }
 
     /// The image and those below it; only itself where chains are made one image.
     fn chain(&self, node: &Node) -> Vec<Node> {
-        let mut chain = vec![node.clone()];
-        let Some(backup) = self.inputs.native.backup.as_ref() else { return chain };
-        while self.inputs.keeps_chains()
-            && let Some(below) = chain.last().and_then(|top| backup.node(top.backing.as_ref()?))
-        {
-            chain.push(below.clone());
-        }
-        chain
+        let most = if self.inputs.keeps_chains() { usize::MAX } else { 1 };
+        self.layers(node).take(most).collect()
     }
 
-    /// What a file is called: as the member, with the ending of its new format.
-    fn name(&self, node: &Node) -> String {
+    /// What a file is called: as it was, else as the member, with the ending of a new format.
+    fn name(&self, node: &Node, original: &Path) -> String {
+        let old = original.file_name().and_then(|name| name.to_str()).unwrap_or(&node.member);
         if self.inputs.keeps_chains() {
-            return node.member.clone();
+            return old.to_owned();
         }
-        let stem = node.member.rsplit_once('.').map_or(node.member.as_str(), |(stem, _)| stem);
+        let stem = old.rsplit_once('.').map_or(old, |(stem, _)| stem);
         format!("{stem}.{}", self.inputs.format().as_str())
     }
 }
@@ -189,5 +258,75 @@ pub(super) fn capacity(files: &[FilePlan], path: &Path) -> Option<u64> {
         FileRole::Node(node) => Some(node.capacity_bytes),
         FileRole::Disk { stated_bytes, .. } => *stated_bytes,
         FileRole::Made(_) | FileRole::Medium | FileRole::Kept => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::fixture::{Case, LENGTH_BYTES, backings, disk, paths, row, told, xml};
+
+    /// A machine on two images, of whose lower one the definition does not tell.
+    fn chain() -> Case {
+        let case = Case::backup(&disk("vda", "/vm/top.snapshot")).image("base.qcow2", None);
+        case.image("top.snapshot", Some("base.qcow2"))
+    }
+
+    /// SPACEVM-02: the images keep standing on one another.
+    #[test]
+    fn a_chain_comes_back_as_it_was_the_lowest_first() {
+        let plan = chain().plan();
+        assert_eq!(
+            (paths(&plan), told(&plan)),
+            (vec!["/vm/base.qcow2".to_owned(), "/vm/top.snapshot".to_owned()], vec![])
+        );
+        assert_eq!(backings(&plan), [None, Some("base.qcow2".to_owned())]);
+        assert!(xml(&plan).contains("/vm/top.snapshot") && !xml(&plan).contains("base.qcow2"));
+        assert_eq!(row(&plan, "disk0").reason, "1 MiB, restored with 1 images that it stands on");
+    }
+
+    #[test]
+    fn images_in_two_folders_find_one_another_by_their_paths() {
+        let case = chain().folders(|folder| folder.free_bytes = LENGTH_BYTES);
+        let plan = case.plan();
+        assert_eq!(paths(&plan), ["/vm/base.qcow2", "/backups/top.snapshot"]);
+        assert_eq!(backings(&plan), [None, Some("/vm/base.qcow2".to_owned())]);
+    }
+
+    #[test]
+    fn an_image_that_gets_another_name_is_found_by_it() {
+        let case = chain().at("/vm/base.qcow2", host::PathKind::File);
+        let plan = case.plan();
+        assert_eq!(paths(&plan), ["/vm/base-2.qcow2", "/vm/top.snapshot"]);
+        assert_eq!(backings(&plan), [None, Some("base-2.qcow2".to_owned())]);
+    }
+
+    #[test]
+    fn what_a_snapshot_alone_uses_lies_beside_what_it_stands_on() {
+        let plan = chain().image("branch.snapshot", Some("base.qcow2")).plan();
+        assert_eq!(paths(&plan), ["/vm/base.qcow2", "/vm/top.snapshot", "/vm/branch.snapshot"]);
+        let row = row(&plan, "image.branch.snapshot");
+        assert_eq!(row.reason, "no disk uses it now: a snapshot does");
+        assert_eq!(told(&plan), []);
+    }
+
+    #[test]
+    fn an_image_whose_parent_is_no_part_of_the_backup_is_not_restored_without_it() {
+        let case = Case::backup(&disk("vda", "/vm/top.qcow2"));
+        let case = case.image("top.qcow2", Some("gone.qcow2"));
+        let want = "top.qcow2 stands on gone.qcow2, which is no part of the backup";
+        assert_eq!(case.blockers(), [(Code::E0104, want.to_owned(), String::new())]);
+    }
+
+    #[test]
+    fn in_another_format_each_disk_becomes_one_image_and_the_plan_says_so() {
+        let mut case = chain();
+        case.choices.output = TargetOptions::Raw;
+        let plan = case.plan();
+        assert_eq!((paths(&plan), told(&plan)), (vec!["/vm/top.raw".to_owned()], vec![]));
+        let want = "1 MiB, restored as one image with all that it stands on";
+        assert_eq!(row(&plan, "disk0").reason, want);
+        assert_eq!(plan.space.needed_bytes, 2 * LENGTH_BYTES);
+        assert!(xml(&plan).contains("type='raw'") || xml(&plan).contains("type=\"raw\""));
     }
 }

@@ -1,17 +1,20 @@
 //! The tree of snapshots: each is told to the host again, with the names and files of the new machine.
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, path::Path};
 
 use bundle::Snapshot;
 use code::Code;
 use convert::{Note, Row};
 use domain::{Changes, Drive, DriveDevice, DriveSource, Finding};
 use ovf::EntryName;
+use vm::DiskFormat;
 
-use super::{Draft, Inputs, images::Images, place::Places, removed};
+use super::{
+    Draft, Inputs,
+    images::Images,
+    place::{Placed, Places},
+    removed,
+};
 use crate::{
     Error, PackedImage, XmlTrust,
     native::{Backup, is_member_of},
@@ -29,7 +32,7 @@ pub(super) fn plan(
     for (snapshot, document) in &backup.snapshots {
         let item = format!("snapshot.{}", snapshot.name);
         let label = format!("snapshot {}", snapshot.name);
-        let row = Row::kept(&item, &label, &snapshot.name, &snapshot.name);
+        let mut row = Row::kept(&item, &label, &snapshot.name, &snapshot.name);
         if !inputs.keeps_chains() {
             let text = "each disk becomes one image in another format: its earlier states go";
             draft.rows.push(Row::dropped(
@@ -42,7 +45,10 @@ pub(super) fn plan(
         }
         let memory = match &snapshot.memory {
             Some(member) => match memory(inputs, member, places, draft)? {
-                Ok(path) => Some(path),
+                Ok(placed) => {
+                    row = row.note_if(placed.note);
+                    Some(placed.path)
+                }
                 Err(note) => {
                     draft.rows.push(row.note(note));
                     continue;
@@ -144,7 +150,8 @@ fn changes(
         let is_medium = matches!(drive.device, DriveDevice::Cdrom | DriveDevice::Floppy);
         let node = snapshot.nodes.iter().find(|member| is_member_of(&drive.source, member));
         if let Some(path) = node.and_then(|member| images.path(member)) {
-            changes.images.insert(target, path.to_owned());
+            changes.images.insert(target.clone(), path.to_owned());
+            changes.formats.insert(target, DiskFormat::Qcow2);
         } else if let Some(path) = current.images.get(&target).filter(|_| is_kept) {
             changes.images.insert(target, path.clone());
         } else if is_medium && (!is_kept || current.eject.contains(&target)) {
@@ -199,7 +206,7 @@ fn memory(
     member: &str,
     places: &mut Places<'_>,
     draft: &mut Draft,
-) -> Result<Result<PathBuf, Note>, Error> {
+) -> Result<Result<Placed, Note>, Error> {
     let name = EntryName::parse(member)?;
     let Some(found) = inputs.facts.member(&name) else {
         let text = format!("its memory {member} is not in the backup");
@@ -207,6 +214,7 @@ fn memory(
     };
     let beside = draft.files.first().map(|file| file.to.with_file_name(member));
     let placed = places.place(beside.as_deref(), member, found.length_bytes);
+    places.when_full(found.length_bytes);
     let declared = disk::Declared::Stated(disk::Format::Raw);
     draft.files.push(FilePlan {
         image: Some(PackedImage::plain(name, declared)),
@@ -216,6 +224,125 @@ fn memory(
     });
     Ok(match placed.note {
         Some(note) if note.severity == code::Severity::Blocker => Err(note),
-        _ => Ok(placed.path),
+        note => Ok(Placed { note, ..placed }),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::fixture::{Case, cdrom, disk, lun, notes, paths, row, told};
+
+    fn snapshot(name: &str, parent: Option<&str>, node: &str) -> Snapshot {
+        Snapshot {
+            name: name.to_owned(),
+            parent: parent.map(str::to_owned),
+            created_unix_seconds: 17,
+            config: format!("{name}.xml"),
+            nodes: vec![node.to_owned()],
+            memory: None,
+        }
+    }
+
+    /// Two states above one another, and one that branches off the first.
+    fn tree() -> Case {
+        let memory = Some("two.memory".to_owned());
+        let two = Snapshot { memory, ..snapshot("two", Some("one"), "a.snapshot") };
+        Case::backup(&disk("vda", "/vm/b.snapshot"))
+            .image("base.qcow2", None)
+            .image("a.snapshot", Some("base.qcow2"))
+            .image("b.snapshot", Some("a.snapshot"))
+            .image("branch.snapshot", Some("base.qcow2"))
+            .member("two.memory")
+            .snapshot(snapshot("one", None, "base.qcow2"), &disk("vda", "/vm/base.qcow2"))
+            .snapshot(two, &disk("vda", "/vm/a.snapshot"))
+            .snapshot(
+                snapshot("other", Some("one"), "branch.snapshot"),
+                &disk("vda", "/vm/branch.snapshot"),
+            )
+    }
+
+    /// SPACEVM-02, SPACEVM-16: the tree of saved states with its memory, a branch among them.
+    #[test]
+    fn the_tree_of_snapshots_comes_back_in_its_shape_with_its_memory() {
+        let plan = tree().plan();
+        assert_eq!(told(&plan), []);
+        let files = ["base.qcow2", "a.snapshot", "b.snapshot", "branch.snapshot", "two.memory"];
+        assert_eq!(paths(&plan), files.map(|name| format!("/vm/{name}")));
+        let planned = &plan.machines[0].snapshots;
+        let name = &plan.machines[0].machine.uuid.unwrap().to_string();
+        for (snapshot, parent, overlay, held) in [
+            (&planned[0], None, Some("a.snapshot"), "base.qcow2"),
+            (&planned[1], Some("one"), Some("b.snapshot"), "a.snapshot"),
+            (&planned[2], Some("one"), None, "branch.snapshot"),
+        ] {
+            let (head, domain) = snapshot.document.split_once("<domain ").unwrap();
+            assert_eq!(head.contains("<parent>"), parent.is_some());
+            assert!(parent.is_none_or(|name| head.contains(&format!("<name>{name}</name>"))));
+            assert_eq!(head.contains("/vm/"), overlay.is_some(), "{head}");
+            assert!(overlay.is_none_or(|file| head.contains(&format!("/vm/{file}"))), "{head}");
+            assert!(domain.contains(&format!("/vm/{held}")), "{domain}");
+            assert!(domain.contains(name.as_str()), "the new identity: {domain}");
+        }
+        assert!(planned[1].document.contains("file=\"/vm/two.memory\""));
+    }
+
+    #[test]
+    fn memory_that_is_not_in_the_backup_blocks() {
+        let mut case = tree();
+        case.facts.members.retain(|member| !member.name.has_extension("memory"));
+        let want = "its memory two.memory is not in the backup";
+        assert_eq!(case.blockers(), [(Code::E0104, want.to_owned(), String::new())]);
+    }
+
+    #[test]
+    fn another_format_drops_the_snapshots_and_says_so() {
+        let mut case = tree();
+        case.choices.output = convert::copy::TargetOptions::Raw;
+        let plan = case.plan();
+        let want = "each disk becomes one image in another format: its earlier states go";
+        for item in ["snapshot.one", "snapshot.two", "snapshot.other"] {
+            assert_eq!(notes(&plan, item), [(Code::W0203, want.to_owned())]);
+        }
+        assert_eq!((paths(&plan), plan.machines[0].snapshots.len()), (vec!["/vm/b.raw".into()], 0));
+    }
+
+    /// What a state had and the machine has no more is no business of the new host.
+    #[test]
+    fn a_device_or_cd_of_an_earlier_state_goes_with_it() {
+        let then = disk("vda", "/vm/a.qcow2") + &lun("vdb", "/dev/sdz") + &cdrom("/iso/old.iso");
+        let case = Case::backup(&disk("vda", "/vm/b.qcow2")).image("a.qcow2", None);
+        let case = case
+            .image("b.qcow2", Some("a.qcow2"))
+            .snapshot(snapshot("one", None, "a.qcow2"), &then);
+        let plan = case.plan();
+        let document = &plan.machines[0].snapshots[0].document;
+        assert!(!document.contains("/dev/sdz") && !document.contains("old.iso"), "{document}");
+        assert_eq!(row(&plan, "snapshot.one").action, convert::Action::Kept);
+    }
+
+    #[test]
+    fn a_snapshot_of_a_machine_with_fewer_cards_and_variables_of_its_own_can_be_told() {
+        let mut case = tree();
+        let variables = "<os><nvram>/var/lib/libvirt/qemu/nvram/web_VARS.fd</nvram>";
+        let with = |text: &str| text.replacen("<os>", variables, 1);
+        for (_, document) in &mut case.of_backup().snapshots {
+            let (before, after) = document.split_once("<interface").unwrap();
+            let (_, after) = after.split_once("</interface>").unwrap();
+            *document = with(&format!("{before}{after}"));
+        }
+        let document = with(&case.native().scrubbed.document);
+        case.native().scrubbed.firmware.variables =
+            Some("/var/lib/libvirt/qemu/nvram/web_VARS.fd".into());
+        case.native().scrubbed.document = document;
+        case.choices.name = Some("copy".to_owned());
+        let plan = case.plan();
+        for snapshot in &plan.machines[0].snapshots {
+            assert!(
+                snapshot.document.contains("/var/lib/libvirt/qemu/nvram/copy_VARS.fd"),
+                "{}",
+                snapshot.document
+            );
+        }
+    }
 }

@@ -4,7 +4,7 @@ use code::Code;
 use convert::Note;
 
 use super::{
-    MachineValues, Pinned, PinnedDisk, PinnedMachine, PinnedNic, Said,
+    Edit, MachineValues, Pinned, PinnedDisk, PinnedMachine, PinnedNic, Said,
     values::{Word, place},
 };
 use crate::{Error, Plan};
@@ -40,8 +40,8 @@ struct Round {
     step: Step,
     /// No more values are taken.
     is_last: bool,
-    /// A value was taken.
-    news: bool,
+    /// What was taken.
+    news: Vec<Edit>,
     /// What cannot be as the file says.
     refused: Vec<Note>,
 }
@@ -58,22 +58,24 @@ pub(in crate::plan) fn settle(
 ) -> Result<Plan, Error> {
     let bare = |machine: &PinnedMachine| PinnedMachine::bare(machine.id.clone());
     let mut taken: Vec<PinnedMachine> = pinned.machines.iter().map(bare).collect();
-    let (mut step, mut number) = (Step::Size, 0);
+    let (mut step, mut number, mut edits) = (Step::Size, 0, Vec::new());
     loop {
         let mut plan = decide(&taken)?;
         number += 1;
         loop {
             let is_last = number >= MAX_ROUNDS;
-            let mut round = Round { step, is_last, news: false, refused: Vec::new() };
+            let mut round = Round { step, is_last, news: Vec::new(), refused: Vec::new() };
             round.compare(pinned, &plan, &mut taken);
-            match step.next() {
-                _ if round.news => break,
-                Some(next) => step = next,
-                None => {
-                    plan.blockers.append(&mut round.refused);
-                    return Ok(plan);
-                }
+            if !round.news.is_empty() {
+                edits.append(&mut round.news);
+                break;
             }
+            let Some(next) = step.next() else {
+                plan.blockers.append(&mut round.refused);
+                plan.edits = edits;
+                return Ok(plan);
+            };
+            step = next;
         }
     }
 }
@@ -174,7 +176,12 @@ impl Round {
         if taken.is_none() && !self.is_last {
             if step <= self.step {
                 *taken = Some(said.clone());
-                self.news = true;
+                self.news.push(Edit {
+                    line: said.line,
+                    key: key.key,
+                    item: key.item.to_owned(),
+                    value: said.value.word(),
+                });
             }
             return;
         }
@@ -237,7 +244,7 @@ impl Round {
 /// Which value of which item is meant.
 #[derive(Clone, Copy)]
 struct Key<'a> {
-    key: &'a str,
+    key: &'static str,
     item: &'a str,
 }
 
