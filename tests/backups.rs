@@ -22,7 +22,9 @@ fn name(text: &str) -> EntryName {
 }
 
 fn xml() -> Vec<u8> {
-    b"<domain type='kvm'>\n  <name>web01</name>\n</domain>\n".to_vec()
+    b"<domain type='kvm'>\n  <name>web01</name>\n  <memory unit='MiB'>256</memory>\n  \
+      <os><type arch='x86_64' machine='q35'>hvm</type></os>\n</domain>\n"
+        .to_vec()
 }
 
 fn disk() -> Vec<u8> {

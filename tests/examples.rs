@@ -2,7 +2,7 @@
 
 use crate::bench::Bench;
 
-const COMMANDS: [&str; 19] = [
+const COMMANDS: [&str; 20] = [
     "import",
     "inspect",
     "plan",
@@ -15,6 +15,7 @@ const COMMANDS: [&str; 19] = [
     "disk compare",
     "backup",
     "backup show",
+    "backup config",
     "backup verify",
     "backup compress",
     "backup decompress",

@@ -22,6 +22,7 @@ mod images;
 mod libvirt;
 mod machines;
 mod names;
+mod native;
 mod oracles;
 mod packed;
 mod packing;

@@ -11,8 +11,8 @@ mod images;
 mod restore;
 
 pub(crate) use backup::{
-    BackupAppendArgs, BackupCommand, BackupCompressArgs, BackupRewriteArgs, BackupShowArgs,
-    BackupVerifyArgs, BackupVerifyLevel,
+    BackupAppendArgs, BackupCommand, BackupCompressArgs, BackupConfigArgs, BackupRewriteArgs,
+    BackupShowArgs, BackupVerifyArgs, BackupVerifyLevel,
 };
 pub(crate) use doctor::DoctorArgs;
 pub(crate) use hardware::{
@@ -230,7 +230,8 @@ EXAMPLES
 /// `inspect`.
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
-    /// An OVA (also packed, or at http(s)://…), an OVF or VMX file, a folder with one of them, or - for stdin.
+    /// An OVA (also packed, or at http(s)://…), an OVF or VMX file, a folder with one of them, a native
+    /// backup, a libvirt domain XML, or - for stdin.
     #[arg(value_name = "SRC")]
     pub(crate) source: PathBuf,
     /// Show all properties, the EULA's text and every item.
@@ -333,6 +334,10 @@ pub(crate) struct PolicyArgs {
     /// Accept the licences of the package; relift.result.json records it.
     #[arg(long, help_heading = "Package")]
     pub(crate) accept_eula: bool,
+    /// Take the definition in a backup or a domain XML as it stands: with devices, paths, programs and
+    /// QEMU options of the host that it names. Only for one that you wrote or read.
+    #[arg(long, help_heading = "Package")]
+    pub(crate) trust_xml: bool,
     /// Any warning blocks (exit 6).
     #[arg(long, help_heading = "Package")]
     pub(crate) strict: bool,
@@ -424,7 +429,8 @@ pub(crate) enum ShaChoice {
 /// `verify`.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// An OVA (also packed, or at http(s)://…), an OVF or VMX file, a folder with one of them, or - for stdin.
+    /// An OVA (also packed, or at http(s)://…), an OVF or VMX file, a folder with one of them, a native
+    /// backup, or - for stdin.
     #[arg(value_name = "SRC")]
     pub(crate) source: PathBuf,
     /// How far to look.

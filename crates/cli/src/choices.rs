@@ -9,7 +9,7 @@ pub(crate) use network::target as network_target;
 use convert::{DiskBus, Licences, Origin, Profile, Watchdog, copy};
 use disk::vmdk::StreamOptions;
 use ovf::manifest::Algorithm;
-use restore::ManifestPolicy;
+use restore::{ManifestPolicy, XmlTrust};
 use vm::{Accelerator, ByteSize, Chipset, Firmware, NicModel};
 
 use crate::{
@@ -45,6 +45,7 @@ pub(crate) fn of(
         output: packed_as(hardware.format, packing, "--format")?,
         manifest: manifest(policy.manifest),
         signature: trust::policy(policy.signature.signature),
+        trust_xml: if policy.trust_xml { XmlTrust::AsItStands } else { XmlTrust::Scrubbed },
         strict: policy.strict,
         ..restore::Choices::default()
     })

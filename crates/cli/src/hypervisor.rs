@@ -1,7 +1,7 @@
 //! Which libvirt host is meant, and what it offers a machine.
 
 use host::libvirt::{Known, Libvirt, LibvirtError, Offered};
-use vm::Accelerator;
+use vm::{Accelerator, Offer};
 
 use crate::{
     args::{HardwareArgs, HostArgs, VirtTypeChoice},
@@ -51,23 +51,33 @@ pub(crate) fn consult(
     hardware: &mut convert::Choices,
 ) -> Result<()> {
     let (host, flags) = args;
+    let Some(offer) = offered(session, asked, host)? else { return Ok(()) };
+    if flags.virt_type == VirtTypeChoice::Auto && !offer.kvm {
+        hardware.accelerator = Accelerator::Qemu;
+    }
+    hardware.offer = offer;
+    Ok(())
+}
+
+/// What the host offers; `None` where none is asked, or none answers and need not.
+pub(crate) fn offered(
+    session: &Session,
+    asked: &Hypervisor,
+    host: &HostArgs,
+) -> Result<Option<Offer>> {
     if host.offline {
-        return Ok(());
+        return Ok(None);
     }
     let uri = &asked.uri;
     match asked.ask() {
         Ok(offered) => {
             session.detail(&told(uri, &offered));
-            if flags.virt_type == VirtTypeChoice::Auto && !offered.offer.kvm {
-                hardware.accelerator = Accelerator::Qemu;
-            }
-            hardware.offer = offered.offer;
-            Ok(())
+            Ok(Some(offered.offer))
         }
         Err(error) if asked.is_named => Err(error.into()),
         Err(error) => {
             session.detail(&format!("no host is asked what it offers: {error}"));
-            Ok(())
+            Ok(None)
         }
     }
 }

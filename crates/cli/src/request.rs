@@ -3,20 +3,44 @@
 use std::path::{Path, PathBuf};
 
 use restore::{
-    Plan, Source,
+    ManifestPolicy, Plan, Source,
     plan::{Edit, TargetFacts},
 };
+use vm::Accelerator;
 
 use crate::{
-    args::{HardwareArgs, HostArgs, PackingArgs, PlaceArgs, PolicyArgs},
+    args::{HardwareArgs, HostArgs, PackingArgs, PlaceArgs, PolicyArgs, VirtTypeChoice},
     choices,
-    failure::Result,
+    failure::{Failure, Result},
     hypervisor,
     plan_file::{self, Origin, PlanFile, Recorded},
     session::Session,
     show::clean,
     verbs::{Need, Target},
 };
+
+/// Flags that say how a foreign machine is mapped, or what is done with the papers of its package.
+const FOREIGN_ONLY: [&str; 19] = [
+    "vm",
+    "configuration",
+    "net",
+    "prop",
+    "prop_file",
+    "vcpus",
+    "max_vcpus",
+    "memory",
+    "max_memory",
+    "firmware",
+    "profile",
+    "disk_bus",
+    "nic_model",
+    "watchdog",
+    "keep_nic_names",
+    "machine",
+    "cpu",
+    "os_id",
+    "accept_eula",
+];
 
 /// What was typed.
 #[derive(Debug, Clone, Copy)]
@@ -107,6 +131,28 @@ impl Request {
         if self.plan_file.is_some() { Need::Headers } else { need }
     }
 
+    /// Refuses flags that mean nothing for what the source is.
+    ///
+    /// # Errors
+    /// A flag that chooses hardware or papers, for a machine that is restored as it was defined.
+    pub(crate) fn check_fits(&self, source: &dyn Source) -> Result<()> {
+        let Some(native) = source.facts().description.native() else { return Ok(()) };
+        let is_refused = |key: &&&str| self.recorded.contains_key(**key);
+        let is_checked =
+            matches!(self.choices.manifest, ManifestPolicy::Check | ManifestPolicy::Require);
+        let flag = match FOREIGN_ONLY.iter().find(is_refused) {
+            Some(key) => key.replace('_', "-"),
+            // What a backup's manifest lists is compared, whatever is asked for.
+            None if !is_checked => "manifest".to_owned(),
+            None => return Ok(()),
+        };
+        let text = format!(
+            "--{flag} means nothing for {}: the machine is restored as it was defined",
+            native.called()
+        );
+        Err(Failure::usage(text).tip("change it afterwards: virsh edit NAME"))
+    }
+
     /// Adds the places of the plan file that lie outside the target's folder and are taken.
     pub(crate) fn look_outside(&self, target: &mut TargetFacts) {
         let places = self.choices.pinned.iter().flat_map(restore::plan::Pinned::places);
@@ -146,5 +192,8 @@ fn chosen(typed: &Typed<'_>, target: Option<&str>, session: &Session) -> Result<
     let target = target.map(|text| Target::parse(text, session)).transpose()?;
     let host = target.as_ref().map_or(&session.hypervisor, |target| target.hypervisor(session));
     hypervisor::consult(session, host, (typed.host, typed.hardware), &mut chosen.hardware)?;
+    let is_asked = typed.hardware.virt_type == VirtTypeChoice::Kvm;
+    let found = chosen.hardware.accelerator;
+    chosen.executed_by = (is_asked || found == Accelerator::Qemu).then_some(found);
     Ok(chosen)
 }

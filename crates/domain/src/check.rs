@@ -13,6 +13,7 @@ use vm::Machine;
 
 pub(crate) use self::{
     board::{PLAIN_APIC_CPUS, check_name},
+    fw_cfg::check as check_fw_cfg,
     text::require_image_path,
 };
 use crate::Error;
@@ -24,7 +25,7 @@ pub(crate) fn check(machine: &Machine) -> Result<(), Error> {
     drives::check(machine)?;
     devices::check(machine)?;
     slots::check(machine)?;
-    fw_cfg::check(machine)?;
+    fw_cfg::check(&machine.fw_cfg)?;
     boot::check(machine)
 }
 

@@ -19,6 +19,10 @@ pub struct Drive {
     pub target: String,
     /// What the guest sees.
     pub device: DriveDevice,
+    /// The bus in libvirt's words, where the document says it.
+    pub bus: Option<String>,
+    /// Its number on its controller, where the document says it.
+    pub unit: Option<u32>,
     /// Where its bytes are.
     pub source: DriveSource,
     /// The format of those bytes in libvirt's words; `raw` where the document does not say it, for so
@@ -169,6 +173,8 @@ fn drive(element: &Element<'_>) -> Result<Drive, String> {
     Ok(Drive {
         target: target.to_owned(),
         device,
+        bus: element.child_value("target", "bus").map(str::to_owned),
+        unit: element.child_value("address", "unit").and_then(|unit| unit.parse().ok()),
         source: DriveSource::of(element),
         format: element.child_value("driver", "type").unwrap_or("raw").to_owned(),
         chain: chain(element),
@@ -241,7 +247,7 @@ mod tests {
              <source file='/a'/><backingStore type='file'><format type='qcow2'/>\
              <source file='/b'/><backingStore type='block'><format type='raw'/>\
              <source dev='/dev/c'/><backingStore/></backingStore></backingStore>\
-             <target dev='vda' bus='virtio'/><shareable/><serial> S1 </serial></disk>",
+             <target dev='vda' bus='scsi'/><address type='drive' unit='3'/><shareable/><serial> S1 </serial></disk>",
         );
         let image = |source, format: &str| BackingImage { source, format: Some(format.to_owned()) };
         assert_eq!(
@@ -249,6 +255,8 @@ mod tests {
             Drive {
                 target: "vda".to_owned(),
                 device: DriveDevice::Disk,
+                bus: Some("scsi".to_owned()),
+                unit: Some(3),
                 source: DriveSource::File("/a".into()),
                 format: "qcow2".to_owned(),
                 chain: vec![

@@ -4,6 +4,7 @@
 //! another name or with its disks elsewhere, the document itself is edited: elements that relift does
 //! not know, comments and blanks stay byte for byte.
 
+mod board;
 mod definition;
 mod drives;
 mod editor;
@@ -13,7 +14,7 @@ use std::{
     path::PathBuf,
 };
 
-use vm::{DiskFormat, MacAddress, Uuid};
+use vm::{Accelerator, DiskFormat, FwCfg, MacAddress, Uuid};
 
 pub(crate) use self::{definition::CHANNEL_FOLDERS, editor::Editor};
 use crate::{Error, check, document::Document, error::Item};
@@ -41,6 +42,11 @@ pub struct Changes {
     pub detach: BTreeSet<String>,
     /// The file of the firmware's variables; two machines must not share one.
     pub nvram: Option<PathBuf>,
+    /// By what the guest is executed. Without KVM a processor that is the host's becomes all that QEMU
+    /// can emulate.
+    pub accelerator: Option<Accelerator>,
+    /// Files in the firmware's configuration, each in the place of the one of its name.
+    pub fw_cfg: Vec<FwCfg>,
     /// Whether the dump of a running machine becomes a definition that another host can take.
     ///
     /// What libvirt hands out anew at each start goes: the `id`, dynamic security labels, the chains
@@ -72,6 +78,10 @@ pub fn patch(xml: &[u8], changes: &Changes) -> Result<String, Error> {
         editor.remove_attribute(nvram, "type");
         editor.set_text(nvram, &file.to_string_lossy());
     }
+    if let Some(accelerator) = changes.accelerator {
+        board::execute_by(&mut editor, accelerator);
+    }
+    board::tell_firmware(&mut editor, &changes.fw_cfg)?;
     if changes.as_definition {
         definition::forget_the_run(&mut editor);
     }

@@ -1,5 +1,10 @@
 //! What a native source says: the definition of a machine in libvirt's own words, and, in a backup,
 //! the images of its disks and the tree of its snapshots.
+//!
+//! ```text
+//! document --as it stands--> Definition                    taken with --trust-xml
+//!         \--domain::scrub--> Definition, and what went    taken else
+//! ```
 
 use bundle::{Bundle, Manifest, Node, Snapshot, Template};
 use domain::{Drive, FirmwareFiles};
@@ -10,18 +15,27 @@ use crate::Error;
 /// A machine as it was defined.
 #[derive(Debug)]
 pub struct Native {
+    /// As the source has it.
+    pub stated: Definition,
+    /// Without what a host must not take from a stranger.
+    pub scrubbed: Definition,
+    /// What the scrubbed one lost, in document order.
+    pub removed: Vec<domain::Finding>,
+    /// What a backup has beside it; `None` for a document alone.
+    pub backup: Option<Backup>,
+}
+
+/// A document, and what is understood of it.
+#[derive(Debug)]
+pub struct Definition {
     /// The document.
     pub document: String,
     /// What relift understands of it.
     pub machine: Machine,
-    /// What a machine has no place for; the document keeps it.
-    pub findings: Vec<domain::Finding>,
     /// Its drives, in the order of the document.
     pub drives: Vec<Drive>,
     /// The files of its firmware.
     pub firmware: FirmwareFiles,
-    /// What a backup has beside it; `None` for a document alone.
-    pub backup: Option<Backup>,
 }
 
 /// What a backup has beside the definition.
@@ -35,8 +49,8 @@ pub struct Backup {
     pub unix_seconds: u64,
     /// Whether it was made from an appliance: then its files never had a place on a host.
     pub is_from_appliance: bool,
-    /// Whether relift's own manifest says what belongs to it.
-    pub has_manifest: bool,
+    /// How many members relift's own manifest lists; `None` without one.
+    pub listed: Option<usize>,
     /// Whether the machine is a template that others are cloned from.
     pub is_template: bool,
     /// What the machine is a thin clone of.
@@ -49,20 +63,49 @@ impl Native {
     /// # Errors
     /// Text that is no sound domain XML of an x86 machine.
     pub(crate) fn parse(document: String) -> Result<Self, Error> {
-        let read = domain::read(document.as_bytes())?;
+        let scrubbed = domain::scrub(document.as_bytes())?;
         Ok(Self {
-            drives: domain::drives(document.as_bytes())?,
-            firmware: domain::firmware_files(document.as_bytes())?,
-            machine: read.machine,
-            findings: read.findings,
-            document,
+            stated: Definition::parse(document)?,
+            scrubbed: Definition::parse(scrubbed.text)?,
+            removed: scrubbed.findings,
             backup: None,
         })
     }
 
+    /// The definition that counts.
+    #[must_use]
+    pub const fn definition(&self, trust: XmlTrust) -> &Definition {
+        match trust {
+            XmlTrust::Scrubbed => &self.scrubbed,
+            XmlTrust::AsItStands => &self.stated,
+        }
+    }
+
     /// What people call the source.
-    pub(crate) const fn called(&self) -> &'static str {
+    #[must_use]
+    pub const fn called(&self) -> &'static str {
         if self.backup.is_some() { "a backup" } else { "a domain XML" }
+    }
+}
+
+/// How far a definition from elsewhere is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum XmlTrust {
+    /// What gives a guest something of the host is taken out.
+    #[default]
+    Scrubbed,
+    /// Devices, paths and programs of the host that it names are taken as they stand there.
+    AsItStands,
+}
+
+impl Definition {
+    fn parse(document: String) -> Result<Self, Error> {
+        Ok(Self {
+            machine: domain::read(document.as_bytes())?.machine,
+            drives: domain::drives(document.as_bytes())?,
+            firmware: domain::firmware_files(document.as_bytes())?,
+            document,
+        })
     }
 }
 
@@ -80,7 +123,7 @@ impl Backup {
             snapshots: snapshots(bundle, manifest.as_ref())?,
             unix_seconds: bundle.config()?.unix_seconds,
             is_from_appliance: manifest.as_ref().is_some_and(|it| it.source_facts.is_some()),
-            has_manifest: manifest.is_some(),
+            listed: manifest.as_ref().map(|manifest| manifest.members.len()),
             is_template: manifest.as_ref().is_some_and(|it| it.is_template),
             template: manifest.and_then(|it| it.template),
         })
@@ -91,6 +134,27 @@ impl Backup {
     pub fn node(&self, member: &str) -> Option<&Node> {
         self.nodes.iter().find(|node| node.member == member)
     }
+
+    /// The image that was this drive's.
+    #[must_use]
+    pub fn image_of(&self, drive: &Drive) -> Option<&Node> {
+        self.nodes.iter().find(|node| is_member_of(&drive.source, &node.member))
+    }
+}
+
+/// Whether a member is what a drive's source was: the name is all that both have.
+pub(crate) fn is_member_of(source: &domain::DriveSource, member: &str) -> bool {
+    use domain::DriveSource;
+    let base = match source {
+        DriveSource::File(path) | DriveSource::Block(path) => {
+            path.file_name().and_then(|name| name.to_str())
+        }
+        DriveSource::Network { name, .. } => name.rsplit('/').next(),
+        DriveSource::Volume { volume, .. } => Some(volume.as_str()),
+        DriveSource::None | DriveSource::Other(_) => None,
+    };
+    let stem = member.rsplit_once('.').map_or(member, |(stem, _)| stem);
+    base.is_some_and(|base| base == member || base == stem)
 }
 
 fn snapshots(

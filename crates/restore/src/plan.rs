@@ -28,9 +28,11 @@ use std::{
 use code::{Code, Severity};
 use convert::{Licences, Note, Row, SourceCard, copy::TargetOptions, source::System};
 use ovf::{EntryName, Finding, descriptor::Configuration};
-use vm::{DiskId, Machine};
+use vm::{Accelerator, DiskId, Machine};
 
-use crate::{Error, Facts, ImageFacts, ManifestPolicy, PackedImage, Selection, SignaturePolicy};
+use crate::{
+    Error, Facts, ImageFacts, ManifestPolicy, PackedImage, Selection, SignaturePolicy, XmlTrust,
+};
 
 pub use environment::Made;
 pub(crate) use machines::capacity;
@@ -61,6 +63,10 @@ pub struct Choices {
     pub manifest: ManifestPolicy,
     /// What to do with the signature.
     pub signature: SignaturePolicy,
+    /// How far the definition of a backup or a domain XML is believed.
+    pub trust_xml: XmlTrust,
+    /// By what the guest of a native source is executed, where not as its definition says.
+    pub executed_by: Option<Accelerator>,
     /// Warnings block.
     pub strict: bool,
     /// Files that relift wrote before and that may be replaced.

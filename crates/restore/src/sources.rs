@@ -10,6 +10,8 @@ mod vmx_dir;
 mod xml;
 mod zip;
 
+pub use bundle::is_backup;
+
 use std::{
     fs::File,
     io::{Read, Seek as _},

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::{HostArgs, PlaceArgs};
+
 /// The examples of `backup`.
 pub(super) const EXAMPLES: &str = "\
 EXAMPLES
@@ -15,6 +17,11 @@ const SHOW_EXAMPLES: &str = "\
 EXAMPLES
   relift backup show web01.tar
   relift backup show --json web01.tar";
+const CONFIG_EXAMPLES: &str = "\
+EXAMPLES
+  relift backup config web01.tar
+  relift backup config web01.tar --to dir:out
+  relift backup config web01.tar --xml";
 const VERIFY_EXAMPLES: &str = "\
 EXAMPLES
   relift backup verify web01.tar
@@ -38,6 +45,9 @@ pub(crate) enum BackupCommand {
     /// Show the members, the disks, the snapshot tree and the source of a bundle; reads headers only.
     #[command(after_long_help = SHOW_EXAMPLES)]
     Show(BackupShowArgs),
+    /// Show the machine as it would be restored, with what the target would make of it; touches no host.
+    #[command(after_long_help = CONFIG_EXAMPLES)]
+    Config(BackupConfigArgs),
     /// Check every member, digest, disk table and the definition; exit 0 sound, 5 damaged.
     #[command(after_long_help = VERIFY_EXAMPLES)]
     Verify(BackupVerifyArgs),
@@ -57,6 +67,7 @@ impl BackupCommand {
     pub(super) const fn verb(&self) -> &'static str {
         match self {
             Self::Show(_) => "backup.show",
+            Self::Config(_) => "backup.config",
             Self::Verify(_) => "backup.verify",
             Self::Compress(_) => "backup.compress",
             Self::Decompress(_) => "backup.decompress",
@@ -71,6 +82,28 @@ pub(crate) struct BackupShowArgs {
     /// The bundle, .tar or .tar.zst.
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+}
+
+/// `backup config`.
+#[derive(Debug, Args)]
+pub(crate) struct BackupConfigArgs {
+    /// The bundle, .tar or .tar.zst.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// For this target: libvirt (the host of --connect), libvirt:URI, or dir:PATH; default: none, and
+    /// no host is asked.
+    #[arg(long, value_name = "TARGET")]
+    pub(crate) to: Option<String>,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    /// Print the definition alone: with --to as the target would get it, else with its old paths.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) xml: bool,
+    /// Take the definition as it stands, with all of the host that it names.
+    #[arg(long)]
+    pub(crate) trust_xml: bool,
+    #[command(flatten)]
+    pub(crate) host: HostArgs,
 }
 
 /// `backup verify`.

@@ -1,6 +1,7 @@
 //! `backup …`: native backup files.
 
 pub(super) mod append;
+pub(super) mod config;
 pub(super) mod rewrite;
 pub(super) mod show;
 pub(super) mod verify;
@@ -16,6 +17,14 @@ use crate::{
     failure::{Failure, Result},
     json::Message,
 };
+
+/// Whether a file is a bundle, sound or not.
+pub(in crate::verbs) fn is_one(path: &Path) -> bool {
+    let bytes =
+        File::open(path).ok().filter(|file| file.metadata().is_ok_and(|found| found.is_file()));
+    let bundle = bytes.and_then(|file| Bundle::open(Arc::new(FileBytes::new(file).ok()?)).ok());
+    bundle.is_some_and(|bundle| restore::is_backup(&bundle))
+}
 
 /// Opens a bundle to be read.
 fn open(path: &Path) -> Result<Bundle> {

@@ -63,6 +63,7 @@ pub(super) fn run(args: &ConvertArgs, session: &Session, gauge: &Gauge<'_>) -> R
     let need = if args.run.dry_run { Need::Headers } else { Need::Everything };
     let need = request.need(need);
     let mut source = super::source::open(&request.source, need, &request.policy, session)?;
+    request.check_fits(&*source)?;
     if args.run.dry_run {
         super::source::pass(&mut *source)?;
     }

@@ -61,6 +61,7 @@ fn run(args: &ImportArgs, bring: Bring, session: &Session, gauge: &Gauge<'_>) ->
     let need = if args.run.dry_run { Need::Headers } else { Need::Everything };
     let need = request.need(need);
     let mut source = super::source::open(&request.source, need, &request.policy, session)?;
+    request.check_fits(&*source)?;
     if args.run.dry_run {
         super::source::pass(&mut *source)?;
     }

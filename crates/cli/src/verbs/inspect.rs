@@ -3,12 +3,13 @@
 mod document;
 mod image;
 mod look;
+mod native;
 mod text;
 
 use std::{fs::File, path::Path};
 
 use disk::FileBytes;
-use restore::Level;
+use restore::{Level, SourceKind};
 
 use super::source::Need;
 use crate::{
@@ -25,6 +26,14 @@ pub(super) fn run(args: &InspectArgs, session: &Session, gauge: &Gauge<'_>) -> R
     let policy = choices::papers(&args.signature)?;
     let need = if args.check_digests { Need::Everything } else { Need::Headers };
     let mut source = super::source::open(&args.source, need, &policy, session)?;
+    if let Some(native) = source.facts().description.native().filter(|_| !args.xml) {
+        let closer = args.check_digests && source.facts().kind == SourceKind::Bundle;
+        let failure = match closer {
+            true => super::backup::verify::digests(&args.source, gauge)?,
+            false => None,
+        };
+        return Ok(native::report(source.facts(), native, session, failure));
+    }
     if args.xml {
         return Ok(Report::new(source.facts().descriptor.bytes.clone(), &()));
     }

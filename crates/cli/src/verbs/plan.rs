@@ -39,6 +39,7 @@ pub(super) fn run(args: &PlanArgs, session: &Session) -> Result<Report> {
     let to = request.target.as_deref();
     let to = to.map(|text| Target::of(Some(text), (&place, start), session)).transpose()?;
     let mut source = super::source::open(&request.source, Need::Headers, &request.policy, session)?;
+    request.check_fits(&*source)?;
     super::source::pass(&mut *source)?;
     let mut target = match &to {
         Some(to) => {

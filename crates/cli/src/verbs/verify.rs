@@ -1,5 +1,7 @@
 //! `verify`: whether a package is what its manifest says.
 
+mod native;
+
 use code::{Code, ExitStatus};
 use restore::{Checked, Level, Verdict};
 use serde::Serialize;
@@ -41,6 +43,9 @@ pub(super) fn run(args: &VerifyArgs, session: &Session, gauge: &Gauge<'_>) -> Re
         VerifyLevel::Deep => Level::Deep,
     };
     let policy = choices::papers(&args.signature)?;
+    if super::backup::is_one(&args.source) {
+        return native::run(args, level, session, gauge);
+    }
     let need = if level == Level::Quick { Need::Headers } else { Need::Everything };
     let mut source = super::source::open(&args.source, need, &policy, session)?;
     gauge.phase("verify", None, None);

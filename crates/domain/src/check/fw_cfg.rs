@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use vm::Machine;
+use vm::FwCfg;
 
 use super::text::{Text, require_image_path};
 use crate::{
@@ -15,9 +15,10 @@ const MAX_NAME_BYTES: u64 = 55;
 /// What a name that is not QEMU's own begins with (QEMU, "fw_cfg", externally provided items).
 const PREFIX: &str = "opt/";
 
-pub(super) fn check(machine: &Machine) -> Result<(), Error> {
+/// Checks names and paths of files.
+pub(crate) fn check(files: &[FwCfg]) -> Result<(), Error> {
     let mut taken = BTreeSet::new();
-    for (at, entry) in machine.fw_cfg.iter().enumerate() {
+    for (at, entry) in files.iter().enumerate() {
         let item = Item::FwCfg(at);
         let name = Text::new(item, "name", &entry.name);
         name.require_line()?;
@@ -50,7 +51,7 @@ mod tests {
     fn lets_a_file_pass_and_refuses_what_qemu_or_libvirt_would() {
         let mut machine = sound();
         add(&mut machine, &format!("opt/{}", "x".repeat(51)), "/images/a b.xml");
-        super::check(&machine).unwrap();
+        super::check(&machine.fw_cfg).unwrap();
         let cases: &[Spoilt] = &[
             (
                 |machine| add(machine, "etc/x", "/x"),

@@ -1,7 +1,8 @@
 //! A machine that libvirt defined once is defined again: its document is edited, not made anew.
 //!
 //! ```text
-//! document --drives--> what becomes of each drive (restored, used as it is, attached, left out)
+//! document --removed--> what a host must not take from it goes, each part with a row
+//!          --drives--> what becomes of each drive (restored, used as it is, attached, left out)
 //!             \--place--> where each file goes     \--changes--> document of the new machine
 //! ```
 //!
@@ -9,14 +10,18 @@
 //! is room; what is on the host already is used or left alone; nothing is overwritten.
 
 mod drives;
+mod executed;
+mod firmware_config;
 mod identity;
 mod images;
 mod place;
+mod removed;
 mod snapshots;
 mod template;
 
 use std::path::{Path, PathBuf};
 
+use code::Code;
 use convert::{Row, SourceCard};
 use domain::Changes;
 use host::{FolderFacts, PathFacts};
@@ -25,13 +30,15 @@ use vm::{ByteSize, Machine, NicTarget};
 use super::{
     Choices, FilePlan, HostPlan, MachinePlan, Plan, Space, TargetFacts, conflicts, storage,
 };
-use crate::{Error, Facts, Native};
+use crate::{Definition, Error, Facts, ManifestPolicy, Native};
 use place::Places;
 
 /// What a native machine is planned from.
 struct Inputs<'a> {
     facts: &'a Facts,
     native: &'a Native,
+    /// The definition that counts: without what goes, unless the user trusts it as it stands.
+    definition: &'a Definition,
     target: &'a TargetFacts,
     choices: &'a Choices,
 }
@@ -46,8 +53,10 @@ struct Draft {
 
 /// The paths of the host that the definition speaks of.
 pub(super) fn asked_paths(native: &Native) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> = native.drives.iter().flat_map(drives::paths).collect();
+    let mut paths: Vec<PathBuf> = native.stated.drives.iter().flat_map(drives::paths).collect();
+    paths.extend(native.stated.machine.fw_cfg.iter().map(|entry| entry.file.clone()));
     paths.extend(template::paths(native));
+    paths.retain(|path| path.is_absolute());
     paths.sort_unstable();
     paths.dedup();
     paths
@@ -61,36 +70,43 @@ pub(super) fn template_paths(native: &Native) -> Vec<PathBuf> {
 /// Plans the machine of a backup or of a definition.
 ///
 /// # Errors
-/// The definition cannot be edited as it has to be.
+/// `E0201`, `E0204` where a manifest or a signature is required that is not there; the definition
+/// cannot be edited as it has to be.
 pub(super) fn plan(
     facts: &Facts,
     native: &Native,
     target: &TargetFacts,
     choices: &Choices,
 ) -> Result<Plan, Error> {
-    let inputs = Inputs { facts, native, target, choices };
+    crate::check_signature(facts, choices.signature)?;
+    check_manifest(facts, native, choices.manifest)?;
+    let definition = native.definition(choices.trust_xml);
+    let inputs = Inputs { facts, native, definition, target, choices };
     let storage = storage::choose(facts.folder.as_deref(), target, choices.pool.as_deref());
     let mut places = Places::new(&inputs, &storage);
-    let mut draft = Draft { rows: machine_rows(native), ..Draft::default() };
+    let mut draft = Draft { rows: machine_rows(&definition.machine), ..Draft::default() };
     identity::plan(&inputs, &mut draft);
+    executed::plan(&inputs, &mut draft);
+    removed::plan(&inputs, &mut draft);
     draft.rows.extend(template::row(&inputs));
     let images = drives::plan(&inputs, &mut places, &mut draft);
+    firmware_config::plan(&inputs, &mut places, &mut draft);
     let snapshots = snapshots::plan(&inputs, &images, (&mut places, &mut draft))?;
     draft.changes.as_definition = true;
-    let document = domain::patch(native.document.as_bytes(), &draft.changes)?;
+    let document = domain::patch(definition.document.as_bytes(), &draft.changes)?;
     let mut machine = domain::read(document.as_bytes())?.machine;
     for disk in &mut machine.disks {
         disk.capacity_bytes = images::capacity(&draft.files, &disk.image).unwrap_or_default();
     }
     let (space, pools, mut blockers) = places.finish();
     let planned = MachinePlan {
-        id: native.machine.name.clone(),
+        id: definition.machine.name.clone(),
         folder: storage.folder.path.clone(),
         guest: machine.guest.osinfo.clone().unwrap_or_default(),
         rows: draft.rows,
         licences: Vec::new(),
         files: draft.files,
-        disk_ids: drives::kept_disks(native, &draft.changes),
+        disk_ids: drives::kept_disks(definition, &draft.changes),
         cards: cards(&machine),
         domain_xml: Some(document),
         snapshots,
@@ -110,6 +126,16 @@ pub(super) fn plan(
     plan.blockers.extend(super::target_blockers(&plan, target));
     plan.blockers.extend(super::strict_blocker(&plan));
     Ok(plan)
+}
+
+/// Checks that a manifest is there where the user wants one; what it lists is compared in the run.
+fn check_manifest(facts: &Facts, native: &Native, policy: ManifestPolicy) -> Result<(), Error> {
+    let is_there = native.backup.as_ref().is_some_and(|backup| backup.listed.is_some());
+    if policy != ManifestPolicy::Require || is_there {
+        return Ok(());
+    }
+    Err(Error::new(Code::E0201, format!("{} has no manifest", facts.name))
+        .fix("leave --manifest require out, if the backup may be without digests"))
 }
 
 fn empty(inputs: &Inputs<'_>, target: PathBuf, space: Space) -> Plan {
@@ -138,8 +164,7 @@ fn empty(inputs: &Inputs<'_>, target: PathBuf, space: Space) -> Plan {
 }
 
 /// What the machine is, for people: all of it stays as the document says.
-fn machine_rows(native: &Native) -> Vec<Row> {
-    let machine = &native.machine;
+fn machine_rows(machine: &Machine) -> Vec<Row> {
     let row = |item: &str, label: &str, text: String| Row::kept(item, label, text.clone(), text);
     vec![
         row("vcpu", "vCPU", machine.cpus.count.to_string()),

@@ -28,18 +28,22 @@ pub(super) struct BundleFile {
 pub(super) fn open(named: &Named, bytes: &Arc<dyn ReadAt>) -> Result<Option<BundleFile>, Error> {
     // What is no archive of ours is for the other readers to judge.
     let Ok(bundle) = Bundle::open(Arc::clone(bytes)) else { return Ok(None) };
+    if !is_backup(&bundle) {
+        return Ok(None);
+    }
+    BundleFile::of(named, bundle).map(Some).map_err(|error| error.detail("package", named.shown()))
+}
+
+/// Whether an archive is a backup, sound or not.
+#[must_use]
+pub fn is_backup(bundle: &Bundle) -> bool {
     let has_descriptor = bundle
         .members()
         .any(|member| member.name.has_extension("ovf") && member.role == Role::Other);
     let is_ours = |role: Role| role.is_image() || matches!(role, Role::Manifest { .. });
-    let has_disks = bundle.members().any(|member| is_ours(member.role));
-    match bundle.config() {
-        Ok(_) => {}
-        Err(_) if has_descriptor => return Ok(None),
-        Err(_) if bundle.configs().is_empty() && !has_disks => return Ok(None),
-        Err(error) => return Err(Error::from(error).detail("package", named.shown())),
-    }
-    BundleFile::of(named, bundle).map(Some).map_err(|error| error.detail("package", named.shown()))
+    let has_parts =
+        !bundle.configs().is_empty() || bundle.members().any(|member| is_ours(member.role));
+    bundle.config().is_ok() || (has_parts && !has_descriptor)
 }
 
 impl BundleFile {

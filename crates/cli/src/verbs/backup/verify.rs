@@ -75,6 +75,7 @@ pub(in crate::verbs) fn run(
     }
     let level = match level {
         Level::Quick => "quick",
+        Level::Digests => "digests",
         Level::Deep => "deep",
     };
     let data = Data { level, files };
@@ -82,10 +83,20 @@ pub(in crate::verbs) fn run(
     Ok(Report::new(text, &data).warnings(warnings).failed(joined(failures)))
 }
 
-fn verify(path: &Path, level: Level, gauge: &Gauge<'_>) -> Result<(Bundle, Found)> {
+/// What is wrong with a bundle, by every byte of it.
+pub(in crate::verbs) fn digests(path: &Path, gauge: &Gauge<'_>) -> Result<Option<Box<Failure>>> {
+    let (_, found) = verify(path, Level::Digests, gauge)?;
+    Ok(failure(path, &found.faults))
+}
+
+pub(in crate::verbs) fn verify(
+    path: &Path,
+    level: Level,
+    gauge: &Gauge<'_>,
+) -> Result<(Bundle, Found)> {
     let bundle = super::open(path)?;
     let name = path.display().to_string();
-    let total = (level == Level::Deep).then(|| bundle.archive_bytes());
+    let total = (level != Level::Quick).then(|| bundle.archive_bytes());
     gauge.phase("verify", Some(&name), total);
     let found =
         bundle::verify(&bundle, level, gauge).map_err(|error| super::refused(error, path))?;
@@ -118,7 +129,7 @@ fn file_data(path: &Path, found: Option<(&Bundle, &Found)>, faults: &[Fault]) ->
 }
 
 /// The first fault of a bundle is its failure, the others are listed with it.
-fn failure(path: &Path, faults: &[Fault]) -> Option<Box<Failure>> {
+pub(in crate::verbs) fn failure(path: &Path, faults: &[Fault]) -> Option<Box<Failure>> {
     let (first, rest) = faults.split_first()?;
     let failure = Failure::new(first.code, sentence(first))
         .detail("bundle", path.display().to_string())

@@ -61,9 +61,9 @@ pub(super) struct ProductData {
 
 #[derive(Debug, Default, Serialize)]
 pub(super) struct OsData {
-    osinfo: Option<String>,
-    vmware: Option<String>,
-    cim_id: Option<u32>,
+    pub(super) osinfo: Option<String>,
+    pub(super) vmware: Option<String>,
+    pub(super) cim_id: Option<u32>,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -80,9 +80,9 @@ pub(super) struct DiskData {
 
 #[derive(Debug, Serialize)]
 pub(super) struct NicData {
-    network: Option<String>,
-    model: Option<String>,
-    mac: Option<String>,
+    pub(super) network: Option<String>,
+    pub(super) model: Option<String>,
+    pub(super) mac: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -97,8 +97,8 @@ pub(super) struct PropertyData {
 
 #[derive(Debug, Serialize)]
 pub(super) struct ManifestData {
-    digest: Option<&'static str>,
-    files: usize,
+    pub(super) digest: Option<&'static str>,
+    pub(super) files: usize,
 }
 
 /// The document of a package.

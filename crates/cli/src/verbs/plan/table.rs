@@ -11,7 +11,7 @@ use crate::show::{Show, clean, table::Table};
 const HEADING: usize = 75;
 
 /// One block a machine, then the legend, the room and the next step.
-pub(super) fn of(plan: &Plan, shown: &Shown<'_>, convert: &str, show: &Show) -> String {
+pub(crate) fn of(plan: &Plan, shown: &Shown<'_>, convert: &str, show: &Show) -> String {
     let mut lines = Vec::new();
     for machine in &plan.machines {
         let head = format!("Plan for {} → {}", clean(&machine.machine.name), clean(shown.target));

@@ -21,9 +21,16 @@ use super::{
     place::{Places, may_be_image},
 };
 use crate::{
-    Native, PackedImage,
+    Definition, PackedImage, XmlTrust,
+    native::is_member_of,
     plan::{FilePlan, FileRole},
 };
+
+/// Endings of images of floppies.
+const FLOPPIES: [&str; 4] = ["flp", "ima", "img", "vfd"];
+
+/// The largest floppy: 2.88 MB, of 512-byte sectors.
+const FLOPPY_BYTES: u64 = 5760 * 512;
 
 /// The paths that a drive speaks of.
 pub(super) fn paths(drive: &Drive) -> Vec<PathBuf> {
@@ -57,7 +64,7 @@ pub(super) fn plan<'a>(
 ) -> Images<'a> {
     let mut images = Images::new(inputs);
     let (mut disks, mut media) = (0, 0);
-    for drive in &inputs.native.drives {
+    for drive in &inputs.definition.drives {
         let name = match drive.device {
             DriveDevice::Disk | DriveDevice::Lun => {
                 disks += 1;
@@ -83,9 +90,9 @@ pub(super) fn plan<'a>(
 }
 
 /// The ids of the disks that stay, in the order of the document.
-pub(super) fn kept_disks(native: &Native, changes: &Changes) -> Vec<String> {
+pub(super) fn kept_disks(definition: &Definition, changes: &Changes) -> Vec<String> {
     let is_disk = |drive: &&Drive| matches!(drive.device, DriveDevice::Disk | DriveDevice::Lun);
-    let disks = native.drives.iter().filter(is_disk).enumerate();
+    let disks = definition.drives.iter().filter(is_disk).enumerate();
     let kept = disks.filter(|(_, drive)| !changes.detach.contains(&drive.target));
     kept.map(|(number, _)| format!("disk{number}")).collect()
 }
@@ -106,10 +113,7 @@ fn disk(inputs: &Inputs<'_>, drive: &Drive, row: Row, parts: &mut Parts<'_, '_, 
         parts.draft.changes.detach.insert(drive.target.clone());
         return left_out(row, "left out on request");
     }
-    let mut nodes = backup.nodes.iter();
-    if let Some(node) = nodes.find(|node| is_member_of(&drive.source, &node.member))
-        && drive.device != DriveDevice::Lun
-    {
+    if let Some(node) = backup.image_of(drive).filter(|_| drive.device != DriveDevice::Lun) {
         return match parts.images.user(&node.member) {
             None => parts.images.restore(node, drive, row, (parts.places, parts.draft)),
             Some(other) => {
@@ -121,25 +125,12 @@ fn disk(inputs: &Inputs<'_>, drive: &Drive, row: Row, parts: &mut Parts<'_, '_, 
     match &drive.source {
         DriveSource::Block(path) => lun(inputs, drive, row, path, parts.draft),
         _ => {
+            parts.draft.changes.detach.insert(drive.target.clone());
             let text = format!("its image {} is not in the backup", told(&drive.source));
             let hint = format!("--ignore {} leaves the disk out", row.item);
             row.note(Note::blocker(Code::E0104, text).hint(hint))
         }
     }
-}
-
-/// Whether a member is what a drive's source was: the name is all that both have.
-pub(super) fn is_member_of(source: &DriveSource, member: &str) -> bool {
-    let base = match source {
-        DriveSource::File(path) | DriveSource::Block(path) => {
-            path.file_name().and_then(|name| name.to_str())
-        }
-        DriveSource::Network { name, .. } => name.rsplit('/').next(),
-        DriveSource::Volume { volume, .. } => Some(volume.as_str()),
-        DriveSource::None | DriveSource::Other(_) => None,
-    };
-    let stem = member.rsplit_once('.').map_or(member, |(stem, _)| stem);
-    base.is_some_and(|base| base == member || base == stem)
 }
 
 /// A device of the host is not in a backup: it is attached again if it is there and nobody uses it.
@@ -175,9 +166,11 @@ fn medium(
     draft: &mut Draft,
 ) -> Row {
     let path = path_of(&drive.source);
-    let on_host = path.filter(|path| {
-        may_be_image(path) && inputs.at(path).is_some_and(|at| at.kind == PathKind::File)
-    });
+    let is_there = |path: &&Path| inputs.at(path).is_some_and(|at| at.kind == PathKind::File);
+    let on_host = path
+        .filter(|path| may_be_image(path))
+        .filter(is_there)
+        .filter(|path| inputs.is_believable(drive, path));
     if let (Some(path), Some(_)) = (on_host, inputs.target.host()) {
         let text = "the file that is there is used";
         let row = Row { to: path.display().to_string(), ..row };
@@ -199,6 +192,22 @@ fn medium(
     Row { to: placed.path.display().to_string(), ..row }
         .changed_if(&drive.source)
         .note_if(placed.note)
+}
+
+impl Inputs<'_> {
+    /// Whether a file of the host may be put into a drive because a definition says so: it looks like a
+    /// medium, and like none of the host's own files and no disk of another machine.
+    fn is_believable(&self, drive: &Drive, path: &Path) -> bool {
+        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+        let is_medium = match drive.device {
+            DriveDevice::Floppy => {
+                FLOPPIES.iter().any(|floppy| ending.eq_ignore_ascii_case(floppy))
+                    && self.at(path).is_some_and(|at| at.length_bytes <= FLOPPY_BYTES)
+            }
+            _ => ending.eq_ignore_ascii_case("iso"),
+        };
+        is_medium || self.choices.trust_xml == XmlTrust::AsItStands
+    }
 }
 
 fn medium_file(name: &EntryName, to: PathBuf) -> FilePlan {

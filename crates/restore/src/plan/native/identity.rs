@@ -17,8 +17,8 @@ const MAX_SALTS: u32 = 16;
 
 /// Plans the identity.
 pub(super) fn plan(inputs: &Inputs<'_>, draft: &mut Draft) {
-    let Inputs { native, choices, .. } = inputs;
-    let old = &native.machine;
+    let Inputs { definition, choices, .. } = inputs;
+    let old = &definition.machine;
     let name = name(inputs);
     let row = Row::kept("name", "name", &old.name, &name);
     draft.rows.push(if name == old.name { row } else { row.changed() });
@@ -60,8 +60,8 @@ fn shown(mac: Option<vm::MacAddress>) -> String {
 /// The user's name, else the old one; with a number where the host has one of that name and the user
 /// wants it so.
 fn name(inputs: &Inputs<'_>) -> String {
-    let Inputs { native, target, choices, .. } = inputs;
-    let wanted = choices.name.as_deref().unwrap_or(&native.machine.name).to_owned();
+    let Inputs { definition, target, choices, .. } = inputs;
+    let wanted = choices.name.as_deref().unwrap_or(&definition.machine.name).to_owned();
     let is_taken = |name: &str| target.host().is_some_and(|host| host.machine(name).is_some());
     if choices.on_conflict == OnConflict::Fail || !is_taken(&wanted) {
         return wanted;
@@ -73,11 +73,11 @@ fn name(inputs: &Inputs<'_>) -> String {
 /// What identities are made from: the definition and the new name, and a number where the host has a
 /// machine that was made from the same.
 fn identity(inputs: &Inputs<'_>, name: &str) -> Identity {
-    let document = inputs.native.document.as_bytes();
-    let old = inputs.native.machine.uuid.map(|uuid| uuid.to_string()).unwrap_or_default();
+    let document = inputs.native.stated.document.as_bytes();
+    let old = inputs.definition.machine.uuid.map(|uuid| uuid.to_string()).unwrap_or_default();
     let plain = Identity::new(document, &old, name);
     let Some(host) = inputs.target.host() else { return plain };
-    let cards = inputs.native.machine.nics.len();
+    let cards = inputs.definition.machine.nics.len();
     let is_free = |identity: &Identity| {
         let macs: Vec<_> = (0..cards).map(|card| identity.mac(card)).collect();
         host.machines.iter().all(|other| {
@@ -92,7 +92,7 @@ fn identity(inputs: &Inputs<'_>, name: &str) -> Identity {
 /// Gives the machine firmware variables of its own: the file of the old one is not in a backup, and two
 /// machines must not share one. libvirt makes it from the firmware's template at the first start.
 fn variables(inputs: &Inputs<'_>, name: &str, draft: &mut Draft) {
-    let Some(old) = &inputs.native.firmware.variables else { return };
+    let Some(old) = &inputs.definition.firmware.variables else { return };
     let folder = old.parent().filter(|folder| folder.is_absolute());
     let folder = folder.map_or_else(|| PathBuf::from(VARIABLES), PathBuf::from);
     let file = folder.join(format!("{}_VARS.fd", convert::slug(name)));
@@ -211,7 +211,7 @@ mod tests {
     fn firmware_variables_are_made_anew_under_the_new_name() {
         let document = crate::plan::fixture::domain("").replacen(
             "<os>",
-            "<os><nvram>/nvram/web_VARS.fd</nvram>",
+            "<os><nvram>/var/lib/libvirt/qemu/nvram/web_VARS.fd</nvram>",
             1,
         );
         let mut case = Case::definition(&document);
@@ -220,9 +220,12 @@ mod tests {
         let row = row(&plan, "nvram");
         assert_eq!(
             (row.from.as_str(), row.to.as_str()),
-            ("/nvram/web_VARS.fd", "/nvram/Other-One_VARS.fd")
+            (
+                "/var/lib/libvirt/qemu/nvram/web_VARS.fd",
+                "/var/lib/libvirt/qemu/nvram/Other-One_VARS.fd"
+            )
         );
         assert_eq!(row.notes[0].code, Code::W0104);
-        assert!(xml(&plan).contains("/nvram/Other-One_VARS.fd"));
+        assert!(xml(&plan).contains("/var/lib/libvirt/qemu/nvram/Other-One_VARS.fd"));
     }
 }

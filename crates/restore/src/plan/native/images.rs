@@ -133,14 +133,12 @@ impl<'a> Images<'a> {
     /// Whether an image belongs to a disk that was left out.
     fn is_of_ignored(&self, node: &Node) -> bool {
         let bottom = |node: &Node| self.chain(node).last().map(|node| node.member.clone());
-        let drives = self.inputs.native.drives.iter().enumerate();
+        let drives = self.inputs.definition.drives.iter().enumerate();
         let mut ignored = drives
             .filter(|(number, drive)| self.inputs.is_ignored(&format!("disk{number}"), drive));
         let backup = self.inputs.native.backup.as_ref();
         ignored.any(|(_, drive)| {
-            let nodes = backup.map_or(&[][..], |backup| &backup.nodes);
-            let top =
-                nodes.iter().find(|node| super::drives::is_member_of(&drive.source, &node.member));
+            let top = backup.and_then(|backup| backup.image_of(drive));
             top.is_some_and(|top| bottom(top) == bottom(node))
         })
     }

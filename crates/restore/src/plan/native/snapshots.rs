@@ -5,19 +5,19 @@ use std::{collections::BTreeSet, path::Path};
 use bundle::Snapshot;
 use code::Code;
 use convert::{Note, Row};
-use domain::{Changes, Drive, DriveDevice, DriveSource};
+use domain::{Changes, Drive, DriveDevice, DriveSource, Finding};
 use ovf::EntryName;
 use vm::DiskFormat;
 
 use super::{
     Draft, Inputs,
-    drives::is_member_of,
     images::Images,
     place::{Placed, Places},
+    removed,
 };
 use crate::{
-    Error, PackedImage,
-    native::Backup,
+    Error, PackedImage, XmlTrust,
+    native::{Backup, is_member_of},
     plan::{FilePlan, FileRole, SnapshotPlan},
 };
 
@@ -56,11 +56,12 @@ pub(super) fn plan(
             },
             None => None,
         };
-        let drives = domain::drives(document.as_bytes())?;
-        let of = (snapshot, document.as_str());
-        let changes = changes(inputs, of, (&drives, images), &draft.changes)?;
-        let domain = domain::patch(document.as_bytes(), &changes)?;
-        let overlays = drives.iter().map(|drive| {
+        let then = Then::parse(inputs, document)?;
+        let (changes, notes) = changes(inputs, snapshot, (&then, images), &draft.changes);
+        let row = then.notes(inputs).chain(notes).fold(row, Row::note);
+        let domain = domain::patch(then.document.as_bytes(), &changes)?;
+        let stay = then.drives.iter().filter(|drive| !changes.detach.contains(&drive.target));
+        let overlays = stay.map(|drive| {
             let overlay = overlay(backup, snapshot, drive).and_then(|member| images.path(member));
             (drive.target.clone(), overlay.map(Path::to_owned))
         });
@@ -79,48 +80,95 @@ pub(super) fn plan(
     Ok(planned)
 }
 
+/// The machine as it was when a snapshot was taken.
+struct Then {
+    document: String,
+    /// What its definition lost, as that of the machine does.
+    removed: Vec<Finding>,
+    drives: Vec<Drive>,
+    cards: usize,
+    has_variables: bool,
+}
+
+impl Then {
+    fn parse(inputs: &Inputs<'_>, document: &str) -> Result<Self, Error> {
+        let (document, removed) = match inputs.choices.trust_xml {
+            XmlTrust::AsItStands => (document.to_owned(), Vec::new()),
+            XmlTrust::Scrubbed => {
+                let scrubbed = domain::scrub(document.as_bytes())?;
+                (scrubbed.text, scrubbed.findings)
+            }
+        };
+        let bytes = document.as_bytes();
+        Ok(Self {
+            removed,
+            drives: domain::drives(bytes)?,
+            cards: domain::read(bytes)?.machine.nics.len(),
+            has_variables: domain::firmware_files(bytes)?.variables.is_some(),
+            document,
+        })
+    }
+
+    /// What went that the definition of the machine does not have, so that no row tells it.
+    fn notes<'a>(&'a self, inputs: &'a Inputs<'_>) -> impl Iterator<Item = Note> + 'a {
+        let known = &inputs.native.removed;
+        let is_new = |finding: &&Finding| {
+            known.iter().all(|one| (&one.path, one.code) != (&finding.path, finding.code))
+        };
+        self.removed.iter().filter(is_new).map(|finding| {
+            Note::new(finding.code, format!("{}: {}", removed::item(finding), finding.message))
+        })
+    }
+}
+
 /// What the definition of a snapshot shall say instead: the new machine's identity, and the images
-/// that held the disks then. What the machine has no more is of no host that is known: it goes.
+/// that held the disks then. No other path of the old host stays, but one that the machine keeps, too.
 fn changes(
     inputs: &Inputs<'_>,
-    (snapshot, document): (&Snapshot, &str),
-    (drives, images): (&[Drive], &Images<'_>),
+    snapshot: &Snapshot,
+    (then, images): (&Then, &Images<'_>),
     current: &Changes,
-) -> Result<Changes, Error> {
-    let bytes = document.as_bytes();
-    let cards = domain::read(bytes)?.machine.nics.len();
-    let has_variables = domain::firmware_files(bytes)?.variables.is_some();
+) -> (Changes, Vec<Note>) {
+    let macs = current.macs.iter().filter(|(card, _)| **card < then.cards);
     let mut changes = Changes {
         name: current.name.clone(),
         uuid: current.uuid,
-        nvram: current.nvram.clone().filter(|_| has_variables),
+        macs: macs.map(|(card, mac)| (*card, *mac)).collect(),
+        nvram: current.nvram.clone().filter(|_| then.has_variables),
+        accelerator: current.accelerator,
+        fw_cfg: current.fw_cfg.clone(),
         as_definition: true,
         ..Changes::default()
     };
-    changes.macs =
-        current.macs.iter().filter(|(card, _)| **card < cards).map(|(a, b)| (*a, *b)).collect();
-    for drive in drives {
-        let is_now = |now: &&Drive| now.target == drive.target && now.source == drive.source;
-        let stays = inputs.native.drives.iter().any(|now| is_now(&now));
+    let mut notes = Vec::new();
+    for drive in then.drives.iter().filter(|drive| drive.source != DriveSource::None) {
+        let target = drive.target.clone();
+        let is_same = |now: &&Drive| {
+            (&now.target, now.device, &now.source) == (&target, drive.device, &drive.source)
+        };
+        let is_kept = inputs.definition.drives.iter().any(|now| is_same(&now));
+        let is_medium = matches!(drive.device, DriveDevice::Cdrom | DriveDevice::Floppy);
         let node = snapshot.nodes.iter().find(|member| is_member_of(&drive.source, member));
         if let Some(path) = node.and_then(|member| images.path(member)) {
-            changes.images.insert(drive.target.clone(), path.to_owned());
-            changes.formats.insert(drive.target.clone(), DiskFormat::Qcow2);
-        } else if drive.source == DriveSource::None {
-            // Empty then, empty again.
-        } else if !stays {
-            let is_medium = matches!(drive.device, DriveDevice::Cdrom | DriveDevice::Floppy);
-            let list = if is_medium { &mut changes.eject } else { &mut changes.detach };
-            list.insert(drive.target.clone());
-        } else if current.detach.contains(&drive.target) {
-            changes.detach.insert(drive.target.clone());
-        } else if current.eject.contains(&drive.target) {
-            changes.eject.insert(drive.target.clone());
-        } else if let Some(path) = current.images.get(&drive.target) {
-            changes.images.insert(drive.target.clone(), path.clone());
+            changes.images.insert(target.clone(), path.to_owned());
+            changes.formats.insert(target, DiskFormat::Qcow2);
+        } else if let Some(path) = current.images.get(&target).filter(|_| is_kept) {
+            changes.images.insert(target, path.clone());
+        } else if is_medium && (!is_kept || current.eject.contains(&target)) {
+            if !current.eject.contains(&target) {
+                let text = format!("{} is not in the backup: it is empty then", drive.target);
+                notes.push(Note::new(Code::W0202, text));
+            }
+            changes.eject.insert(target);
+        } else if !is_kept || current.detach.contains(&target) {
+            if !current.detach.contains(&target) {
+                let text = format!("{} is not in the backup: it is not there then", drive.target);
+                notes.push(Note::new(Code::W0203, text));
+            }
+            changes.detach.insert(target);
         }
     }
-    Ok(changes)
+    (changes, notes)
 }
 
 /// The image that was begun when a snapshot was taken: of those that stand on its own, one that the
@@ -276,20 +324,25 @@ mod tests {
     #[test]
     fn a_snapshot_of_a_machine_with_fewer_cards_and_variables_of_its_own_can_be_told() {
         let mut case = tree();
-        let variables = "<os><nvram>/nvram/web_VARS.fd</nvram>";
+        let variables = "<os><nvram>/var/lib/libvirt/qemu/nvram/web_VARS.fd</nvram>";
         let with = |text: &str| text.replacen("<os>", variables, 1);
         for (_, document) in &mut case.of_backup().snapshots {
             let (before, after) = document.split_once("<interface").unwrap();
             let (_, after) = after.split_once("</interface>").unwrap();
             *document = with(&format!("{before}{after}"));
         }
-        let document = with(&case.native().document);
-        case.native().firmware.variables = Some("/nvram/web_VARS.fd".into());
-        case.native().document = document;
+        let document = with(&case.native().scrubbed.document);
+        case.native().scrubbed.firmware.variables =
+            Some("/var/lib/libvirt/qemu/nvram/web_VARS.fd".into());
+        case.native().scrubbed.document = document;
         case.choices.name = Some("copy".to_owned());
         let plan = case.plan();
         for snapshot in &plan.machines[0].snapshots {
-            assert!(snapshot.document.contains("/nvram/copy_VARS.fd"), "{}", snapshot.document);
+            assert!(
+                snapshot.document.contains("/var/lib/libvirt/qemu/nvram/copy_VARS.fd"),
+                "{}",
+                snapshot.document
+            );
         }
     }
 }

@@ -211,8 +211,8 @@ mod tests {
         assert_eq!(raw.blockers()[0].2, "leave --format and --compress out");
         let mut higher = raw.image("top.snapshot", Some("clone.qcow2"));
         let document = crate::plan::fixture::domain(&disk("vda", "/vm/top.snapshot"));
-        higher.native().drives = domain::drives(document.as_bytes()).unwrap();
-        higher.native().document = document;
+        higher.native().scrubbed.drives = domain::drives(document.as_bytes()).unwrap();
+        higher.native().scrubbed.document = document;
         assert_eq!(higher.blockers()[0].2, "leave --format and --compress out");
         let mut hostile = clone();
         hostile.of_backup().template.as_mut().unwrap().disks[0].path = "/etc/shadow".to_owned();
