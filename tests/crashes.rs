@@ -134,6 +134,45 @@ fn a_full_disk_at_any_call_leaves_nothing() {
     assert!(failed > 15, "only {failed} runs failed");
 }
 
+#[test]
+fn a_backup_file_is_whole_or_not_there_after_a_kill_or_a_full_disk_at_any_call() {
+    if !can_trace() {
+        return;
+    }
+    let dated = |mut command: Command| {
+        command.env("SOURCE_DATE_EPOCH", "1");
+        command
+    };
+    for out in ["out.tar", "out.tar.zst"] {
+        let line = format!("convert fixtures/demo.ova -o {out} --net user --jobs 1");
+        for fault in [Fault::Kill, Fault::Full] {
+            let bench = Bench::new();
+            let run = dated(bench.command(RELIFT)).args(line.split(' ')).output().unwrap();
+            assert!(run.status.success(), "{run:?}");
+            let whole = bench.read(out);
+            std::fs::remove_file(bench.path(out)).unwrap();
+            let disturbed = at_every_call(
+                || dated(strace(&bench)),
+                (&line, fault),
+                |at, run| {
+                    let is_there = bench.path(out).exists();
+                    assert!(!is_there || bench.read(out) == whole, "{at}: {out} is not whole");
+                    if matches!(fault, Fault::Full) && run.code != Some(0) {
+                        assert_eq!(run.code, Some(8), "{at}: {run:?}");
+                        let left = bench.files(".");
+                        let left = left.iter().any(|name| name.contains(out));
+                        assert!(!left, "{at}: {out} left something behind");
+                    }
+                    if is_there {
+                        std::fs::remove_file(bench.path(out)).unwrap();
+                    }
+                },
+            );
+            assert!(disturbed > 5, "{out}: only {disturbed} runs were disturbed");
+        }
+    }
+}
+
 /// Every machine of the host has its disks, and they are the images of a run that nobody disturbed.
 fn is_whole(host: &Hosted, whole: &BTreeMap<String, Vec<u8>>, at: &str) {
     let there = finished(&host.bench, "host/images");
