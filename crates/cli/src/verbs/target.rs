@@ -3,11 +3,15 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
+    os::unix::fs::{FileTypeExt as _, MetadataExt as _},
     path::{Path, PathBuf},
 };
 
 use bundle::ImageState;
-use host::{PathFacts, PathKind, dir, libvirt::Libvirt};
+use host::{
+    PathFacts, PathKind, dir,
+    libvirt::{KnownMachine, Libvirt},
+};
 use restore::{
     Choices, Source,
     plan::{HostFacts, OnConflict, PoolFacts, TargetFacts, Where},
@@ -104,7 +108,10 @@ impl Target {
             }
             Self::Host(hypervisor) => {
                 let libvirt = Libvirt::connect(&hypervisor.uri)?;
-                let facts = of_host(&libvirt, place.storage.as_deref())?;
+                let mut facts = of_host(&libvirt, place.storage.as_deref())?;
+                if facts.is_local {
+                    add_other_names(&mut facts.machines, paths.keys());
+                }
                 let taken = taken(&facts, &paths)?;
                 Ok(TargetFacts { place: Where::Host(Box::new(facts)), taken, paths, templates })
             }
@@ -138,6 +145,25 @@ fn of_host(libvirt: &Libvirt, storage: Option<&Path>) -> Result<HostFacts> {
         machines: libvirt.machines()?,
         storage: storage.map(dir::facts).transpose()?,
     })
+}
+
+/// Adds to the disks of each machine those of the paths that are other names of one: what a machine uses
+/// by its number, a definition may call by its place in `/dev`.
+fn add_other_names<'a>(machines: &mut [KnownMachine], paths: impl Iterator<Item = &'a PathBuf>) {
+    let asked: Vec<_> = paths.filter_map(|path| Some((path, identity(path)?))).collect();
+    for machine in machines.iter_mut().filter(|_| !asked.is_empty()) {
+        let own: BTreeSet<_> = machine.disks.iter().filter_map(|disk| identity(disk)).collect();
+        let others = asked.iter().filter(|(_, identity)| own.contains(identity));
+        machine.disks.extend(others.map(|(path, _)| (*path).clone()));
+    }
+}
+
+/// What a path leads to, by numbers: of a device its own, since each of its names may be a node of its
+/// own; of a file those of its file system and of itself.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let found = std::fs::metadata(path).ok()?;
+    let is_device = found.file_type().is_block_device();
+    Some(if is_device { (0, found.rdev()) } else { (found.dev(), found.ino()) })
 }
 
 /// The names that are taken in the folders that may be chosen.
@@ -174,4 +200,27 @@ fn state(path: &Path) -> Option<ImageState> {
     let is_file = std::fs::metadata(path).ok()?.is_file();
     let file = is_file.then(|| File::open(path).ok()).flatten()?;
     ImageState::of(&disk::FileBytes::new(file).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_of_a_machine_is_known_by_its_other_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let [disk, link, other] = ["disk", "link", "other"].map(|name| folder.path().join(name));
+        std::fs::write(&disk, b"a").unwrap();
+        std::fs::write(&other, b"a").unwrap();
+        std::os::unix::fs::symlink(&disk, &link).unwrap();
+        let mut machines = [KnownMachine {
+            name: "db".to_owned(),
+            uuid: "5b1c0000-0000-4000-8000-0000000000ff".parse().unwrap(),
+            is_active: false,
+            macs: Vec::new(),
+            disks: vec![link.clone()],
+        }];
+        add_other_names(&mut machines, [disk.clone(), other].iter());
+        assert_eq!(machines[0].disks, [link, disk]);
+    }
 }

@@ -24,7 +24,8 @@ pub trait Hypervisor {
     /// There is no such machine, or the host does not take the snapshot.
     fn define_snapshot(&self, machine: Uuid, xml: &str) -> Result<(), LibvirtError>;
 
-    /// Forgets a machine with its snapshots and firmware variables; its disks stay.
+    /// Forgets a machine with its snapshots; its disks stay, and so do firmware variables: a machine
+    /// that never ran has made none, so a file of that name is somebody else's.
     ///
     /// # Errors
     /// There is no such machine.
@@ -99,7 +100,7 @@ impl Hypervisor for Libvirt {
     }
 
     fn undefine(&self, machine: Uuid) -> Result<(), LibvirtError> {
-        self.machine("undefine", &["undefine", "--nvram", "--snapshots-metadata"], machine)
+        self.machine("undefine", &["undefine", "--keep-nvram", "--snapshots-metadata"], machine)
     }
 
     fn start(&self, machine: Uuid) -> Result<(), LibvirtError> {

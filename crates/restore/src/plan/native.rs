@@ -56,6 +56,8 @@ pub(super) fn asked_paths(native: &Native) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = native.stated.drives.iter().flat_map(drives::paths).collect();
     paths.extend(native.stated.machine.fw_cfg.iter().map(|entry| entry.file.clone()));
     paths.extend(template::paths(native));
+    let variables = native.stated.firmware.variables.iter();
+    paths.extend(variables.filter(|path| place::may_be_image(path)).cloned());
     paths.retain(|path| path.is_absolute());
     paths.sort_unstable();
     paths.dedup();

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use code::Code;
 use convert::{Note, Row};
 use domain::{Changes, Drive, DriveDevice, DriveSource};
-use host::PathKind;
+use host::{PathKind, libvirt::KnownMachine};
 use ovf::EntryName;
 
 use super::{
@@ -137,10 +137,8 @@ fn disk(inputs: &Inputs<'_>, drive: &Drive, row: Row, parts: &mut Parts<'_, '_, 
 fn lun(inputs: &Inputs<'_>, drive: &Drive, row: Row, path: &Path, draft: &mut Draft) -> Row {
     let kind = inputs.at(path).map(|at| at.kind);
     let is_there = matches!(kind, Some(PathKind::Device | PathKind::UsedDevice));
-    let machines = inputs.target.host().map_or(&[][..], |host| &host.machines);
-    let user = machines.iter().find(|machine| machine.disks.iter().any(|disk| disk == path));
     let shown = path.display();
-    match user.filter(|_| !drive.is_shareable) {
+    match inputs.user(path).filter(|_| !drive.is_shareable) {
         None if kind == Some(PathKind::Device) => {
             let text = format!("{shown} is not in the backup: it is attached as it is now");
             Row { to: shown.to_string(), ..row }.note(Note::new(Code::W0604, text))
@@ -166,6 +164,13 @@ fn medium(
     draft: &mut Draft,
 ) -> Row {
     let path = path_of(&drive.source);
+    // What is written to must have one writer.
+    let is_floppy = drive.device == DriveDevice::Floppy;
+    if let Some(machine) = path.filter(|_| is_floppy).and_then(|path| inputs.user(path)) {
+        draft.changes.eject.insert(drive.target.clone());
+        let text = format!("the machine {} uses {}: the drive is empty", machine.name, row.from);
+        return dropped(row, Note::new(Code::W0202, text));
+    }
     let is_there = |path: &&Path| inputs.at(path).is_some_and(|at| at.kind == PathKind::File);
     let on_host = path
         .filter(|path| may_be_image(path))
@@ -195,8 +200,14 @@ fn medium(
 }
 
 impl Inputs<'_> {
+    /// The machine of the host that has a file or device among its disks.
+    fn user(&self, path: &Path) -> Option<&KnownMachine> {
+        let mut machines = self.target.host()?.machines.iter();
+        machines.find(|machine| machine.disks.iter().any(|disk| disk == path))
+    }
+
     /// Whether a file of the host may be put into a drive because a definition says so: it looks like a
-    /// medium, and like none of the host's own files and no disk of another machine.
+    /// medium, and like none of the host's own files.
     fn is_believable(&self, drive: &Drive, path: &Path) -> bool {
         let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
         let is_medium = match drive.device {
@@ -283,6 +294,18 @@ mod tests {
         assert_eq!(notes(&plan, "drive0"), [(Code::W0202, want.to_owned())]);
         assert!(!xml(&plan).contains("tools.iso") && xml(&plan).contains("cdrom"));
         assert_eq!(told(&plan), []);
+    }
+
+    #[test]
+    fn a_floppy_that_another_machine_may_write_to_is_left_alone() {
+        let floppy = cdrom("/vm/small.img").replace("cdrom", "floppy").replace("<readonly/>", "");
+        let mut case = Case::backup(&floppy).at("/vm/small.img", PathKind::File);
+        assert!(xml(&case.plan()).contains("/vm/small.img"));
+        case.host().machines = vec![machine("db", &["/vm/small.img"])];
+        let plan = case.plan();
+        let want = "the machine db uses /vm/small.img: the drive is empty";
+        assert_eq!(notes(&plan, "drive0"), [(Code::W0202, want.to_owned())]);
+        assert!(!xml(&plan).contains("small.img"));
     }
 
     /// SPACEVM-17: a LUN is not copied.

@@ -68,3 +68,27 @@ fn file(name: &EntryName, to: std::path::PathBuf) -> FilePlan {
     let image = Some(PackedImage::plain(name.clone(), declared));
     FilePlan { image, href: None, to, role: FileRole::Kept }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::plan::fixture::{Case, domain, paths};
+
+    /// What a backup hands to the firmware is any text: it must not become one that the host trusts.
+    #[test]
+    fn a_file_for_the_firmware_never_becomes_one_of_a_users_own() {
+        for (old, want) in [
+            ("/vm/env.xml", "/vm/env.xml"),
+            ("/root/.ssh/authorized_keys", "/backups/authorized_keys"),
+        ] {
+            let entry = format!(
+                "<sysinfo type='fwcfg'><entry name='opt/com.example/a' file='{old}'/></sysinfo><os>"
+            );
+            let document = domain("").replacen("<os>", &entry, 1);
+            let mut case = Case::definition(&document).at(old, host::PathKind::Nothing);
+            case.facts.kind = crate::SourceKind::Bundle;
+            case.native().backup = Some(crate::native::Backup::default());
+            let name = old.rsplit_once('/').unwrap().1;
+            assert_eq!(paths(&case.member(name).plan()), [want]);
+        }
+    }
+}

@@ -95,7 +95,12 @@ fn variables(inputs: &Inputs<'_>, name: &str, draft: &mut Draft) {
     let Some(old) = &inputs.definition.firmware.variables else { return };
     let folder = old.parent().filter(|folder| folder.is_absolute());
     let folder = folder.map_or_else(|| PathBuf::from(VARIABLES), PathBuf::from);
-    let file = folder.join(format!("{}_VARS.fd", convert::slug(name)));
+    let slug = convert::slug(name);
+    let plain = folder.join(format!("{slug}_VARS.fd"));
+    let numbered = (2_u32..).map(|number| folder.join(format!("{slug}-{number}_VARS.fd")));
+    // What is there belongs to another machine, or is what is left of one.
+    let mut all = std::iter::once(plain.clone()).chain(numbered);
+    let file = all.find(|file| !inputs.target.taken.contains(file)).unwrap_or(plain);
     let text = "made anew from the firmware's template: the boot order may need repair";
     let (from, to) = (old.display().to_string(), file.display().to_string());
     draft.rows.push(
@@ -227,5 +232,13 @@ mod tests {
         );
         assert_eq!(row.notes[0].code, Code::W0104);
         assert!(xml(&plan).contains("/var/lib/libvirt/qemu/nvram/Other-One_VARS.fd"));
+        let folder = std::path::Path::new(VARIABLES);
+        assert!(
+            case.target.paths.contains_key(&folder.join("web_VARS.fd")),
+            "the folder is asked for"
+        );
+        case.target.taken.insert(folder.join("Other-One_VARS.fd"));
+        let plan = case.plan();
+        assert!(xml(&plan).contains("/var/lib/libvirt/qemu/nvram/Other-One-2_VARS.fd"));
     }
 }

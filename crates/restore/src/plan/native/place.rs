@@ -43,7 +43,7 @@ struct Room {
 }
 
 /// Folders that hold no images, whatever a definition says: the system's own, and devices.
-const SYSTEM_FOLDERS: [&str; 15] = [
+const SYSTEM_FOLDERS: [&str; 16] = [
     "/bin",
     "/boot",
     "/dev",
@@ -59,13 +59,28 @@ const SYSTEM_FOLDERS: [&str; 15] = [
     "/usr/lib64",
     "/usr/sbin",
     "/var/run",
+    "/var/spool",
 ];
 
+/// Folders below hidden ones in which the pools of users are.
+const POOLS_OF_USERS: [&str; 2] = [".local/share/libvirt", ".local/share/gnome-boxes"];
+
 /// Whether a path of a definition may be one of an image: absolute, plain, and not of the system's own.
+///
+/// Nor is a hidden file or folder, where programs keep what they trust, such as the keys of a user.
 pub(super) fn may_be_image(path: &Path) -> bool {
     let is_plain =
         path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
-    path.is_absolute() && is_plain && !SYSTEM_FOLDERS.iter().any(|folder| path.starts_with(folder))
+    let is_of_system = SYSTEM_FOLDERS.iter().any(|folder| path.starts_with(folder));
+    path.is_absolute() && is_plain && !is_of_system && !is_hidden(path)
+}
+
+/// Whether a part of a path is hidden, but for the one that pools of users lie below.
+fn is_hidden(path: &Path) -> bool {
+    let hidden =
+        path.components().filter(|part| part.as_os_str().as_encoded_bytes().starts_with(b"."));
+    let is_of_pool = |above: &Path| POOLS_OF_USERS.iter().any(|folder| above.ends_with(folder));
+    hidden.count() > usize::from(path.ancestors().any(is_of_pool))
 }
 
 /// Where a file goes, and what is to be said about it.
@@ -226,6 +241,31 @@ mod tests {
 
     fn one() -> Case {
         Case::backup(&disk("vda", OLD)).image("web.qcow2", None)
+    }
+
+    #[test]
+    fn the_places_of_the_system_and_hidden_ones_hold_no_images() {
+        for good in [
+            OLD,
+            "/home/me/vm/a.b.qcow2",
+            "/usr/share/virtio-win/virtio-win.iso",
+            "/home/me/.local/share/libvirt/images/a.qcow2",
+            "/home/me/.local/share/gnome-boxes/images/a",
+        ] {
+            assert!(may_be_image(Path::new(good)), "{good}");
+        }
+        for bad in [
+            "web.qcow2",
+            "/vm/../etc/passwd",
+            "/etc/cron.d/web",
+            "/var/spool/cron/crontabs/root",
+            "/root/.ssh/authorized_keys",
+            "/home/me/.profile",
+            "/home/me/.local/share/systemd/user/a.service",
+            "/home/me/.local/share/libvirt/.ssh/a",
+        ] {
+            assert!(!may_be_image(Path::new(bad)), "{bad}");
+        }
     }
 
     /// SPACEVM-31: no pool given.
