@@ -454,7 +454,13 @@ fn decide(known: &Known<'_>, choices: &Choices, taken: &[PinnedMachine]) -> Resu
     }
     let host = target.host().into_iter();
     let conflicts = host.flat_map(|host| {
-        plan.machines.iter().flat_map(|planned| conflicts::of(&planned.machine, host, choices))
+        plan.machines.iter().flat_map(|planned| {
+            conflicts::of(
+                &planned.machine,
+                host,
+                (choices, "--net user, --net NAME or --net bridge:NAME"),
+            )
+        })
     });
     let conflicts: Vec<Note> = conflicts.collect();
     plan.blockers.extend(conflicts);
