@@ -271,3 +271,34 @@ fn a_run_that_is_stopped_while_the_host_works_takes_everything_back() {
     assert_eq!(run.code, Some(130), "{run:?}");
     assert!(host.is_empty(), "{:?}", host.bench.files("host"));
 }
+
+/// libvirt replaces a machine that has both the name and the UUID of one that is defined.
+#[test]
+fn a_machine_that_somebody_defines_in_the_meantime_is_neither_replaced_nor_removed() {
+    let host = Hosted::new();
+    assert_eq!(host.run(IMPORT).code, Some(0));
+    let [machine] = <[String; 1]>::try_from(host.holds("machines")).unwrap();
+    for brought in ["machines", "images"] {
+        std::fs::remove_dir_all(host.bench.path(&format!("host/{brought}"))).unwrap();
+    }
+    std::fs::remove_file(host.bench.path("host/said")).unwrap();
+    std::fs::create_dir(host.bench.path("host/images")).unwrap();
+    host.set("linger", "pool-refresh");
+    let mut command = host.command(RELIFT);
+    command.args(IMPORT.split(' ')).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    wait_for(&host, "pool-refresh", &mut child);
+    host.set(&format!("machines/{machine}"), "<domain><name>demo</name></domain>");
+    succeeds(&host.bench.shell("echo >'host/go on'"));
+    let run = Run::of(&child.wait_with_output().unwrap());
+    let uuid = machine.trim_end_matches(".xml");
+    assert_eq!(
+        first_error(&run),
+        format!(
+            "error[E0503]: a machine with the UUID {uuid} has come to the host in the meantime"
+        )
+    );
+    assert_eq!(run.code, Some(7), "{run:?}");
+    assert_eq!(host.machines(), ["<domain><name>demo</name></domain>\n"]);
+    assert!(host.holds("images").is_empty(), "{run:?}");
+}

@@ -103,6 +103,10 @@ impl Hypervisor for Fake {
         self.order(format!("define {name}"))
     }
 
+    fn is_defined(&self, _machine: Uuid) -> Result<bool, LibvirtError> {
+        Ok(false)
+    }
+
     fn define_snapshot(&self, _machine: Uuid, xml: &str) -> Result<(), LibvirtError> {
         let name = xml.split_once("<name>").and_then(|(_, rest)| rest.split_once("</name>"));
         self.order(format!("snapshot {}", name.map_or("", |(name, _)| name)))

@@ -80,6 +80,9 @@ struct Known<'a> {
     target: &'a TargetFacts,
 }
 
+/// What to do where the host lacks a network that a foreign machine is plugged into.
+const NO_NETWORK: &str = "--net user, --net NAME or --net bridge:NAME";
+
 /// Decides; `taken` is what is chosen for single machines.
 fn decide(known: &Known<'_>, choices: &Choices, taken: &[PinnedMachine]) -> Result<Plan, Error> {
     let Known { facts, images, target } = *known;
@@ -151,7 +154,9 @@ fn decide(known: &Known<'_>, choices: &Choices, taken: &[PinnedMachine]) -> Resu
     }
     let host = target.host().into_iter();
     let conflicts = host.flat_map(|host| {
-        plan.machines.iter().flat_map(|planned| conflicts::of(&planned.machine, host, choices))
+        plan.machines
+            .iter()
+            .flat_map(|planned| conflicts::of(&planned.machine, host, (choices, NO_NETWORK)))
     });
     let conflicts: Vec<Note> = conflicts.collect();
     plan.blockers.extend(conflicts);

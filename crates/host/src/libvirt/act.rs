@@ -18,6 +18,12 @@ pub trait Hypervisor {
     /// Another machine has the name or the UUID, or the host does not take the machine.
     fn define(&self, name: &str, xml: &str) -> Result<(), LibvirtError>;
 
+    /// Whether there is a machine of this identity.
+    ///
+    /// # Errors
+    /// The host does not say.
+    fn is_defined(&self, machine: Uuid) -> Result<bool, LibvirtError>;
+
     /// Tells of a snapshot whose files are there already; it goes with the machine.
     ///
     /// # Errors
@@ -89,6 +95,12 @@ impl Hypervisor for Libvirt {
         let what = format!("define the machine {name}");
         let order = Order { what: &what, verb: &["define", "--validate"], values: &[DOCUMENT] };
         self.act(&order, xml.as_bytes())
+    }
+
+    fn is_defined(&self, machine: Uuid) -> Result<bool, LibvirtError> {
+        let verb = &["list", "--all", "--uuid"];
+        let all = self.uuids(&Order { what: "list its machines", verb, values: &[] })?;
+        Ok(all.contains(&machine))
     }
 
     fn define_snapshot(&self, machine: Uuid, xml: &str) -> Result<(), LibvirtError> {

@@ -1,5 +1,6 @@
 //! What is done on a libvirt host once the images have their names.
 
+use code::Code;
 use host::libvirt::Hypervisor;
 
 use super::Execution;
@@ -29,6 +30,7 @@ pub(super) fn define<'a>(
     for machine in &plan.machines {
         super::stop_if_asked(with.watch)?;
         let xml = machine.domain_xml.as_deref().unwrap_or_default();
+        require_new(machine, hypervisor)?;
         hypervisor.define(&machine.machine.name, xml)?;
         if let Some(uuid) = machine.machine.uuid {
             undo.defined(uuid);
@@ -39,6 +41,17 @@ pub(super) fn define<'a>(
         }
     }
     Ok(())
+}
+
+/// Refuses a machine that somebody else has defined since the plan was made: libvirt would replace it,
+/// and a run that fails later would take it away.
+fn require_new(machine: &MachinePlan, hypervisor: &dyn Hypervisor) -> Result<(), Error> {
+    let Some(uuid) = machine.machine.uuid else { return Ok(()) };
+    if !hypervisor.is_defined(uuid)? {
+        return Ok(());
+    }
+    let text = format!("a machine with the UUID {uuid} has come to the host in the meantime");
+    Err(Error::new(Code::E0503, text).fix("plan again: relift plan shows what is in the way"))
 }
 
 /// Starts the machines that are to run, in the order of the plan.

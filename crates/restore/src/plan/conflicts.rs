@@ -6,8 +6,13 @@ use vm::{Machine, NicTarget};
 
 use super::{Choices, OnConflict, target::HostFacts};
 
-/// What keeps the host from taking a machine as it is planned.
-pub(super) fn of(machine: &Machine, host: &HostFacts, choices: &Choices) -> Vec<Note> {
+/// What keeps the host from taking a machine as it is planned; `no_network` is the way out where a
+/// network is missing.
+pub(super) fn of(
+    machine: &Machine,
+    host: &HostFacts,
+    (choices, no_network): (&Choices, &str),
+) -> Vec<Note> {
     let mut notes = Vec::new();
     if host.machine(&machine.name).is_some() {
         let text = format!("{} has a machine called {} already", host.uri, machine.name);
@@ -28,11 +33,15 @@ pub(super) fn of(machine: &Machine, host: &HostFacts, choices: &Choices) -> Vec<
             notes.push(Note::blocker(Code::E0503, text).hint("leave --mac keep out"));
         }
     }
-    notes.extend(networks(machine, host, choices));
+    notes.extend(networks(machine, host, (choices, no_network)));
     notes
 }
 
-fn networks(machine: &Machine, host: &HostFacts, choices: &Choices) -> Vec<Note> {
+fn networks(
+    machine: &Machine,
+    host: &HostFacts,
+    (choices, no_network): (&Choices, &str),
+) -> Vec<Note> {
     let mut asked: Vec<&str> = Vec::new();
     for nic in &machine.nics {
         if let NicTarget::Network(name) = &nic.target
@@ -46,8 +55,7 @@ fn networks(machine: &Machine, host: &HostFacts, choices: &Choices) -> Vec<Note>
         match host.networks.iter().find(|network| network.name == name) {
             None => {
                 let text = format!("{} has no network called {name}", host.uri);
-                let hint = "--net user, --net NAME or --net bridge:NAME";
-                notes.push(Note::blocker(Code::E0504, text).hint(hint));
+                notes.push(Note::blocker(Code::E0504, text).hint(no_network));
             }
             Some(network) if choices.start && !network.is_active => {
                 let text = format!("the network {name} is not started");

@@ -33,6 +33,9 @@ use super::{
 use crate::{Definition, Error, Facts, ManifestPolicy, Native};
 use place::Places;
 
+/// What to do where a network is missing: the definition tells which it was, and is not changed.
+const NO_NETWORK: &str = "virsh net-define FILE makes one of that name";
+
 /// What a native machine is planned from.
 struct Inputs<'a> {
     facts: &'a Facts,
@@ -115,7 +118,7 @@ pub(super) fn plan(
         machine,
     };
     if let Some(host) = target.host() {
-        blockers.extend(conflicts::of(&planned.machine, host, choices));
+        blockers.extend(conflicts::of(&planned.machine, host, (choices, NO_NETWORK)));
     }
     let mut plan = empty(&inputs, storage.folder.path.clone(), space);
     plan.host = target.host().map(|host| HostPlan {

@@ -201,8 +201,8 @@ mod tests {
         let mut case = case();
         case.host().networks = vec![network("lab")];
         let want = "test:///default has no network called default";
-        assert_eq!(case.blockers()[0].0, Code::E0504);
-        assert_eq!(case.blockers()[0].1, want);
+        let hint = "virsh net-define FILE makes one of that name";
+        assert_eq!(case.blockers(), [(Code::E0504, want.to_owned(), hint.to_owned())]);
         case.host().networks = vec![network("default")];
         case.host().networks[0].is_active = false;
         assert_eq!(case.blockers(), [], "a machine that is off needs none that is on");
