@@ -245,3 +245,20 @@ fn a_blank_disk_and_a_large_one_are_members_like_others() {
         }
     }
 }
+
+#[test]
+fn a_disk_that_ends_inside_a_cluster_is_a_member_like_others() {
+    for disk_bytes in [512, 65_536 + 512, 5 * MIB + 55_296] {
+        let bench = Bench::empty();
+        bench.write("vm.ova", &Package::small("vm", disk_bytes).ova());
+        for more in ["", "--compress", "--jobs 1"] {
+            shell(&bench, &format!("relift convert vm.ova -o vm.tar.zst --force {more}"));
+            shell(&bench, "relift backup verify --level deep vm.tar.zst");
+        }
+        shell(&bench, "cat vm.ova | relift convert - -o vm.tar.zst --force");
+        shell(&bench, "relift convert vm.ova -o direct");
+        let Some(_) = unpacked(&bench, "vm.tar.zst", "a") else { continue };
+        let disk = bench.path("a/vm-disk0.qcow2");
+        require_sound(&disk, Some(&bench.path("direct/vm-disk0.qcow2")));
+    }
+}

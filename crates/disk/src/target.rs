@@ -121,6 +121,17 @@ pub trait Target: Send {
     /// When the cluster is behind the capacity, or a table cannot be written.
     fn place(&mut self, cluster: u64) -> Result<u64>;
 
+    /// Says that only the first `len_bytes` of the cluster that was placed at byte `offset_bytes` are to be
+    /// written, since the disk that is copied ends there. In a file where no byte may be left out
+    /// ([`Order::FrontToEnd`]) the target writes the others.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be written.
+    fn pad(&mut self, _offset_bytes: u64, _len_bytes: u64) -> Result<()> {
+        Ok(())
+    }
+
     /// How the workers are to encode clusters before they are placed.
     fn compression(&self) -> Compression {
         Compression::None

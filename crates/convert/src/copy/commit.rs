@@ -12,7 +12,7 @@ use std::{
     },
 };
 
-use disk::{Target, WriteAt};
+use disk::{CLUSTER_BYTES, Target, WriteAt};
 
 use super::{
     batch::{Batch, Content},
@@ -158,6 +158,9 @@ impl State<'_> {
                 Content::Zero => continue,
                 Content::Plain { at } => {
                     let offset_bytes = self.target.place(*cluster)?;
+                    if guest_bytes < CLUSTER_BYTES {
+                        self.target.pad(offset_bytes, guest_bytes)?;
+                    }
                     let len = guest_bytes as usize;
                     push(&mut writes, Write { at, len, offset_bytes });
                 }

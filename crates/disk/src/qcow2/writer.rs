@@ -273,6 +273,14 @@ impl Target for Writer {
         Ok(offset_bytes)
     }
 
+    fn pad(&mut self, offset_bytes: u64, len_bytes: u64) -> Result<()> {
+        if self.order == Order::FrontToEnd {
+            let zeros = vec![0; buffer_len(CLUSTER_BYTES.saturating_sub(len_bytes))];
+            self.file.write_all_at(&zeros, offset_bytes.saturating_add(len_bytes))?;
+        }
+        Ok(())
+    }
+
     fn compression(&self) -> Compression {
         self.compression
     }
@@ -455,6 +463,15 @@ mod tests {
             at + len
         });
         assert_eq!(end, len_bytes);
+    }
+
+    #[test]
+    fn the_rest_of_a_short_cluster_is_written_where_nothing_may_be_left_out() {
+        let file = Arc::new(InOrder::default());
+        let mut writer = Writer::create(Arc::clone(&file) as _, C + 512).unwrap();
+        let at = writer.place(1).unwrap();
+        writer.pad(at, 512).unwrap();
+        assert_eq!(*file.0.lock().unwrap(), [(C + 512, C - 512)]);
     }
 
     #[test]

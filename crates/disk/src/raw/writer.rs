@@ -73,6 +73,11 @@ impl Target for Writer {
         Ok(offset_bytes)
     }
 
+    fn pad(&mut self, offset_bytes: u64, len_bytes: u64) -> Result<()> {
+        self.next_bytes = offset_bytes.saturating_add(len_bytes);
+        Ok(())
+    }
+
     fn file(&self) -> Arc<dyn WriteAt> {
         Arc::clone(&self.file)
     }
@@ -129,5 +134,18 @@ mod tests {
         let bytes = file.0.lock().unwrap();
         let clusters: Vec<_> = bytes.chunks(buffer_len(CLUSTER_BYTES)).map(|c| c[0]).collect();
         assert_eq!((bytes.len(), clusters), (328_192, vec![0, 1, 1, 0, 1, 0]));
+    }
+
+    #[test]
+    fn front_to_end_zeros_are_written_behind_a_cluster_that_is_cut_short() {
+        let file = Arc::new(InOrder::default());
+        let mut writer = Writer::create(Arc::clone(&file) as _, 3 * CLUSTER_BYTES).unwrap();
+        let at = writer.place(0).unwrap();
+        writer.pad(at, 512).unwrap();
+        file.write_all_at(&[1; 512], at).unwrap();
+        assert_eq!(writer.finish().unwrap(), 3 * CLUSTER_BYTES);
+        let bytes = file.0.lock().unwrap();
+        assert_eq!(bytes.iter().filter(|byte| **byte == 1).count(), 512);
+        assert_eq!(bytes.len() as u64, 3 * CLUSTER_BYTES);
     }
 }
