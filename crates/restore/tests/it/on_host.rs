@@ -67,6 +67,11 @@ fn bring(
     carry_out(&plan(source, pool, choices)?, source, host)
 }
 
+/// A folder whose path has no hidden part: nothing of a backup goes to such a one.
+fn visible() -> tempfile::TempDir {
+    tempfile::Builder::new().prefix("host").tempdir().expect("the test's own folder")
+}
+
 fn carry_out(plan: &Plan, source: &mut dyn Source, host: &Fake) -> Result<Outcome, Error> {
     let with = Execution {
         host,
@@ -129,7 +134,7 @@ fn fails_cleanly(pool: &Path, due: &[&str], open: &dyn Fn() -> Box<dyn Source>) 
 
 #[test]
 fn an_import_that_fails_leaves_nothing_on_the_host_whichever_act_fails() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = visible();
     let bytes = Package::small("web", MIB).ova();
     let due = [
         "create web-disk0.qcow2",
@@ -145,7 +150,7 @@ fn an_import_that_fails_leaves_nothing_on_the_host_whichever_act_fails() {
 
 #[test]
 fn a_restore_with_snapshots_that_fails_leaves_nothing_on_the_host_whichever_act_fails() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = visible();
     let pool = folder.path().join("images");
     let path = folder.path().join("web.tar");
     backup(&path, &pool);
@@ -183,7 +188,7 @@ fn image() -> Qcow2 {
 /// SPACEVM-34: what is restored stands on the template's disk, which nobody touches.
 #[test]
 fn a_thin_clone_is_restored_upon_its_template_and_does_not_change_it() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = visible();
     let golden = folder.path().join("golden.qcow2");
     fs::write(&golden, image().build().bytes).unwrap();
     let before = fs::read(&golden).unwrap();
