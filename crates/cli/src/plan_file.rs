@@ -7,7 +7,7 @@
 //!
 //! The text and its version live here, in the shell, as the JSON documents do: half of it is flags,
 //! which nothing below the shell has heard of, and so no other crate needs serde or TOML. What a
-//! value of it means for a plan is [`restore::Pinned`], a plain value.
+//! value of it means for a plan is [`restore::plan::Pinned`], a plain value.
 
 mod document;
 mod flags;
