@@ -46,7 +46,7 @@ pub fn write(machine: &Machine) -> Result<String, Error> {
 ///
 /// # Errors
 ///
-/// As [`write`]: the paths are absolute all the same.
+/// As [`write()`]: the paths are absolute all the same.
 pub fn write_bundled(machine: &Machine) -> Result<String, Error> {
     check::check(machine)?;
     let mut bundled = machine.clone();
