@@ -7,7 +7,8 @@
 //!                  \--> restore, convert, disk  --progress, events, signals--> Gauge
 //! ```
 //!
-//! The clock, the environment and signals are read here and nowhere below.
+//! The clock, the environment and signals are read here and nowhere below. Before anything is read that
+//! somebody else wrote, the program gives up what the command does not need: [`sandbox`].
 
 mod args;
 mod choices;
@@ -19,9 +20,11 @@ mod json;
 mod leftovers;
 mod plan_file;
 mod progress;
+mod reach;
 mod report;
 mod request;
 mod sample;
+mod sandbox;
 mod session;
 mod show;
 mod signals;
@@ -32,30 +35,23 @@ mod verbs;
 use std::{ffi::OsString, process::ExitCode};
 
 use clap::Parser as _;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use host::limits;
 
 use crate::{args::Cli, session::Session, show::Show};
 
 fn main() -> ExitCode {
-    raise_file_limit();
+    limits::raise_open_files();
+    limits::forbid_core_files();
     let typed: Vec<OsString> = std::env::args_os().collect();
     let cli = match Cli::try_parse_from(&typed) {
         Ok(cli) => cli,
         Err(error) => return usage::end(&error, &typed),
     };
-    match Session::open(&cli.global, cli.command.verb(), typed) {
+    match Session::open(&cli, typed) {
         Ok(session) => session.end(verbs::run(&cli.command, &session)),
         Err(failure) => {
             let show = Show::new(cli.global.color, show::Volume::Usual);
             usage::refuse(&show, &failure, cli.command.verb(), cli.global.json)
         }
     }
-}
-
-/// Lets this process have as many files open as it may: a disk that is split at 2 GiB has one for each
-/// of its parts, and the usual soft limit of 1024 ends at 2 TiB.
-fn raise_file_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    // Where it cannot be raised, opening the file that is one too many says so.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }

@@ -10,7 +10,12 @@ use std::{
     path::{Path, PathBuf, absolute},
 };
 
-use rustix::fs::{CWD, Mode, OFlags, RenameFlags, StatVfsMountFlags, renameat_with, statvfs};
+use rustix::{
+    fs::{
+        Access, CWD, Mode, OFlags, RenameFlags, StatVfsMountFlags, access, renameat_with, statvfs,
+    },
+    io::Errno,
+};
 
 use crate::{Error, Existed, FolderFacts, Host, Partial, PathFacts, PathKind};
 
@@ -24,7 +29,7 @@ pub fn facts(path: &Path) -> Result<FolderFacts, Error> {
     let nearest = nearest_existing(&path).map_err(wrap)?;
     let stat = statvfs(&nearest).map_err(|source| wrap(source.into()))?;
     let writable = !stat.f_flag.contains(StatVfsMountFlags::RDONLY)
-        && rustix::fs::access(&nearest, rustix::fs::Access::WRITE_OK).is_ok();
+        && access(&nearest, Access::WRITE_OK).is_ok();
     Ok(FolderFacts {
         exists: nearest == path,
         path,
@@ -49,11 +54,13 @@ pub fn path_facts(path: &Path) -> Result<PathFacts, Error> {
     Ok(PathFacts { kind, length_bytes, folder })
 }
 
-/// Whether a device is free: the kernel gives one that is mounted to nobody else alone.
+/// Whether a device is free: the kernel gives one that is mounted to nobody else alone. One that a
+/// sandbox keeps closed to whoever may read it is not known to be free, and so is none.
 fn device(path: &Path) -> PathKind {
     let flags = OFlags::RDONLY | OFlags::EXCL | OFlags::NONBLOCK | OFlags::CLOEXEC;
     match rustix::fs::open(path, flags, Mode::empty()) {
-        Err(rustix::io::Errno::BUSY) => PathKind::UsedDevice,
+        Err(Errno::BUSY) => PathKind::UsedDevice,
+        Err(Errno::ACCESS) if access(path, Access::READ_OK).is_ok() => PathKind::UsedDevice,
         _ => PathKind::Device,
     }
 }
@@ -186,7 +193,7 @@ impl Host for Dir {
 /// Renames without replacing; a file system that cannot promise that is asked in two steps.
 fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+        Err(Errno::INVAL | Errno::NOSYS) => {
             if fs::symlink_metadata(to).is_ok() {
                 return Err(io::ErrorKind::AlreadyExists.into());
             }
