@@ -123,11 +123,7 @@ impl Image for Reader {
             out.fill(0);
             return Ok(());
         };
-        let there = self.end_bytes.saturating_sub(offset_bytes).min(extent.len_bytes);
-        let (data, padding) = out.split_at_mut(usize::try_from(there).unwrap_or(usize::MAX));
-        padding.fill(0);
-        // A part that is nothing but padding lies behind the end of the file.
-        if data.is_empty() { Ok(()) } else { self.bytes.fill(data, offset_bytes) }
+        self.bytes.fill_padded(out, offset_bytes, self.end_bytes)
     }
 
     /// All of it: holes are only looked for by [`extents`](Image::extents).
