@@ -15,7 +15,24 @@ mod descriptor;
 mod image;
 mod mutate;
 mod random;
+mod several;
+mod sparse_file;
+mod stream;
+
+mod chain;
+mod chunked;
+mod copy;
+mod cowd;
+mod detect;
+mod gzip;
+mod qcow2;
+mod sesparse;
+mod vdi;
 mod vhd;
+mod vhdx;
+mod vmdk_descriptor;
+mod vmdk_sparse;
+mod vmdk_stream;
 
 pub use mutate::Mutator;
 pub use random::Random;
@@ -36,7 +53,23 @@ pub struct Feed {
 }
 
 /// Every feed, by name.
-pub const FEEDS: &[Feed] = &[descriptor::OVF, vhd::VHD];
+pub const FEEDS: &[Feed] = &[
+    descriptor::OVF,
+    vmdk_descriptor::VMDK_DESCRIPTOR,
+    vmdk_sparse::VMDK_SPARSE,
+    vmdk_stream::VMDK_STREAM,
+    cowd::COWD,
+    sesparse::SESPARSE,
+    vhd::VHD,
+    vhdx::VHDX,
+    vdi::VDI,
+    qcow2::QCOW2,
+    gzip::GZIP,
+    detect::DETECT,
+    chunked::CHUNKED,
+    chain::CHAIN,
+    copy::COPY,
+];
 
 impl Feed {
     /// The feed of this name.

@@ -30,7 +30,7 @@ mod vhdx;
 mod vmdk;
 mod vmx;
 
-pub use container::{ZipMethod, gzip, xz, zip, zstd};
+pub use container::{ZipMethod, deflate, gzip, xz, zip, zstd};
 pub use content::{content, stream_optimized};
 pub use descriptor::{Descriptor, item};
 pub use descriptors::{corpus, fixtures};

@@ -48,4 +48,8 @@ macro_rules! fed {
     };
 }
 
-fed! { ovf vhd }
+fed! {
+    ovf
+    vmdk_descriptor vmdk_sparse vmdk_stream cowd sesparse
+    vhd vhdx vdi qcow2 gzip detect chunked chain copy
+}
