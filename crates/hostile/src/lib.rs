@@ -11,10 +11,26 @@
 //! memory. What a reader says of the bytes is not judged here, only that what it hands out holds
 //! together.
 
-mod descriptor;
-mod image;
 mod mutate;
 mod random;
+mod steps;
+
+mod bundle;
+mod bundle_manifest;
+mod certificate;
+mod descriptor;
+mod domain_xml;
+mod machine;
+mod manifest;
+mod names;
+mod package;
+mod plan_toml;
+mod tar;
+mod units;
+mod vmx;
+mod zip;
+
+mod image;
 mod vhd;
 
 pub use mutate::Mutator;
@@ -35,8 +51,28 @@ pub struct Feed {
     pub seal: Option<fn(&mut [u8])>,
 }
 
-/// Every feed, by name.
-pub const FEEDS: &[Feed] = &[descriptor::OVF, vhd::VHD];
+/// Every feed: texts and archives, then disks.
+pub const FEEDS: &[Feed] = &[
+    bundle::BUNDLE_FRAMES,
+    bundle::BUNDLE_TAR,
+    bundle_manifest::BUNDLE_MANIFEST,
+    certificate::CERTIFICATE,
+    certificate::CERTIFICATE_DER,
+    domain_xml::DOMAIN_XML,
+    manifest::MANIFEST,
+    names::NAMES,
+    descriptor::OVF,
+    descriptor::OVF_MACHINE,
+    package::PACKAGE,
+    plan_toml::PLAN_TOML,
+    tar::TAR,
+    tar::TAR_PACKED,
+    units::UNITS,
+    vmx::VMX,
+    zip::ZIP,
+    // The disks.
+    vhd::VHD,
+];
 
 impl Feed {
     /// The feed of this name.

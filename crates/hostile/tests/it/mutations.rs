@@ -48,4 +48,8 @@ macro_rules! fed {
     };
 }
 
-fed! { ovf vhd }
+fed! {
+    bundle_frames bundle_tar bundle_manifest certificate certificate_der domain_xml manifest names ovf
+    ovf_machine package plan_toml tar tar_packed units vmx zip
+    vhd
+}
