@@ -60,7 +60,6 @@ pub(crate) const OVF: Feed = Feed {
             .map(utf16)
             .collect();
         seeds.extend(utf16);
-        seeds.push(MESSAGES.to_vec());
         seeds
     },
     words: WORDS,

@@ -54,8 +54,8 @@ pub struct Feed {
 /// Every feed: texts and archives, then disks.
 pub const FEEDS: &[Feed] = &[
     bundle::BUNDLE_FRAMES,
-    bundle::BUNDLE_TAR,
     bundle_manifest::BUNDLE_MANIFEST,
+    bundle::BUNDLE_TAR,
     certificate::CERTIFICATE,
     certificate::CERTIFICATE_DER,
     domain_xml::DOMAIN_XML,

@@ -163,3 +163,42 @@ fn put(bytes: &mut [u8], at: usize, word: &[u8]) {
         *byte = *new;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mutator(seed: &[u8]) -> Mutator {
+        Mutator { seeds: vec![seed.to_vec()], words: &[], random: Random::new(1) }
+    }
+
+    #[test]
+    fn a_number_in_digits_becomes_another_one_in_digits() {
+        let mut bytes = b"units='512' x".to_vec();
+        mutator(b"").digits(&mut bytes, 3);
+        let text = String::from_utf8(bytes).unwrap();
+        let number = text.strip_prefix("units='").unwrap().strip_suffix("' x").unwrap();
+        assert!(NUMBERS.contains(&number.parse().unwrap()), "{text}");
+    }
+
+    #[test]
+    fn a_value_takes_the_place_of_another_one() {
+        let mut bytes = b"<a b='old'/>".to_vec();
+        mutator(b"'new'").value(&mut bytes, 5);
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(["<a b='new'/>", "<a b=''/>"].contains(&text.as_str()), "{text}");
+        assert_eq!(value_from(b"no mark", 3), 3..3);
+        assert_eq!(value_from(b"a=b", 0), 2..3);
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_inputs() {
+        let feed = Feed::named("vmx");
+        let inputs = |seed| {
+            let mut mutator = Mutator::new(feed, seed);
+            std::iter::repeat_with(|| mutator.next_input()).take(100).collect::<Vec<_>>()
+        };
+        assert_eq!(inputs(7), inputs(7));
+        assert_ne!(inputs(7), inputs(8));
+    }
+}

@@ -49,7 +49,7 @@ macro_rules! fed {
 }
 
 fed! {
-    bundle_frames bundle_tar bundle_manifest certificate certificate_der domain_xml manifest names ovf
+    bundle_frames bundle_manifest bundle_tar certificate certificate_der domain_xml manifest names ovf
     ovf_machine package plan_toml tar tar_packed units vmx zip
     vhd
 }
