@@ -11,13 +11,28 @@
 //! memory. What a reader says of the bytes is not judged here, only that what it hands out holds
 //! together.
 
-mod descriptor;
 mod image;
 mod mutate;
 mod random;
 mod several;
 mod sparse_file;
+mod steps;
 mod stream;
+
+mod bundle;
+mod bundle_manifest;
+mod certificate;
+mod descriptor;
+mod domain_xml;
+mod machine;
+mod manifest;
+mod names;
+mod package;
+mod plan_toml;
+mod tar;
+mod units;
+mod vmx;
+mod zip;
 
 mod chain;
 mod chunked;
@@ -52,9 +67,26 @@ pub struct Feed {
     pub seal: Option<fn(&mut [u8])>,
 }
 
-/// Every feed, by name.
+/// Every feed: texts and archives, then disks.
 pub const FEEDS: &[Feed] = &[
+    bundle::BUNDLE_FRAMES,
+    bundle_manifest::BUNDLE_MANIFEST,
+    bundle::BUNDLE_TAR,
+    certificate::CERTIFICATE,
+    certificate::CERTIFICATE_DER,
+    domain_xml::DOMAIN_XML,
+    manifest::MANIFEST,
+    names::NAMES,
     descriptor::OVF,
+    descriptor::OVF_MACHINE,
+    package::PACKAGE,
+    plan_toml::PLAN_TOML,
+    tar::TAR,
+    tar::TAR_PACKED,
+    units::UNITS,
+    vmx::VMX,
+    zip::ZIP,
+    // The disks.
     vmdk_descriptor::VMDK_DESCRIPTOR,
     vmdk_sparse::VMDK_SPARSE,
     vmdk_stream::VMDK_STREAM,
