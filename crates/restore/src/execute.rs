@@ -215,6 +215,7 @@ fn fill<'a>(
         let digest = digests.iter().find(|(name, _)| Some(name) == output.member.as_ref());
         output.member_digest = digest.and_then(|(_, digests)| digests.first().cloned());
     }
+    source.check_unchanged()?;
     store.seal(source.facts(), &outputs)?;
     with.watch.begin(Step::Verify);
     for output in &outputs {
