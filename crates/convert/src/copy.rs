@@ -64,7 +64,8 @@ pub struct Summary {
 /// Nothing is synced.
 ///
 /// # Errors
-/// The image is damaged, cannot be read or changed meanwhile; the target takes no more; somebody said stop. Of several
+/// The image is damaged, cannot be read or changed meanwhile; the target takes no more; somebody said
+/// stop. Of several
 /// failures, the one that is first in the order of the disk.
 pub fn copy_image(
     image: &dyn Image,
