@@ -30,6 +30,7 @@ const TABLE: &[(&str, Place)] = &[
     ("cli", Place::Floor(6)),
     ("testkit", Place::Testkit),
     ("decoders", Place::Outside),
+    ("hostile", Place::Outside),
     ("benches", Place::Outside),
     ("xtask", Place::Outside),
 ];

@@ -1,19 +1,18 @@
 //! A folder of the file system as a target.
 
+mod unfinished;
+
 use std::{
     collections::BTreeSet,
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io,
-    os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _},
     path::{Path, PathBuf, absolute},
 };
 
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, StatVfsMountFlags, renameat_with, statvfs};
 
 use crate::{Error, Existed, FolderFacts, Host, Partial, PathFacts, PathKind};
-
-/// How many unfinished files of one name and run may lie about.
-const MAX_PARTIALS: u32 = 100;
 
 /// Asks about a folder that may not be there yet.
 ///
@@ -130,23 +129,7 @@ impl Host for Dir {
     }
 
     fn create_partial(&self, path: &Path) -> Result<Partial, Error> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(true).mode(0o600);
-        for attempt in 0..MAX_PARTIALS {
-            let mut name = path.as_os_str().to_owned();
-            name.push(format!(".partial-{}", self.run));
-            if attempt > 0 {
-                name.push(format!("-{attempt}"));
-            }
-            match options.open(&name) {
-                Ok(file) => {
-                    return Ok(Partial { path: name.into(), published: path.to_owned(), file });
-                }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(Error::new("cannot create", name, error)),
-            }
-        }
-        Err(Error::exists(path))
+        unfinished::create(path, &self.run)
     }
 
     fn publish(&self, partial: &Partial) -> Result<(), Error> {

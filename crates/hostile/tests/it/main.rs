@@ -1,0 +1,3 @@
+//! Every parser comes back from whatever it is fed: without a panic, soon, and with little memory.
+
+mod mutations;
