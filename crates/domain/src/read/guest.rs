@@ -7,6 +7,13 @@ use crate::document::{Element, Space};
 /// Who makes which family, by a part of the libosinfo id; ids are URLs at the maker's own domain.
 const MAKERS: &[(&str, GuestFamily)] = &[
     ("microsoft.com/msdos", GuestFamily::Other),
+    // Windows above DOS knows nothing of hypervisors.
+    ("microsoft.com/win/1.", GuestFamily::Other),
+    ("microsoft.com/win/2.", GuestFamily::Other),
+    ("microsoft.com/win/3.1", GuestFamily::Other),
+    ("microsoft.com/win/95", GuestFamily::Other),
+    ("microsoft.com/win/98", GuestFamily::Other),
+    ("microsoft.com/win/me", GuestFamily::Other),
     ("microsoft.com/", GuestFamily::Windows),
     ("freebsd.org/", GuestFamily::Bsd),
     ("netbsd.org/", GuestFamily::Bsd),
@@ -67,6 +74,9 @@ mod tests {
             ("http://libosinfo.org/linux/2022", GuestFamily::Linux),
             ("http://microsoft.com/win/2k22", GuestFamily::Windows),
             ("http://microsoft.com/msdos/6.22", GuestFamily::Other),
+            ("http://microsoft.com/win/95", GuestFamily::Other),
+            ("http://microsoft.com/winnt/4.0", GuestFamily::Windows),
+            ("http://microsoft.com/win/2k", GuestFamily::Windows),
             ("http://freebsd.org/freebsd/14.0", GuestFamily::Bsd),
             ("http://oracle.com/solaris/11", GuestFamily::Solaris),
             ("http://oracle.com/ol/9", GuestFamily::Linux),
