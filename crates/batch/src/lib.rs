@@ -18,6 +18,8 @@ mod history;
 mod id;
 mod journal;
 mod list;
+mod run;
+mod schedule;
 mod shard;
 
 pub use error::{Error, Kind, Result};
@@ -26,4 +28,6 @@ pub use history::{History, Status};
 pub use id::ItemId;
 pub use journal::{Journal, Line, Record, State, read as read_journal};
 pub use list::{Listed, list};
+pub use run::{Done, Failed, Limits, Order, Summary, Watch, Work, run};
+pub use schedule::{Need, Room};
 pub use shard::Shard;
