@@ -17,6 +17,7 @@ pub mod http;
 pub mod libvirt;
 mod program;
 pub mod tool;
+pub mod worker;
 
 use std::{
     fs::File,
