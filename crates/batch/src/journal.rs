@@ -83,6 +83,9 @@ pub struct Record {
     /// What tells whether the source is the same as now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    /// Length and time of the package when it was read, where they say enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stamp: Option<String>,
     /// What tells whether the plan is the same as now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
@@ -98,6 +101,29 @@ pub struct Record {
     /// The files that were written.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<PathBuf>,
+}
+
+impl Record {
+    /// An item reached a state, in its first try, and there is nothing else to say.
+    #[must_use]
+    pub fn new(t: String, batch: &str, id: &str, state: State) -> Self {
+        Self {
+            t,
+            batch: batch.to_owned(),
+            id: id.to_owned(),
+            state,
+            attempt: 1,
+            code: None,
+            bytes: None,
+            source: None,
+            stamp: None,
+            plan: None,
+            message: None,
+            fix: None,
+            warnings: Vec::new(),
+            files: Vec::new(),
+        }
+    }
 }
 
 /// A line of a journal.
@@ -230,21 +256,7 @@ mod tests {
     }
 
     fn record(id: &str, state: State) -> Record {
-        Record {
-            t: "2026-11-21T10:00:01Z".into(),
-            batch: "b".into(),
-            id: id.into(),
-            state,
-            attempt: 1,
-            code: None,
-            bytes: None,
-            source: None,
-            plan: None,
-            message: None,
-            fix: None,
-            warnings: Vec::new(),
-            files: Vec::new(),
-        }
+        Record::new("2026-11-21T10:00:01Z".into(), "b", id, state)
     }
 
     #[test]

@@ -38,6 +38,10 @@ use crate::{args::Cli, session::Session, show::Show};
 
 fn main() -> ExitCode {
     raise_file_limit();
+    // Then nobody waits for what this process would do.
+    if host::worker::follow_parent(|name| std::env::var_os(name)).is_err() {
+        return ExitCode::FAILURE;
+    }
     let typed: Vec<OsString> = std::env::args_os().collect();
     let cli = match Cli::try_parse_from(&typed) {
         Ok(cli) => cli,

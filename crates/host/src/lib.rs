@@ -13,6 +13,7 @@
 pub mod dir;
 mod error;
 pub mod fake;
+pub mod here;
 pub mod http;
 pub mod libvirt;
 mod program;

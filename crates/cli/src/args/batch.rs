@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{HardwareArgs, PackingArgs, PlaceArgs, PolicyArgs};
+use super::{HardwareArgs, HostArgs, PackingArgs, PlaceArgs, PolicyArgs};
 
 /// The examples of `batch`.
 pub(super) const EXAMPLES: &str = "\
@@ -98,6 +98,8 @@ pub(crate) struct BatchPlanArgs {
     #[arg(long)]
     pub(crate) force: bool,
     #[command(flatten)]
+    pub(crate) host: HostArgs,
+    #[command(flatten)]
     pub(crate) hardware: HardwareArgs,
     #[command(flatten)]
     pub(crate) packing: PackingArgs,
@@ -148,6 +150,8 @@ pub(crate) struct BatchLimitArgs {
     /// The journal (default: BATCH.journal.jsonl beside the batch file).
     #[arg(long, value_name = "PATH")]
     pub(crate) journal: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) host: HostArgs,
 }
 
 /// What an item that fails does to the run.
