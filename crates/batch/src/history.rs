@@ -44,7 +44,7 @@ impl History {
         let lines = journals.into_iter().flatten();
         let mut records: Vec<Record> = lines
             .filter_map(|line| match line {
-                Line::Item(record) if record.state != State::Skipped => Some(record),
+                Line::Item(record) if record.state != State::Skipped => Some(*record),
                 _ => None,
             })
             .collect();
@@ -97,7 +97,7 @@ mod tests {
     fn line(t: u32, id: &str, state: State, attempt: u32) -> Line {
         let t = format!("2026-11-21T10:00:{t:02}.000Z");
         let plan = Some("p".to_owned());
-        Line::Item(Record { attempt, plan, ..Record::new(t, "b", id, state) })
+        Line::Item(Box::new(Record { attempt, plan, ..Record::new(t, "b", id, state) }))
     }
 
     #[test]

@@ -131,7 +131,7 @@ impl Record {
 #[serde(untagged)]
 pub enum Line {
     /// An item changed its state.
-    Item(Record),
+    Item(Box<Record>),
     /// A run began.
     Run {
         /// When, in UTC, as RFC 3339 writes it.
@@ -193,7 +193,7 @@ impl Journal {
     ///
     /// As [`write`](Self::write).
     pub fn record(&self, record: Record) -> Result<()> {
-        self.write(&Line::Item(record))
+        self.write(&Line::Item(Box::new(record)))
     }
 }
 
@@ -263,7 +263,7 @@ mod tests {
     fn a_line_is_what_the_contract_says() {
         let mut done = record("web-01", State::Done);
         done.bytes = Some(5);
-        let text = serde_json::to_string(&Line::Item(done)).unwrap();
+        let text = serde_json::to_string(&Line::Item(Box::new(done))).unwrap();
         assert_eq!(
             text,
             r#"{"t":"2026-11-21T10:00:01Z","batch":"b","id":"web-01","state":"done","attempt":1,"code":null,"bytes":5}"#
@@ -308,7 +308,10 @@ mod tests {
             journal.record(record("b", State::Done)).unwrap();
             let after = read(&path).unwrap();
             assert_eq!(after[..lines], before);
-            assert_eq!(after[lines..], [owner("two"), Line::Item(record("b", State::Done))]);
+            assert_eq!(
+                after[lines..],
+                [owner("two"), Line::Item(Box::new(record("b", State::Done)))]
+            );
         }
     }
 }

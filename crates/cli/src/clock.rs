@@ -81,7 +81,9 @@ mod tests {
         let holds = |window: &str, time: &str| {
             Window::parse(window).unwrap().holds(Time::strptime("%H:%M", time).unwrap())
         };
-        for (time, is_open) in [("21:59", false), ("22:00", true), ("00:30", true), ("06:00", false)] {
+        for (time, is_open) in
+            [("21:59", false), ("22:00", true), ("00:30", true), ("06:00", false)]
+        {
             assert_eq!(holds("22:00-06:00", time), is_open, "{time}");
         }
         for (time, is_open) in [("08:59", false), ("09:00", true), ("17:00", false)] {

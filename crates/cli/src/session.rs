@@ -94,11 +94,6 @@ impl Session {
         Ok(Self { show, events, stop, hypervisor, left, verb, typed, result, look })
     }
 
-    /// How progress is shown.
-    pub(crate) const fn look(&self) -> Look {
-        self.look
-    }
-
     /// The file system, with a list of what the run makes in it.
     pub(crate) fn host(&self) -> Tracked<'_> {
         Tracked::new(&self.left)

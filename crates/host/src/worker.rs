@@ -12,9 +12,7 @@ use std::{
     thread,
 };
 
-use rustix::process::{
-    Pid, Signal, getppid, kill_process, set_parent_process_death_signal,
-};
+use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
 
 /// The program that runs, whatever its file is called now.
 const SELF: &str = "/proc/self/exe";
@@ -66,10 +64,8 @@ impl Worker {
             .stderr(Stdio::piped())
             .spawn()?;
         let none = || io::Error::other("a worker without its pipes");
-        let ears = Ears(
-            child.stdout.take().ok_or_else(none)?,
-            child.stderr.take().ok_or_else(none)?,
-        );
+        let ears =
+            Ears(child.stdout.take().ok_or_else(none)?, child.stderr.take().ok_or_else(none)?);
         let pid = Pid::from_child(&child);
         Ok((Self { child: Mutex::new(child), pid }, ears))
     }

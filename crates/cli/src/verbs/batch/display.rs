@@ -73,7 +73,9 @@ impl<'a> Display<'a> {
             state => {
                 let running = shared.running.entry(item.id.clone()).or_insert_with(|| {
                     let bar = self.lines.insert_before(&self.total, ProgressBar::new(0));
-                    bar.set_style(style("  {prefix:24!} {msg:8} {percent:>3}% {bar:20} {bytes}/{total_bytes}"));
+                    bar.set_style(style(
+                        "  {prefix:24!} {msg:8} {percent:>3}% {bar:20} {bytes}/{total_bytes}",
+                    ));
                     bar.set_prefix(item.id.clone());
                     Running { bar, since: Instant::now() }
                 });

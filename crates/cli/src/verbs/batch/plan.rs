@@ -74,8 +74,8 @@ fn target(to: Option<&str>, session: &Session) -> Result<String> {
     let to = to.unwrap_or("libvirt");
     Target::parse(to, session)?;
     let Some(path) = to.strip_prefix("dir:") else { return Ok(to.to_owned()) };
-    let path = absolute(path)
-        .map_err(|error| Failure::usage(format!("--to {to} is no path: {error}")))?;
+    let path =
+        absolute(path).map_err(|error| Failure::usage(format!("--to {to} is no path: {error}")))?;
     Ok(format!("dir:{}", path.display()))
 }
 
@@ -126,7 +126,10 @@ fn inspect(batch: &mut Batch, args: &BatchPlanArgs, session: &Session) -> Result
     let commands: Vec<Vec<OsString>> = batch
         .items
         .iter()
-        .map(|item| words("plan", batch, item, &args.host).map(|words| [vec!["--json".into()], words].concat()))
+        .map(|item| {
+            words("plan", batch, item, &args.host)
+                .map(|words| [vec!["--json".into()], words].concat())
+        })
         .collect::<Result<_>>()?;
     let (crew, next) = (Crew::default(), AtomicUsize::new(0));
     let slots: Vec<Mutex<&mut Item>> = batch.items.iter_mut().map(Mutex::new).collect();

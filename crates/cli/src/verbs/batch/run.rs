@@ -314,7 +314,8 @@ impl Foreman<'_> {
         let mut command: Vec<OsString> =
             ["--events", "-", "--quiet", "--progress", "none"].map(OsString::from).to_vec();
         command.extend(words("import", self.job.batch, item, &self.job.args.host)?);
-        let is_again = attempt > 1 || self.history.get(&item.id).is_some_and(|status| status.is_begun);
+        let is_again =
+            attempt > 1 || self.history.get(&item.id).is_some_and(|status| status.is_begun);
         if is_again && self.job.batch.target.starts_with("dir:") {
             let at = command.iter().position(|word| word == "--").unwrap_or(command.len());
             command.insert(at, "--force".into());
@@ -326,7 +327,7 @@ impl Foreman<'_> {
 fn wrong(failure: &Failure) -> Failed {
     Failed {
         code: None,
-        message: failure.to_string(),
+        message: failure.message.clone(),
         fix: None,
         is_retryable: false,
         is_interrupted: false,

@@ -5,7 +5,10 @@ use serde::Serialize;
 
 use super::{history, read};
 use crate::{
-    args::BatchFileArgs, failure::Result, report::Report, show::{clean, table::Table},
+    args::BatchFileArgs,
+    failure::Result,
+    report::Report,
+    show::{clean, table::Table},
 };
 
 /// `relift.batch.status/1`.
