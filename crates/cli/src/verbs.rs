@@ -62,7 +62,7 @@ fn dispatch(command: &Command, session: &Session, gauge: &Gauge<'_>) -> Result<R
         Command::Batch(BatchCommand::Run(args)) => batch::run::run(args, session),
         Command::Batch(BatchCommand::Status(args)) => batch::status::run(args),
         Command::Batch(BatchCommand::Retry(args)) => batch::retry::run(args, session),
-        Command::Batch(BatchCommand::Report(_)) => unreachable!(),
+        Command::Batch(BatchCommand::Report(args)) => batch::report::run(args, session),
         Command::Batch(BatchCommand::Merge(args)) => batch::merge::run(args),
         Command::Sample(SampleCommand::Create(args)) => sample::run(args, session),
         Command::Doctor(_) => doctor::run(session),

@@ -3,7 +3,7 @@
 mod display;
 pub(super) mod merge;
 pub(super) mod plan;
-//R pub(super) mod report;
+pub(super) mod report;
 pub(super) mod retry;
 pub(super) mod run;
 pub(super) mod status;
