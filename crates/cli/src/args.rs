@@ -55,7 +55,7 @@ Service and tools:
   explain    The long text behind any code; also sample, completions, help
 
 Options (on every command): -q, -v, --json, --events, --color, --progress, --connect
-  -h one screen, --help with examples, -V version
+  -h one screen, --help with examples, -V version; RELIFT_SANDBOX=off lifts the sandbox
 Start with:  relift inspect FILE.ova
 ";
 

@@ -18,7 +18,7 @@ mod verify;
 
 pub(crate) use plan::document::{RowData, rows as plan_rows};
 pub(crate) use source::Need;
-pub(crate) use target::Target;
+pub(crate) use target::{Target, USUAL as USUAL_TARGET};
 
 use crate::{
     args::{BackupCommand, BatchCommand, Command, DiskCommand, SampleCommand},
