@@ -262,6 +262,7 @@ mod tests {
             code: None,
             bytes: None,
             source: None,
+            stamp: None,
             plan: None,
             message: None,
             fix: None,
@@ -274,7 +275,7 @@ mod tests {
         let text = "schema = 1\nname = \"b\"\ntarget = \"dir:o\"\n\
                     [[item]]\nid = \"a\"\nsource = \"a.ova\"\nsource_bytes = 5\n";
         let batch = Batch::parse(text).unwrap();
-        let lines = records.into_iter().map(Line::Item).collect();
+        let lines = records.into_iter().map(|record| Line::Item(Box::new(record))).collect();
         Report::of(&batch, &History::of([lines]), "now")
     }
 

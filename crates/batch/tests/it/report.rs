@@ -50,6 +50,7 @@ fn record(t: &str, id: &str, state: State) -> Record {
         code: None,
         bytes: None,
         source: None,
+        stamp: None,
         plan: None,
         message: None,
         fix: None,
@@ -93,7 +94,7 @@ fn report() -> Report {
         record("22:02:40", "db-01", State::Convert),
         record("22:00:00", "db-02", State::Queued),
     ];
-    let lines = records.into_iter().map(Line::Item).collect();
+    let lines = records.into_iter().map(|record| Line::Item(Box::new(record))).collect();
     Report::of(&batch, &History::of([lines]), "2026-11-21T22:04:00Z")
 }
 
@@ -145,7 +146,7 @@ fn a_page_of_three_hundred_items_has_a_thin_bar_for_each() {
         let (id, minute) = (format!("vm-{n}"), n / 60);
         let second = n % 60;
         [(State::Convert, 1), (State::Done, 2)].map(|(state, hour)| {
-            Line::Item(record(&format!("0{hour}:0{minute}:{second:02}"), &id, state))
+            Line::Item(Box::new(record(&format!("0{hour}:0{minute}:{second:02}"), &id, state)))
         })
     });
     let report = Report::of(&batch, &History::of([lines.collect()]), "now");

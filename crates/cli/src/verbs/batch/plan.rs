@@ -72,7 +72,7 @@ pub(in crate::verbs) fn run(args: &BatchPlanArgs, session: &Session) -> Result<R
 /// The target as it is written: a folder means the same wherever the batch is run from.
 fn target(to: Option<&str>, session: &Session) -> Result<String> {
     let to = to.unwrap_or("libvirt");
-    Target::parse(to, session)?;
+    Target::parse(to, &session.hypervisor)?;
     let Some(path) = to.strip_prefix("dir:") else { return Ok(to.to_owned()) };
     let path =
         absolute(path).map_err(|error| Failure::usage(format!("--to {to} is no path: {error}")))?;
