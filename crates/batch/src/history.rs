@@ -49,10 +49,15 @@ impl History {
             })
             .collect();
         // Times of RFC 3339 in UTC sort as texts; records of one moment keep the order they stand in.
-        records.sort_by(|one, other| one.t.cmp(&other.t));
+        records.sort_by(|one, other| (&one.t, &one.id).cmp(&(&other.t, &other.id)));
         let mut items = BTreeMap::new();
-        for record in records {
-            note(&mut items, record);
+        for moment in records.chunk_by(|one, other| (&one.t, &one.id) == (&other.t, &other.id)) {
+            for (at, record) in moment.iter().enumerate() {
+                // What was merged stands in two journals.
+                if moment.iter().take(at).all(|before| before != record) {
+                    note(&mut items, record.clone());
+                }
+            }
         }
         Self(items)
     }
@@ -116,5 +121,16 @@ mod tests {
         assert!(a.is_done_as("p") && !a.is_done_as("q"));
         assert!(history.get("b").unwrap().is_interrupted());
         assert_eq!(history.iter().count(), 2);
+    }
+
+    #[test]
+    fn what_stands_in_two_journals_counts_once() {
+        let at_once = [State::Convert, State::Verify, State::Define];
+        let mut lines: Vec<_> = at_once.map(|state| line(1, "a", state, 1)).into();
+        lines.push(line(2, "a", State::Done, 1));
+        let once = History::of([lines.clone()]);
+        let twice = History::of([lines.clone(), lines]);
+        assert_eq!(once.get("a").unwrap().states.len(), 4);
+        assert_eq!(once.get("a"), twice.get("a"));
     }
 }

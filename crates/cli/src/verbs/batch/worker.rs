@@ -2,12 +2,22 @@
 
 use std::{
     ffi::OsString,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread,
+    time::Duration,
 };
 
 use batch::{Done, Failed, State};
 use host::worker::{Ended, Worker};
 use serde_json::Value;
+
+use crate::signals::Stop;
+
+/// How soon a signal reaches the workers.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The workers that run now, so that all can be asked to end.
 #[derive(Debug, Default)]
@@ -42,8 +52,26 @@ impl Crew {
         ended
     }
 
+    /// Does something with workers, and meanwhile hands the word to stop on to them.
+    pub(super) fn while_asked<T>(&self, stop: &Stop, act: impl FnOnce() -> T) -> T {
+        let (over, wait) = mpsc::channel::<()>();
+        thread::scope(|threads| {
+            threads.spawn(move || {
+                // Ends when the other end is dropped, however that comes about.
+                while wait.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+                    if stop.is_asked() {
+                        self.stop();
+                    }
+                }
+            });
+            let ended = act();
+            drop(over);
+            ended
+        })
+    }
+
     /// Asks every worker to clean up and end.
-    pub(super) fn stop(&self) {
+    fn stop(&self) {
         self.with(|crew| crew.iter().for_each(|worker| worker.stop()));
     }
 
