@@ -1,6 +1,6 @@
 //! What journals tell of each item, whoever wrote them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use crate::{Line, Record, State};
 
@@ -13,6 +13,8 @@ pub struct Status {
     pub began: Option<String>,
     /// Whether it was ever begun, however that ended: something of it may be there.
     pub is_begun: bool,
+    /// The files of the last time that it was done: they are there, unless somebody took them away.
+    pub files: Vec<PathBuf>,
     /// The states of its last try, each with the time it began.
     pub states: Vec<(State, String)>,
 }
@@ -80,6 +82,7 @@ fn note(items: &mut BTreeMap<String, Status>, record: Record) {
         last: record.clone(),
         began: None,
         is_begun: false,
+        files: Vec::new(),
         states: Vec::new(),
     });
     let is_new_try = state == State::Queued || record.attempt != status.last.attempt;
@@ -90,6 +93,9 @@ fn note(items: &mut BTreeMap<String, Status>, record: Record) {
     if state != State::Queued && status.began.is_none() {
         status.began = Some(t.clone());
         status.is_begun = true;
+    }
+    if state == State::Done {
+        status.files.clone_from(&record.files);
     }
     status.states.push((state, t));
     status.last = record;

@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsString,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use batch::{
@@ -10,7 +10,7 @@ use batch::{
     State, Summary, Watch, Work,
 };
 use code::Code;
-use host::{dir, here};
+use host::{Host as _, dir, here};
 use serde::Serialize;
 use serde_json::Value;
 use vm::ByteSize;
@@ -272,6 +272,7 @@ impl Work for Foreman<'_> {
         let ended = ended.map_err(|error| no_process(&error))?;
         let mut done = words.end(&ended, self.job.session.stop.is_asked())?;
         done.stamp = before;
+        self.sweep(item, &done);
         Ok(done)
     }
 
@@ -296,6 +297,24 @@ impl Foreman<'_> {
             }),
             // Where it cannot be planned, carrying it out says why.
             _ => Ok(()),
+        }
+    }
+
+    /// Removes what an item left in its folder under names that it no longer has, and that would be in
+    /// the way when it gets them back.
+    fn sweep(&self, item: &Item, done: &Done) {
+        let Some(path) = self.job.batch.target.strip_prefix("dir:") else { return };
+        let folder = Path::new(path).join(&item.id);
+        let is_in_it = |file: &Path| {
+            let mut beneath = file.strip_prefix(&folder).into_iter().flat_map(Path::components);
+            beneath.clone().next().is_some()
+                && beneath.all(|part| matches!(part, Component::Normal(_)))
+        };
+        let before = self.history.get(&item.id).map_or(&[][..], |status| &status.files);
+        for file in before.iter().filter(|file| !done.files.contains(file) && is_in_it(file)) {
+            if let Err(error) = self.job.session.host().remove_file(file) {
+                self.job.session.detail(&format!("{} is left: {error}", file.display()));
+            }
         }
     }
 

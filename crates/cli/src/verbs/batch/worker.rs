@@ -19,6 +19,10 @@ use crate::signals::Stop;
 /// How soon a signal reaches the workers.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// Codes whose exit status says that another try may help, but which only somebody's hand changes: a
+/// machine or a file of that name, a pool or network that is not there, a read-only place.
+const SETTLED: [&str; 4] = ["E0503", "E0504", "E0507", "E0509"];
+
 /// The workers that run now, so that all can be asked to end.
 #[derive(Debug, Default)]
 pub(super) struct Crew(Mutex<Vec<Arc<Worker>>>);
@@ -159,11 +163,14 @@ pub(super) fn failed(error: Option<&Value>, ended: &Ended, is_stopped: bool) -> 
     };
     let said = ended.words.lines().find(|line| !line.trim().is_empty()).map(str::to_owned);
     let message = text("message").or(said.map(|said| format!("{how}: {said}"))).unwrap_or(how);
+    let code = text("code");
+    let is_settled = code.as_deref().is_some_and(|code| SETTLED.contains(&code));
+    let may_pass = ended.signal.is_some() || matches!(ended.code, Some(7 | 8 | 11));
     Failed {
-        code: text("code"),
+        code,
         message,
         fix: text("hint"),
-        is_retryable: ended.signal.is_some() || matches!(ended.code, Some(7 | 8 | 11)),
+        is_retryable: may_pass && !is_settled,
         is_interrupted: is_stopped && matches!(ended.code, None | Some(130 | 143)),
     }
 }
@@ -200,6 +207,8 @@ mod tests {
         assert_eq!((at.code.as_deref(), at.fix.as_deref()), (Some("E0203"), Some("fetch it")));
         assert!(!at.is_retryable && !at.is_interrupted);
         assert!(of(Some(8), None, false).is_retryable);
+        let exists: Value = serde_json::from_str(r#"{"code":"E0509"}"#).unwrap();
+        assert!(!failed(Some(&exists), &ended(Some(8), None), false).is_retryable);
         assert!(of(None, Some(9), false).is_retryable);
         assert!(of(Some(143), None, true).is_interrupted);
         assert!(!of(Some(143), None, false).is_interrupted);
