@@ -549,11 +549,12 @@ mod cut_off {
         let bench = appliances(&NAMES);
         plan(&bench, "");
         let whole = undisturbed(&bench);
-        let mut killed = 0;
+        let (mut killed, mut workers) = (0, 0);
         for states in 1..=40 {
             let mut child = runner(&bench, &["--jobs", "2"]);
             let is_far = comes_about(&mut child, || records(&bench, JOURNAL).len() >= states);
             let pid = child.id();
+            workers += workers_of(pid);
             child.kill().unwrap();
             let run = child.wait_with_output().unwrap();
             killed += usize::from(run.status.code().is_none());
@@ -578,6 +579,7 @@ mod cut_off {
             }
         }
         assert!(killed > 15, "only {killed} runs were killed");
+        assert!(workers > 0, "no run was killed while a worker ran");
     }
 
     #[test]

@@ -115,8 +115,6 @@ pub(crate) struct BatchRunArgs {
     /// The batch file.
     #[arg(value_name = "BATCH.toml")]
     pub(crate) file: PathBuf,
-    #[command(flatten)]
-    pub(crate) run: BatchLimitArgs,
     /// Do this part only: I/N, kubernetes/N (JOB_COMPLETION_INDEX of an Indexed Job), or slurm (the
     /// SLURM_ARRAY_TASK_ variables).
     #[arg(long, value_name = "I/N", env = "RELIFT_SHARD", hide_env_values = true)]
@@ -124,6 +122,8 @@ pub(crate) struct BatchRunArgs {
     /// Say what would be done and stop.
     #[arg(long)]
     pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) run: BatchLimitArgs,
 }
 
 /// How a batch is carried out.
