@@ -109,6 +109,7 @@ impl Bench {
             .env_remove("ALL_PROXY")
             // Results do not depend on what the machine of the tests can run.
             .env("RELIFT_OFFLINE", "1")
+            .env_remove("RELIFT_SANDBOX")
             .env_remove("RELIFT_CONNECT")
             .env_remove("RELIFT_COLOR")
             .env_remove("CLICOLOR_FORCE");

@@ -106,6 +106,7 @@ fn a_conversion_that_is_killed_anywhere_leaves_whole_files_and_succeeds_the_next
             let again = bench.run(line.split(' ').chain(["--force"]));
             assert_eq!(again.code, Some(0), "{at}: {again:?}");
             assert!(finished(&bench, "out") == whole, "{at}");
+            assert_eq!(bench.files("out").len(), whole.len(), "{at}: something unfinished is left");
             std::fs::remove_dir_all(bench.path("out")).unwrap();
         },
     );

@@ -29,6 +29,7 @@ mod packing;
 mod plan_files;
 mod plans;
 mod restore;
+mod sandbox;
 mod signals;
 mod signatures;
 mod snapshots;

@@ -44,7 +44,7 @@ pub struct Batch {
 }
 
 /// One appliance.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Item {
     /// What journals and shards know it by.
@@ -54,6 +54,10 @@ pub struct Item {
     /// What tells whether the package is the one that was inspected; empty where it could not be.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub digest: String,
+    /// Length and time of the package when it was inspected: while they are the same, so is the
+    /// package. Empty where they say too little.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub stamp: String,
     /// Length of the package.
     #[serde(default)]
     pub source_bytes: u64,

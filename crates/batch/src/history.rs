@@ -11,8 +11,8 @@ pub struct Status {
     pub last: Record,
     /// When its last try began, in UTC.
     pub began: Option<String>,
-    /// When it was first heard of, in UTC.
-    pub queued: String,
+    /// Whether it was ever begun, however that ended: something of it may be there.
+    pub is_begun: bool,
     /// The states of its last try, each with the time it began.
     pub states: Vec<(State, String)>,
 }
@@ -24,12 +24,10 @@ impl Status {
         !matches!(self.last.state, State::Done | State::Failed | State::Skipped | State::Queued)
     }
 
-    /// Whether what it made then is what would be made now.
+    /// Whether it is done, in the way that it would be done now.
     #[must_use]
-    pub fn is_done_as(&self, source: &str, plan: &str) -> bool {
-        self.last.state == State::Done
-            && self.last.source.as_deref() == Some(source)
-            && self.last.plan.as_deref() == Some(plan)
+    pub fn is_done_as(&self, plan: &str) -> bool {
+        self.last.state == State::Done && self.last.plan.as_deref() == Some(plan)
     }
 }
 
@@ -46,7 +44,7 @@ impl History {
         let lines = journals.into_iter().flatten();
         let mut records: Vec<Record> = lines
             .filter_map(|line| match line {
-                Line::Item(record) if record.state != State::Skipped => Some(record),
+                Line::Item(record) if record.state != State::Skipped => Some(*record),
                 _ => None,
             })
             .collect();
@@ -76,7 +74,7 @@ fn note(items: &mut BTreeMap<String, Status>, record: Record) {
     let status = items.entry(record.id.clone()).or_insert_with(|| Status {
         last: record.clone(),
         began: None,
-        queued: t.clone(),
+        is_begun: false,
         states: Vec::new(),
     });
     let is_new_try = state == State::Queued || record.attempt != status.last.attempt;
@@ -86,6 +84,7 @@ fn note(items: &mut BTreeMap<String, Status>, record: Record) {
     }
     if state != State::Queued && status.began.is_none() {
         status.began = Some(t.clone());
+        status.is_begun = true;
     }
     status.states.push((state, t));
     status.last = record;
@@ -96,21 +95,9 @@ mod tests {
     use super::*;
 
     fn line(t: u32, id: &str, state: State, attempt: u32) -> Line {
-        Line::Item(Record {
-            t: format!("2026-11-21T10:00:{t:02}.000Z"),
-            batch: "b".into(),
-            id: id.into(),
-            state,
-            attempt,
-            code: (state == State::Failed).then(|| "E0203".into()),
-            bytes: None,
-            source: Some("s".into()),
-            plan: Some("p".into()),
-            message: None,
-            fix: None,
-            warnings: Vec::new(),
-            files: Vec::new(),
-        })
+        let t = format!("2026-11-21T10:00:{t:02}.000Z");
+        let plan = Some("p".to_owned());
+        Line::Item(Box::new(Record { attempt, plan, ..Record::new(t, "b", id, state) }))
     }
 
     #[test]
@@ -126,7 +113,7 @@ mod tests {
         let a = history.get("a").unwrap();
         assert_eq!((a.last.state, a.last.attempt), (State::Done, 2));
         assert_eq!(a.began.as_deref(), Some("2026-11-21T10:00:05.000Z"));
-        assert!(a.is_done_as("s", "p") && !a.is_done_as("s", "q") && !a.is_done_as("t", "p"));
+        assert!(a.is_done_as("p") && !a.is_done_as("q"));
         assert!(history.get("b").unwrap().is_interrupted());
         assert_eq!(history.iter().count(), 2);
     }

@@ -83,6 +83,9 @@ pub struct Record {
     /// What tells whether the source is the same as now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    /// Length and time of the package when it was read, where they say enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stamp: Option<String>,
     /// What tells whether the plan is the same as now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
@@ -100,12 +103,35 @@ pub struct Record {
     pub files: Vec<PathBuf>,
 }
 
+impl Record {
+    /// An item reached a state, in its first try, and there is nothing else to say.
+    #[must_use]
+    pub fn new(t: String, batch: &str, id: &str, state: State) -> Self {
+        Self {
+            t,
+            batch: batch.to_owned(),
+            id: id.to_owned(),
+            state,
+            attempt: 1,
+            code: None,
+            bytes: None,
+            source: None,
+            stamp: None,
+            plan: None,
+            message: None,
+            fix: None,
+            warnings: Vec::new(),
+            files: Vec::new(),
+        }
+    }
+}
+
 /// A line of a journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Line {
     /// An item changed its state.
-    Item(Record),
+    Item(Box<Record>),
     /// A run began.
     Run {
         /// When, in UTC, as RFC 3339 writes it.
@@ -167,7 +193,7 @@ impl Journal {
     ///
     /// As [`write`](Self::write).
     pub fn record(&self, record: Record) -> Result<()> {
-        self.write(&Line::Item(record))
+        self.write(&Line::Item(Box::new(record)))
     }
 }
 
@@ -230,28 +256,14 @@ mod tests {
     }
 
     fn record(id: &str, state: State) -> Record {
-        Record {
-            t: "2026-11-21T10:00:01Z".into(),
-            batch: "b".into(),
-            id: id.into(),
-            state,
-            attempt: 1,
-            code: None,
-            bytes: None,
-            source: None,
-            plan: None,
-            message: None,
-            fix: None,
-            warnings: Vec::new(),
-            files: Vec::new(),
-        }
+        Record::new("2026-11-21T10:00:01Z".into(), "b", id, state)
     }
 
     #[test]
     fn a_line_is_what_the_contract_says() {
         let mut done = record("web-01", State::Done);
         done.bytes = Some(5);
-        let text = serde_json::to_string(&Line::Item(done)).unwrap();
+        let text = serde_json::to_string(&Line::Item(Box::new(done))).unwrap();
         assert_eq!(
             text,
             r#"{"t":"2026-11-21T10:00:01Z","batch":"b","id":"web-01","state":"done","attempt":1,"code":null,"bytes":5}"#
@@ -296,7 +308,10 @@ mod tests {
             journal.record(record("b", State::Done)).unwrap();
             let after = read(&path).unwrap();
             assert_eq!(after[..lines], before);
-            assert_eq!(after[lines..], [owner("two"), Line::Item(record("b", State::Done))]);
+            assert_eq!(
+                after[lines..],
+                [owner("two"), Line::Item(Box::new(record("b", State::Done)))]
+            );
         }
     }
 }

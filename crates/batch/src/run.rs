@@ -47,6 +47,8 @@ pub struct Done {
     pub warnings: Vec<String>,
     /// What tells whether the source is the same as now.
     pub source: Option<String>,
+    /// Length and time of the package when it was read, where they say enough.
+    pub stamp: Option<String>,
 }
 
 /// Why an item is not done.
@@ -280,6 +282,7 @@ impl<'a> Run<'a> {
         record.bytes = Some(done.bytes);
         record.files = done.files;
         record.warnings = done.warnings;
+        record.stamp = done.stamp;
         record.source = Some(done.source.unwrap_or_else(|| item.digest.clone()));
         record.plan = Some(self.batch.fingerprint(item));
     }
@@ -291,21 +294,8 @@ impl<'a> Run<'a> {
         attempt: u32,
         fill: impl FnOnce(&mut Record),
     ) -> Result<()> {
-        let mut record = Record {
-            t: self.watch.now(),
-            batch: self.batch.name.clone(),
-            id: item.id.clone(),
-            state,
-            attempt,
-            code: None,
-            bytes: None,
-            source: None,
-            plan: None,
-            message: None,
-            fix: None,
-            warnings: Vec::new(),
-            files: Vec::new(),
-        };
+        let mut record = Record::new(self.watch.now(), &self.batch.name, &item.id, state);
+        record.attempt = attempt;
         fill(&mut record);
         self.watch.state(item, &record);
         self.journal.record(record)

@@ -167,7 +167,13 @@ impl From<host::Error> for Box<Failure> {
 
 impl From<host::libvirt::LibvirtError> for Box<Failure> {
     fn from(error: host::libvirt::LibvirtError) -> Self {
-        Failure::new(error.code(), error.to_string()).because(&error)
+        Self::from(&error)
+    }
+}
+
+impl From<&host::libvirt::LibvirtError> for Box<Failure> {
+    fn from(error: &host::libvirt::LibvirtError) -> Self {
+        Failure::new(error.code(), error.to_string()).because(error)
     }
 }
 

@@ -12,6 +12,9 @@ use crate::{
 /// Where machines of the host itself are managed.
 const USUAL: &str = "qemu:///system";
 
+/// What a host says that it offers, or why it says nothing.
+pub(crate) type Answer = std::result::Result<Offered, LibvirtError>;
+
 /// The libvirt host of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Hypervisor {
@@ -36,8 +39,9 @@ impl Hypervisor {
         Self { uri: self.uri.clone(), is_named: true }
     }
 
-    fn ask(&self) -> std::result::Result<Offered, LibvirtError> {
-        Libvirt::connect(&self.uri)?.offered()
+    /// Asks it what it offers.
+    pub(crate) fn ask(&self) -> Answer {
+        Libvirt::connect(&self.uri).and_then(|host| host.offered())
     }
 }
 
@@ -69,10 +73,19 @@ pub(crate) fn offered(
         return Ok(None);
     }
     let uri = &asked.uri;
-    match asked.ask() {
+    let late;
+    // Whoever is confined by now cannot ask any more.
+    let answer = match session.answer(asked) {
+        Some(answer) => answer,
+        None => {
+            late = asked.ask();
+            &late
+        }
+    };
+    match answer {
         Ok(offered) => {
-            session.detail(&told(uri, &offered));
-            Ok(Some(offered.offer))
+            session.detail(&told(uri, offered));
+            Ok(Some(offered.offer.clone()))
         }
         Err(error) if asked.is_named => Err(error.into()),
         Err(error) => {

@@ -18,10 +18,19 @@ use std::path::{Path, PathBuf};
 
 use restore::plan::{Pinned, Said};
 
-pub(crate) use flags::{Flags, Recorded, typed};
+pub(crate) use flags::{Flags, Recorded, command_line, typed, value};
 pub(crate) use write::{Origin, write};
 
 use crate::failure::{Failure, Result};
+
+/// Reads the text of a plan file, and nothing that it names.
+///
+/// # Errors
+/// Why it is none, with the line.
+pub fn check(text: &str) -> std::result::Result<(), String> {
+    let read = read::text(Path::new("PLAN.toml"), text);
+    read.map(drop).map_err(|failure| failure.message)
+}
 
 /// A plan file that was read.
 #[derive(Debug)]

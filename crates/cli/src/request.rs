@@ -189,8 +189,10 @@ impl Request {
 /// The choices of flags, with what the host of the target offers.
 fn chosen(typed: &Typed<'_>, target: Option<&str>, session: &Session) -> Result<restore::Choices> {
     let mut chosen = choices::of(typed.hardware, typed.packing, typed.policy)?;
-    let target = target.map(|text| Target::parse(text, session)).transpose()?;
-    let host = target.as_ref().map_or(&session.hypervisor, |target| target.hypervisor(session));
+    let target = target.map(|text| Target::parse(text, &session.hypervisor)).transpose()?;
+    let host = target
+        .as_ref()
+        .map_or(&session.hypervisor, |target| target.hypervisor(&session.hypervisor));
     hypervisor::consult(session, host, (typed.host, typed.hardware), &mut chosen.hardware)?;
     let is_asked = typed.hardware.virt_type == VirtTypeChoice::Kvm;
     let found = chosen.hardware.accelerator;

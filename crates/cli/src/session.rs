@@ -10,14 +10,15 @@ use std::{
 use code::{Code, ExitStatus};
 
 use crate::{
-    args::{GlobalArgs, ProgressChoice},
+    args::{Cli, ProgressChoice},
     events::{Event, Events},
     failure::{Failure, Result},
-    hypervisor::Hypervisor,
+    hypervisor::{Answer, Hypervisor},
     json::{Envelope, Message},
     leftovers::{Leftovers, Tracked},
     progress::Look,
     report::Report,
+    sandbox::{self, Confined},
     show::{self, Show, Volume},
     signals::{self, Stop},
 };
@@ -38,6 +39,8 @@ pub(crate) struct Session {
     typed: Vec<OsString>,
     result: ResultForm,
     look: Look,
+    /// What a host said that had to be asked before the program was confined.
+    answer: Option<(Hypervisor, Answer)>,
 }
 
 /// What stdout gets.
@@ -52,14 +55,12 @@ enum ResultForm {
 }
 
 impl Session {
-    /// Opens what the global flags name, and begins to listen for signals.
+    /// Opens what the global flags name, gives up what the command does not need, and begins to listen
+    /// for signals.
     ///
     /// `typed` is the whole command line, which a closing line may repeat.
-    pub(crate) fn open(
-        global: &GlobalArgs,
-        verb: &'static str,
-        typed: Vec<OsString>,
-    ) -> Result<Self> {
+    pub(crate) fn open(cli: &Cli, typed: Vec<OsString>) -> Result<Self> {
+        let (global, verb) = (&cli.global, cli.command.verb());
         let volume = match (global.quiet, global.verbose) {
             (true, _) => Volume::Errors,
             (false, 0) => Volume::Usual,
@@ -81,17 +82,30 @@ impl Session {
             ProgressChoice::Bar => Look::Bar,
             ProgressChoice::None => Look::Nothing,
         };
-        let (stop, left) = (Arc::<Stop>::default(), Arc::<Leftovers>::default());
-        signals::listen(Arc::clone(&stop), Arc::clone(&left)).map_err(|error| {
+        let deaf = |error: io::Error| {
             Failure::plain(ExitStatus::Failure, "cannot listen for signals")
                 .cause(error.to_string())
-        })?;
+        };
+        let caught = signals::catch().map_err(deaf)?;
         let events = Events::open(global.events.as_deref())?;
+        let hypervisor = Hypervisor::of(global.connect.as_deref());
+        let Confined { missing, answer } = sandbox::enter(&cli.command, &hypervisor)?;
+        let (stop, left) = (Arc::<Stop>::default(), Arc::<Leftovers>::default());
+        signals::listen(caught, Arc::clone(&stop), Arc::clone(&left)).map_err(deaf)?;
         let version = env!("CARGO_PKG_VERSION");
         events.send(&Event::Start { schema: "relift.events/1", verb, version });
         let show = Show::new(global.color, volume);
-        let hypervisor = Hypervisor::of(global.connect.as_deref());
-        Ok(Self { show, events, stop, hypervisor, left, verb, typed, result, look })
+        let session =
+            Self { show, events, stop, hypervisor, left, verb, typed, result, look, answer };
+        if let Some(why) = missing {
+            session.detail(&format!("not confined: {why}"));
+        }
+        Ok(session)
+    }
+
+    /// What a host said before the program was confined; `None` where it was not asked.
+    pub(crate) fn answer(&self, asked: &Hypervisor) -> Option<&Answer> {
+        self.answer.as_ref().filter(|(host, _)| host == asked).map(|(_, answer)| answer)
     }
 
     /// The file system, with a list of what the run makes in it.

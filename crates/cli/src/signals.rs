@@ -48,13 +48,22 @@ impl Stop {
     }
 }
 
-/// Listens on a thread of its own for the rest of the run.
+/// Signals that are kept until somebody listens.
+#[derive(Debug)]
+pub(crate) struct Caught(Signals);
+
+/// Takes signals from now on, and starts no thread yet.
 ///
 /// SIGXFSZ is taken as well, and nothing is done about it: a write over the limit of file sizes
 /// then fails like any other, instead of ending the process with its files half written.
-pub(crate) fn listen(stop: Arc<Stop>, left: Arc<Leftovers>) -> io::Result<()> {
+pub(crate) fn catch() -> io::Result<Caught> {
     flag::register(Signal::XFSZ.as_raw(), Arc::default())?;
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    Ok(Caught(Signals::new([SIGINT, SIGTERM])?))
+}
+
+/// Listens on a thread of its own for the rest of the run, to what was caught already as well.
+pub(crate) fn listen(caught: Caught, stop: Arc<Stop>, left: Arc<Leftovers>) -> io::Result<()> {
+    let Caught(mut signals) = caught;
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for signal in signals.forever() {
             if !stop.take(signal) {

@@ -19,7 +19,7 @@ pub fn open_gzip<'a>(
     length: Length,
     declared: Declared,
 ) -> Result<Box<dyn Sequential + 'a>> {
-    open_stream(Box::new(Unpacked::new(reader)), length, declared)
+    open_stream(Box::new(Unpacked::new(reader, length)), length, declared)
 }
 
 /// Unpacks what `reader` has gzip'd, only to know how long it is.
@@ -28,22 +28,46 @@ pub fn open_gzip<'a>(
 ///
 /// Of kind [`Malformed`](Kind::Malformed) when the gzip stream is damaged.
 pub fn gzip_len_bytes(reader: Box<dyn Read + Send + '_>) -> Result<u64> {
-    Ok(io::copy(&mut Unpacked::new(reader), &mut io::sink())?)
+    Ok(io::copy(&mut Unpacked::new(reader, Length::Unknown), &mut io::sink())?)
 }
 
 /// What is unpacked; damage is told as damage.
 struct Unpacked<'a> {
     /// The member that is read; `None` behind the last one.
     member: Option<GzDecoder<BufReader<Box<dyn Read + Send + 'a>>>>,
+    /// How many bytes are still to come, and how many were announced.
+    announced: Option<(u64, u64)>,
 }
 
 #[derive(Debug, thiserror::Error)]
 #[error("the gzip stream around the image is damaged or cut")]
 struct Damaged(#[source] io::Error);
 
+#[derive(Debug, thiserror::Error)]
+#[error("the gzip stream around the image holds more than the {0} bytes that were announced")]
+struct Longer(u64);
+
 impl<'a> Unpacked<'a> {
-    fn new(reader: Box<dyn Read + Send + 'a>) -> Self {
-        Self { member: Some(GzDecoder::new(BufReader::new(reader))) }
+    fn new(reader: Box<dyn Read + Send + 'a>, length: Length) -> Self {
+        let announced = match length {
+            Length::Known(bytes) => Some((bytes, bytes)),
+            Length::Unknown => None,
+        };
+        Self { member: Some(GzDecoder::new(BufReader::new(reader))), announced }
+    }
+
+    /// Reads the end of the stream together with its last byte: whoever knows how many bytes there
+    /// are asks for no more, and the checksum stands behind them.
+    fn read_to_end(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let count = self.read_member(buf)?;
+        if let Some((left, announced)) = &mut self.announced {
+            let announced = *announced;
+            *left = left.saturating_sub(count as u64);
+            if *left == 0 && self.read_member(&mut [0])? > 0 {
+                return Err(io::Error::other(Error::new(Kind::Malformed, Longer(announced))));
+            }
+        }
+        Ok(count)
     }
 
     fn read_member(&mut self, buf: &mut [u8]) -> io::Result<usize> {
@@ -79,7 +103,7 @@ impl<'a> Unpacked<'a> {
 
 impl Read for Unpacked<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.read_member(buf).map_err(|error| match error.kind() {
+        self.read_to_end(buf).map_err(|error| match error.kind() {
             io::ErrorKind::InvalidInput
             | io::ErrorKind::InvalidData
             | io::ErrorKind::UnexpectedEof => {
@@ -165,5 +189,22 @@ mod tests {
         assert_eq!(read(&gzip(&content), known, declared).unwrap(), content);
         let error = read(&gzip(&content), Length::Unknown, declared).unwrap_err();
         assert!(error.to_string().contains("length"), "{error}");
+    }
+
+    #[test]
+    fn damage_behind_the_last_byte_of_a_raw_image_is_found() {
+        let content = testkit::content(1 << 20);
+        let declared = Declared::Claimed(Format::Raw);
+        let mut packed = gzip(&content);
+        let error = read(&packed, Length::Known((1 << 20) - 512), declared).unwrap_err();
+        let want = "the gzip stream around the image holds more than the 1048064 bytes that were announced";
+        assert_eq!(error.kind(), Kind::Malformed);
+        assert!(error.to_string().starts_with(want), "{error}");
+        let sum = packed.len() - 8;
+        packed[sum] ^= 1;
+        let error = read(&packed, Length::Known(1 << 20), declared).unwrap_err();
+        let want = "the gzip stream around the image is damaged or cut";
+        assert_eq!(error.kind(), Kind::Malformed);
+        assert!(error.to_string().starts_with(want), "{error}");
     }
 }

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::{Error, Result};
+use crate::{Error, Result, fields::buffer_len};
 
 /// Bytes of a fixed length that can be read at any place, from many threads at once.
 ///
@@ -48,6 +48,19 @@ impl dyn ReadAt + '_ {
     /// Fills `buf` from `offset_bytes` on; an error names the byte.
     pub(crate) fn fill(&self, buf: &mut [u8], offset_bytes: u64) -> Result<()> {
         self.read_exact_at(buf, offset_bytes).map_err(|error| Error::from(error).at(offset_bytes))
+    }
+
+    /// As [`fill`](Self::fill), but from `end_bytes` on there are zeros: `buf` may lie there whole.
+    pub(crate) fn fill_padded(
+        &self,
+        buf: &mut [u8],
+        offset_bytes: u64,
+        end_bytes: u64,
+    ) -> Result<()> {
+        let there = buffer_len(end_bytes.saturating_sub(offset_bytes)).min(buf.len());
+        let (data, padding) = buf.split_at_mut(there);
+        padding.fill(0);
+        if data.is_empty() { Ok(()) } else { self.fill(data, offset_bytes) }
     }
 }
 

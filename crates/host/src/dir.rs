@@ -1,19 +1,23 @@
 //! A folder of the file system as a target.
 
+mod unfinished;
+
 use std::{
     collections::BTreeSet,
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io,
-    os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _},
     path::{Path, PathBuf, absolute},
 };
 
-use rustix::fs::{CWD, Mode, OFlags, RenameFlags, StatVfsMountFlags, renameat_with, statvfs};
+use rustix::{
+    fs::{
+        Access, CWD, Mode, OFlags, RenameFlags, StatVfsMountFlags, access, renameat_with, statvfs,
+    },
+    io::Errno,
+};
 
 use crate::{Error, Existed, FolderFacts, Host, Partial, PathFacts, PathKind};
-
-/// How many unfinished files of one name and run may lie about.
-const MAX_PARTIALS: u32 = 100;
 
 /// Asks about a folder that may not be there yet.
 ///
@@ -25,7 +29,7 @@ pub fn facts(path: &Path) -> Result<FolderFacts, Error> {
     let nearest = nearest_existing(&path).map_err(wrap)?;
     let stat = statvfs(&nearest).map_err(|source| wrap(source.into()))?;
     let writable = !stat.f_flag.contains(StatVfsMountFlags::RDONLY)
-        && rustix::fs::access(&nearest, rustix::fs::Access::WRITE_OK).is_ok();
+        && access(&nearest, Access::WRITE_OK).is_ok();
     Ok(FolderFacts {
         exists: nearest == path,
         path,
@@ -50,11 +54,13 @@ pub fn path_facts(path: &Path) -> Result<PathFacts, Error> {
     Ok(PathFacts { kind, length_bytes, folder })
 }
 
-/// Whether a device is free: the kernel gives one that is mounted to nobody else alone.
+/// Whether a device is free: the kernel gives one that is mounted to nobody else alone. One that a
+/// sandbox keeps closed to whoever may read it is not known to be free, and so is none.
 fn device(path: &Path) -> PathKind {
     let flags = OFlags::RDONLY | OFlags::EXCL | OFlags::NONBLOCK | OFlags::CLOEXEC;
     match rustix::fs::open(path, flags, Mode::empty()) {
-        Err(rustix::io::Errno::BUSY) => PathKind::UsedDevice,
+        Err(Errno::BUSY) => PathKind::UsedDevice,
+        Err(Errno::ACCESS) if access(path, Access::READ_OK).is_ok() => PathKind::UsedDevice,
         _ => PathKind::Device,
     }
 }
@@ -130,23 +136,7 @@ impl Host for Dir {
     }
 
     fn create_partial(&self, path: &Path) -> Result<Partial, Error> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(true).mode(0o600);
-        for attempt in 0..MAX_PARTIALS {
-            let mut name = path.as_os_str().to_owned();
-            name.push(format!(".partial-{}", self.run));
-            if attempt > 0 {
-                name.push(format!("-{attempt}"));
-            }
-            match options.open(&name) {
-                Ok(file) => {
-                    return Ok(Partial { path: name.into(), published: path.to_owned(), file });
-                }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(Error::new("cannot create", name, error)),
-            }
-        }
-        Err(Error::exists(path))
+        unfinished::create(path, &self.run)
     }
 
     fn publish(&self, partial: &Partial) -> Result<(), Error> {
@@ -203,7 +193,7 @@ impl Host for Dir {
 /// Renames without replacing; a file system that cannot promise that is asked in two steps.
 fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+        Err(Errno::INVAL | Errno::NOSYS) => {
             if fs::symlink_metadata(to).is_ok() {
                 return Err(io::ErrorKind::AlreadyExists.into());
             }

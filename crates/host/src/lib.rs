@@ -6,6 +6,7 @@
 //!                     trait Hypervisor  --> libvirt  machines and volumes, by way of virsh
 //!                     both              --> fake     recorded, failing where a test wants it
 //! shell    --asks-->  http  what lies at an address: a stream, or pieces of it
+//!          --gives up what it will not need-->  sandbox, limits
 //! ```
 //!
 //! Every act can be taken back by another act, so that an executor can keep an undo list.
@@ -13,10 +14,14 @@
 pub mod dir;
 mod error;
 pub mod fake;
+pub mod here;
 pub mod http;
 pub mod libvirt;
+pub mod limits;
 mod program;
+pub mod sandbox;
 pub mod tool;
+pub mod worker;
 
 use std::{
     fs::File,

@@ -11,11 +11,43 @@
 //! memory. What a reader says of the bytes is not judged here, only that what it hands out holds
 //! together.
 
-mod descriptor;
 mod image;
 mod mutate;
 mod random;
+mod several;
+mod sparse_file;
+mod steps;
+mod stream;
+
+mod bundle;
+mod bundle_manifest;
+mod certificate;
+mod descriptor;
+mod domain_xml;
+mod machine;
+mod manifest;
+mod names;
+mod package;
+mod plan_toml;
+mod tar;
+mod units;
+mod vmx;
+mod zip;
+
+mod chain;
+mod chunked;
+mod copy;
+mod cowd;
+mod detect;
+mod gzip;
+mod qcow2;
+mod sesparse;
+mod vdi;
 mod vhd;
+mod vhdx;
+mod vmdk_descriptor;
+mod vmdk_sparse;
+mod vmdk_stream;
 
 pub use mutate::Mutator;
 pub use random::Random;
@@ -35,8 +67,41 @@ pub struct Feed {
     pub seal: Option<fn(&mut [u8])>,
 }
 
-/// Every feed, by name.
-pub const FEEDS: &[Feed] = &[descriptor::OVF, vhd::VHD];
+/// Every feed: texts and archives, then disks.
+pub const FEEDS: &[Feed] = &[
+    bundle::BUNDLE_FRAMES,
+    bundle_manifest::BUNDLE_MANIFEST,
+    bundle::BUNDLE_TAR,
+    certificate::CERTIFICATE,
+    certificate::CERTIFICATE_DER,
+    domain_xml::DOMAIN_XML,
+    manifest::MANIFEST,
+    names::NAMES,
+    descriptor::OVF,
+    descriptor::OVF_MACHINE,
+    package::PACKAGE,
+    plan_toml::PLAN_TOML,
+    tar::TAR,
+    tar::TAR_PACKED,
+    units::UNITS,
+    vmx::VMX,
+    zip::ZIP,
+    // The disks.
+    vmdk_descriptor::VMDK_DESCRIPTOR,
+    vmdk_sparse::VMDK_SPARSE,
+    vmdk_stream::VMDK_STREAM,
+    cowd::COWD,
+    sesparse::SESPARSE,
+    vhd::VHD,
+    vhdx::VHDX,
+    vdi::VDI,
+    qcow2::QCOW2,
+    gzip::GZIP,
+    detect::DETECT,
+    chunked::CHUNKED,
+    chain::CHAIN,
+    copy::COPY,
+];
 
 impl Feed {
     /// The feed of this name.

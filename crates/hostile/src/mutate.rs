@@ -14,6 +14,9 @@ const MAX_BYTES: usize = 4 << 20;
 /// What a byte is often compared with.
 const BYTES: &[u8] = &[0x00, 0x01, 0x7f, 0x80, 0xff, b' ', b'\n', b'"', b'<', b'/'];
 
+/// What stands around values in texts.
+const MARKS: &[u8] = b"\"'<>=\n";
+
 /// Where numbers turn over: in sectors, in bytes, in signs.
 const NUMBERS: &[u64] = &[
     0,
@@ -66,7 +69,7 @@ impl Mutator {
 
     fn spoil(&mut self, bytes: &mut Vec<u8>) {
         let at = self.place(bytes.len());
-        match self.random.below(10) {
+        match self.random.below(14) {
             0 => flip(bytes, at, self.random.below(8)),
             1 => put(bytes, at, &[*self.random.one_of(BYTES)]),
             2..=4 => self.number(bytes, at),
@@ -80,6 +83,8 @@ impl Mutator {
             }
             7 => bytes.truncate(at),
             8 => self.splice(bytes, at),
+            9..=10 => self.digits(bytes, at),
+            11..=12 => self.value(bytes, at),
             _ => {
                 let end = (at + self.random.below(MAX_RUN)).min(bytes.len());
                 bytes.drain(at..end);
@@ -106,6 +111,27 @@ impl Mutator {
         put(bytes, at, word);
     }
 
+    /// Writes another number in the place of the next one that is written in digits.
+    fn digits(&mut self, bytes: &mut Vec<u8>, at: usize) {
+        let is_digit = |byte: &u8| byte.is_ascii_digit();
+        let Some(from) = bytes.iter().skip(at).position(is_digit).map(|found| at + found) else {
+            return;
+        };
+        let count = bytes[from..].iter().take_while(|byte| is_digit(byte)).count();
+        let number = self.random.one_of(NUMBERS).to_string();
+        bytes.splice(from..from + count, number.into_bytes());
+    }
+
+    /// Puts a value of a seed in the place of another one: what stands between two marks of a text.
+    fn value(&mut self, bytes: &mut Vec<u8>, at: usize) {
+        let mut random = self.random.clone();
+        let other = random.one_of(&self.seeds);
+        let from = random.below(other.len());
+        let place = value_from(bytes, at);
+        bytes.splice(place, other[value_from(other, from)].iter().copied());
+        self.random = random;
+    }
+
     /// Puts a piece of this or another seed in.
     fn splice(&mut self, bytes: &mut Vec<u8>, at: usize) {
         let other = self.random.one_of(&self.seeds);
@@ -115,6 +141,14 @@ impl Mutator {
         bytes.splice(at..at, other[from..to].iter().copied());
         self.random = random;
     }
+}
+
+/// Where the next value of a text is, which may be empty.
+fn value_from(bytes: &[u8], at: usize) -> std::ops::Range<usize> {
+    let is_mark = |byte: &u8| MARKS.contains(byte);
+    let next = |at: usize| bytes.iter().skip(at).position(is_mark).map(|found| at + found);
+    let Some(from) = next(at).map(|mark| mark + 1) else { return at..at };
+    from..next(from).unwrap_or(bytes.len())
 }
 
 fn flip(bytes: &mut [u8], at: usize, bit: usize) {
@@ -127,5 +161,44 @@ fn flip(bytes: &mut [u8], at: usize, bit: usize) {
 fn put(bytes: &mut [u8], at: usize, word: &[u8]) {
     for (byte, new) in bytes.iter_mut().skip(at).zip(word) {
         *byte = *new;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mutator(seed: &[u8]) -> Mutator {
+        Mutator { seeds: vec![seed.to_vec()], words: &[], random: Random::new(1) }
+    }
+
+    #[test]
+    fn a_number_in_digits_becomes_another_one_in_digits() {
+        let mut bytes = b"units='512' x".to_vec();
+        mutator(b"").digits(&mut bytes, 3);
+        let text = String::from_utf8(bytes).unwrap();
+        let number = text.strip_prefix("units='").unwrap().strip_suffix("' x").unwrap();
+        assert!(NUMBERS.contains(&number.parse().unwrap()), "{text}");
+    }
+
+    #[test]
+    fn a_value_takes_the_place_of_another_one() {
+        let mut bytes = b"<a b='old'/>".to_vec();
+        mutator(b"'new'").value(&mut bytes, 5);
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(["<a b='new'/>", "<a b=''/>"].contains(&text.as_str()), "{text}");
+        assert_eq!(value_from(b"no mark", 3), 3..3);
+        assert_eq!(value_from(b"a=b", 0), 2..3);
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_inputs() {
+        let feed = Feed::named("vmx");
+        let inputs = |seed| {
+            let mut mutator = Mutator::new(feed, seed);
+            std::iter::repeat_with(|| mutator.next_input()).take(100).collect::<Vec<_>>()
+        };
+        assert_eq!(inputs(7), inputs(7));
+        assert_ne!(inputs(7), inputs(8));
     }
 }

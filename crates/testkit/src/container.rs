@@ -71,7 +71,9 @@ pub fn zip(members: &[(&str, &[u8])], method: ZipMethod) -> Vec<u8> {
     out
 }
 
-fn deflate(bytes: &[u8]) -> Vec<u8> {
+/// The bytes as a deflate stream without a header, as qcow2 and ZIP have it.
+#[must_use]
+pub fn deflate(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(bytes).expect("memory takes every write");
     encoder.finish().expect("memory takes every write")

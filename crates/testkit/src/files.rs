@@ -27,8 +27,12 @@ impl Files {
     /// When there is no such file.
     pub fn open_image(&self, name: &str, format: Format) -> Result<Box<dyn Image>> {
         let bytes: Arc<dyn ReadAt> = Arc::clone(&self.0[name]) as _;
-        let gate = Beside { files: self, root: name };
-        disk::open_behind(&gate, bytes, Declared::Stated(format))
+        disk::open_behind(&self.gate(name), bytes, Declared::Stated(format))
+    }
+
+    /// What an image of the name `root` may open: the files.
+    pub fn gate<'a>(&'a self, root: &'a str) -> impl Gate + 'a {
+        Beside { files: self, root }
     }
 }
 

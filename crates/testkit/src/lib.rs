@@ -30,7 +30,7 @@ mod vhdx;
 mod vmdk;
 mod vmx;
 
-pub use container::{ZipMethod, gzip, xz, zip, zstd};
+pub use container::{ZipMethod, deflate, gzip, xz, zip, zstd};
 pub use content::{content, stream_optimized};
 pub use descriptor::{Descriptor, item};
 pub use descriptors::{corpus, fixtures};
@@ -41,7 +41,7 @@ pub use oracle::{oracle, oracle_command, skip_oracle};
 pub use package::Package;
 pub use qcow2::{BuiltQcow2, Qcow2, Qcow2Cluster};
 pub use read_back::{read_extents, read_in_steps};
-pub use signer::{NOW_SECONDS, Signer, Wish};
+pub use signer::{NOW_SECONDS, Signer, Wish, pem};
 pub use vdi::{vdi_dynamic, vdi_static};
 pub use vhd::{vhd_differencing, vhd_dynamic, vhd_fixed, vhd_seal};
 pub use vhdx::{LogEntry, LogWrite, VHDX_LOG_GUID, Vhdx, vhdx};

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-/// The cluster size of the images.
-const CLUSTER: usize = 64 << 10;
+/// The clusters have 64 KiB, unless something else is asked for.
+const CLUSTER_BITS: u32 = 16;
 
 /// An entry that has the only reference to its cluster.
 const COPIED: u64 = 1 << 63;
@@ -23,9 +23,11 @@ pub enum Qcow2Cluster {
 }
 
 /// A qcow2 image to be built: version 3, clusters of 64 KiB, 16-bit reference counts.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Qcow2 {
     capacity_bytes: u64,
+    cluster_bits: u32,
+    version: u32,
     clusters: Clusters,
     snapshots: Vec<(String, Clusters)>,
     backing: Option<(String, Option<String>)>,
@@ -55,7 +57,31 @@ impl Qcow2 {
     #[must_use]
     pub fn new(capacity_bytes: u64) -> Self {
         assert!(capacity_bytes <= 256 << 20, "one L2 table describes no more");
-        Self { capacity_bytes, ..Self::default() }
+        Self {
+            capacity_bytes,
+            cluster_bits: CLUSTER_BITS,
+            version: 3,
+            clusters: Clusters::new(),
+            snapshots: Vec::new(),
+            backing: None,
+            data_file: None,
+            is_zstd: false,
+        }
+    }
+
+    /// Sets the size of a cluster to a power of two: small ones make small files.
+    #[must_use]
+    pub fn cluster_bits(mut self, bits: u32) -> Self {
+        assert!(self.capacity_bytes <= 1 << (2 * bits - 4), "one L2 table describes no more");
+        self.cluster_bits = bits;
+        self
+    }
+
+    /// Makes it an image of version 2: its header ends before the features, and no cluster is zeros.
+    #[must_use]
+    pub fn version_2(mut self) -> Self {
+        self.version = 2;
+        self
     }
 
     /// Sets a guest cluster.
@@ -104,6 +130,10 @@ impl Qcow2 {
             placed: Vec::new(),
         }
         .build()
+    }
+
+    fn cluster_bytes(&self) -> usize {
+        1 << self.cluster_bits
     }
 
     fn is_extended(&self) -> bool {
@@ -155,8 +185,8 @@ impl Builder<'_> {
     /// Takes clusters at the end of the file.
     fn take(&mut self, clusters: usize) -> usize {
         let at = self.bytes.len();
-        self.bytes.resize(at + clusters * CLUSTER, 0);
-        self.counts.resize(self.bytes.len() / CLUSTER, 1);
+        self.bytes.resize(at + clusters * self.image.cluster_bytes(), 0);
+        self.counts.resize(self.bytes.len() / self.image.cluster_bytes(), 1);
         at
     }
 
@@ -169,18 +199,18 @@ impl Builder<'_> {
             | Qcow2Cluster::Parts(_, content) => content,
         };
         if let Some(at) = self.place_of(index, cluster) {
-            self.counts[usize::try_from(at).expect("small") / CLUSTER] += 1;
+            self.counts[usize::try_from(at).expect("small") / self.image.cluster_bytes()] += 1;
             return;
         }
         let at = if self.image.data_file.is_some() {
             let at = self.data.len();
-            self.data.resize(at + CLUSTER, 0);
+            self.data.resize(at + self.image.cluster_bytes(), 0);
             self.data[at..at + content.len()].copy_from_slice(content);
             at
         } else {
             // A stream begins in the middle of a sector.
             let skip = if matches!(cluster, Qcow2Cluster::Stored(_)) { 700 } else { 0 };
-            let at = self.take((skip + content.len()).div_ceil(CLUSTER)) + skip;
+            let at = self.take((skip + content.len()).div_ceil(self.image.cluster_bytes())) + skip;
             self.put_bytes(at, content);
             at
         };
@@ -207,7 +237,7 @@ impl Builder<'_> {
                 Qcow2Cluster::Parts(bitmap, _) => (place | copied, *bitmap),
                 Qcow2Cluster::Stored(stream) => {
                     let sectors = (place % 512 + stream.len() as u64).div_ceil(512) - 1;
-                    (1 << 62 | sectors << 54 | place, 0)
+                    (1 << 62 | sectors << (70 - self.image.cluster_bits) | place, 0)
                 }
             };
             self.put(l2 + slot, word);
@@ -218,7 +248,8 @@ impl Builder<'_> {
     }
 
     fn is_shared(&self, place: u64) -> bool {
-        let count = self.counts.get(usize::try_from(place).expect("small") / CLUSTER);
+        let count =
+            self.counts.get(usize::try_from(place).expect("small") / self.image.cluster_bytes());
         self.image.data_file.is_none() && count.is_some_and(|count| *count > 1)
     }
 
@@ -245,23 +276,27 @@ impl Builder<'_> {
             [(image.data_file.is_some(), 4), (image.is_zstd, 8), (image.is_extended(), 16)];
         let incompatible = features.iter().filter(|(is_set, _)| *is_set).map(|(_, bit)| bit).sum();
         for (at, value) in [
-            (4, 3),
-            (20, 16),
+            (4, image.version),
+            (20, image.cluster_bits),
             (36, 1),
             (56, 1),
             (60, u32::try_from(image.snapshots.len()).expect("few")),
-            (76, incompatible),
-            (96, 4),
-            (100, 112),
         ] {
             self.put32(at, value);
         }
-        self.bytes[104] = u8::from(image.is_zstd);
-        let mut at = 112;
+        let mut at = 72;
+        if image.version == 3 {
+            for (at, value) in [(76, incompatible), (96, 4), (100, 112)] {
+                self.put32(at, value);
+            }
+            self.bytes[104] = u8::from(image.is_zstd);
+            at = 112;
+        }
         if let Some((name, format)) = &image.backing {
-            self.put(8, 4096);
+            let name_at = self.image.cluster_bytes() / 16;
+            self.put(8, name_at as u64);
             self.put32(16, u32::try_from(name.len()).expect("short"));
-            self.put_bytes(4096, name.as_bytes());
+            self.put_bytes(name_at, name.as_bytes());
             if let Some(format) = format {
                 at = self.write_extension(at, 0xe279_2aca, format);
             }

@@ -93,7 +93,7 @@ impl Signer {
         let signature = self.key.signature(Algorithm::Sha256, &plain);
         let bits = tagged(0x03, &[&[0], signature.as_slice()].concat());
         let der = tagged(0x30, &[plain.as_slice(), algorithm, &bits].concat());
-        let pem = armour(&der);
+        let pem = pem(&der);
         Self { pem, der, ..full }
     }
 
@@ -149,8 +149,9 @@ fn elements(mut bytes: &[u8]) -> Vec<(&[u8], &[u8])> {
     found
 }
 
-/// DER as PEM.
-fn armour(der: &[u8]) -> String {
+/// A certificate in DER as PEM.
+#[must_use]
+pub fn pem(der: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::from("-----BEGIN CERTIFICATE-----");
     for (number, chunk) in der.chunks(3).enumerate() {

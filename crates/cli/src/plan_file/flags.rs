@@ -135,6 +135,27 @@ fn words(key: &str, value: &Value) -> std::result::Result<Vec<String>, String> {
     }
 }
 
+/// A cell of a table of appliances as the value of a flag; several values are several of the flag's.
+pub(crate) fn value(key: &str, values: Vec<String>) -> Value {
+    let command = Flags::command();
+    let flag = command.get_arguments().find(|flag| flag.get_id() == key);
+    match flag.map(clap::Arg::get_action) {
+        Some(ArgAction::SetTrue) => {
+            let is_set = |text: &String| matches!(text.as_str(), "true" | "yes" | "1");
+            Value::Boolean(values.iter().all(is_set))
+        }
+        Some(ArgAction::Append) => Value::Array(values.into_iter().map(Value::String).collect()),
+        _ => scalar(values.join(";")),
+    }
+}
+
+/// The words of a command line that a table of flags stands for.
+pub(crate) fn command_line(recorded: &Recorded) -> Result<Vec<String>> {
+    parse(recorded).map_err(|(_, failure)| failure)?;
+    let all = recorded.iter().map(|(key, value)| words(key, value).map_err(Failure::usage));
+    Ok(all.collect::<Result<Vec<_>>>()?.concat())
+}
+
 /// The flags that a table stands for.
 ///
 /// # Errors

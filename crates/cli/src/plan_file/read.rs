@@ -45,7 +45,12 @@ pub(super) fn file(path: &Path) -> Result<PlanFile> {
     }
     let text = String::from_utf8(bytes)
         .map_err(|_| Failure::usage(format!("{shown} is no UTF-8 text, as a plan file must be")))?;
-    Reader::of(path, &text).read(&text)
+    self::text(path, &text)
+}
+
+/// Reads the text of a plan file; `path` is what it is called in messages.
+pub(super) fn text(path: &Path, text: &str) -> Result<PlanFile> {
+    Reader::of(path, text).read(text)
 }
 
 /// What of a file is read before its schema is known.

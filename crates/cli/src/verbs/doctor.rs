@@ -3,6 +3,7 @@
 use code::Code;
 use host::{
     libvirt::{Libvirt, LibvirtError, Offered, Pool, Versions},
+    sandbox::{self, Kept, Unkept},
     tool,
 };
 use serde::Serialize;
@@ -11,9 +12,16 @@ use vm::{ByteSize, Firmware};
 use crate::{
     failure::{Failure, Result},
     report::Report,
+    sandbox::{Missing, Wish},
     session::Session,
     show::table::Table,
 };
+
+/// What the sandbox is not for.
+const NOT_CONFINED: &str = "not for what is brought to a libvirt host, which needs virsh";
+
+/// What a kernel needs to confine a run.
+const KERNEL: &str = "Linux 6.12 or later, started with landlock among its security modules (lsm=)";
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -76,6 +84,10 @@ pub(super) fn run(session: &Session) -> Result<Report> {
         Err(error) => checks.push(unreachable(error)),
     }
     checks.push(qemu_img(tool::version("qemu-img")));
+    checks.push(match Wish::of_environment()? {
+        Wish::On => confinement(&sandbox::offered()),
+        Wish::Off => warn("sandbox", Missing::Unwanted.to_string(), "unset it"),
+    });
     let failed = checks.iter().filter(|check| check.state == State::Fail).count();
     let failure = (failed > 0).then(|| {
         let text = format!("{failed} of {} things are missing", checks.len());
@@ -117,6 +129,15 @@ fn qemu_img(version: Option<String>) -> Check {
     match version {
         Some(version) => ok("qemu-img", version),
         None => warn("qemu-img", "not installed; relift itself needs none", "install qemu-utils"),
+    }
+}
+
+/// How far a run is confined that runs no virsh.
+fn confinement(offered: &std::result::Result<Kept, Unkept>) -> Check {
+    match offered {
+        Ok(kept) if kept.is_whole() => ok("sandbox", format!("{kept} ({NOT_CONFINED})")),
+        Ok(kept) => warn("sandbox", format!("{kept} ({NOT_CONFINED})"), "Linux 6.12 keeps more"),
+        Err(why) => warn("sandbox", why.to_string(), KERNEL),
     }
 }
 
@@ -233,6 +254,14 @@ mod tests {
         let offer = vm::Offer { kvm: false, tpm: false, firmwares: vec![], ..Default::default() };
         let offered = Offered { offer, emulator: None, devices: host::libvirt::Known::Assumed };
         assert!(of_offer(&offered).iter().all(|check| check.state == State::Warn));
+    }
+
+    #[test]
+    fn a_kernel_without_a_sandbox_is_no_failure() {
+        let check = confinement(&Err(Unkept::NotBuilt));
+        assert_eq!(check.state, State::Warn);
+        assert_eq!(check.found, "this kernel has no Landlock");
+        assert!(check.fix.unwrap().starts_with("Linux 6.12 or later"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::{
 };
 
 use bundle::ImageState;
+use code::Code;
 use host::{
     PathFacts, PathKind, dir,
     libvirt::{KnownMachine, Libvirt},
@@ -22,7 +23,11 @@ use crate::{
     failure::{Failure, Result},
     hypervisor::Hypervisor,
     session::Session,
+    show::clean,
 };
+
+/// What `--to` is where a verb that brings in machines is not told.
+pub(crate) const USUAL: &str = "libvirt";
 
 /// Where machines go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,11 +39,11 @@ pub(crate) enum Target {
 }
 
 impl Target {
-    /// Reads `--to`.
-    pub(crate) fn parse(text: &str, session: &Session) -> Result<Self> {
+    /// Reads `--to`; `usual` is the host where none is named.
+    pub(crate) fn parse(text: &str, usual: &Hypervisor) -> Result<Self> {
         match text.split_once(':') {
             Some(("dir", path)) if !path.is_empty() => Ok(Self::Folder(PathBuf::from(path))),
-            None if text == "libvirt" => Ok(Self::Host(session.hypervisor.named())),
+            None if text == "libvirt" => Ok(Self::Host(usual.named())),
             Some(("libvirt", uri)) if !uri.is_empty() => Ok(Self::Host(Hypervisor::of(Some(uri)))),
             _ => Err(Failure::usage(format!("--to '{text}' is no target"))
                 .tip("libvirt, libvirt:URI or dir:PATH")),
@@ -51,7 +56,7 @@ impl Target {
         (place, start): (&PlaceArgs, bool),
         session: &Session,
     ) -> Result<Self> {
-        let target = Self::parse(to.unwrap_or("libvirt"), session)?;
+        let target = Self::parse(to.unwrap_or(USUAL), &session.hypervisor)?;
         if let Self::Folder(_) = target {
             let beside = [
                 ("--pool", place.pool.is_some()),
@@ -67,10 +72,10 @@ impl Target {
         Ok(target)
     }
 
-    /// The host that is asked what it offers: that of the target, else the session's.
-    pub(crate) fn hypervisor<'a>(&'a self, session: &'a Session) -> &'a Hypervisor {
+    /// The host that is asked what it offers: that of the target, else the usual one.
+    pub(crate) fn hypervisor<'a>(&'a self, usual: &'a Hypervisor) -> &'a Hypervisor {
         match self {
-            Self::Folder(_) => &session.hypervisor,
+            Self::Folder(_) => usual,
             Self::Host(host) => host,
         }
     }
@@ -99,7 +104,7 @@ impl Target {
         source: &dyn Source,
     ) -> Result<TargetFacts> {
         let paths = paths(source);
-        let templates = templates(source);
+        let templates = templates(source)?;
         match self {
             Self::Folder(path) => Ok(TargetFacts { paths, templates, ..super::plan::facts(path)? }),
             Self::Host(_) if host.offline => {
@@ -189,10 +194,36 @@ fn paths(source: &dyn Source) -> BTreeMap<PathBuf, PathFacts> {
 }
 
 /// The states of the disks that a thin clone stands on, as far as they can be read.
-fn templates(source: &dyn Source) -> BTreeMap<PathBuf, ImageState> {
-    let asked = restore::plan::template_paths(source.facts());
-    let looked = asked.into_iter().filter_map(|path| Some((state(&path)?, path)));
-    looked.map(|(state, path)| (path, state)).collect()
+///
+/// # Errors
+/// The sandbox keeps one closed: its name is known only now, and whoever wrote the backup chose it.
+fn templates(source: &dyn Source) -> Result<BTreeMap<PathBuf, ImageState>> {
+    let mut states = BTreeMap::new();
+    for path in restore::plan::template_paths(source.facts()) {
+        match state(&path) {
+            Some(state) => {
+                states.insert(path, state);
+            }
+            None if is_kept_closed(&path) => {
+                let text = format!(
+                    "the sandbox keeps the template's disk {} closed",
+                    clean(&path.display().to_string())
+                );
+                return Err(Failure::new(Code::E0508, text)
+                    .cause("which file a thin clone stands on is known only when it is read")
+                    .fix("if you trust the backup, repeat the command with RELIFT_SANDBOX=off"));
+            }
+            None => {}
+        }
+    }
+    Ok(states)
+}
+
+/// Whether a file that this user may read cannot be opened all the same.
+fn is_kept_closed(path: &Path) -> bool {
+    let denied = |error: std::io::Error| error.kind() == std::io::ErrorKind::PermissionDenied;
+    rustix::fs::access(path, rustix::fs::Access::READ_OK).is_ok()
+        && File::open(path).is_err_and(denied)
 }
 
 fn state(path: &Path) -> Option<ImageState> {

@@ -201,10 +201,8 @@ impl Image for Reader {
             ExtentKind::Data { offset_bytes } => {
                 // The last cluster of a file may be cut: what is missing is zeros.
                 let (file, _) = self.data();
-                let there = file.len_bytes().saturating_sub(offset_bytes);
-                let (data, missing) = out.split_at_mut(buffer_len(there.min(extent.len_bytes)));
-                missing.fill(0);
-                file.fill(data, offset_bytes).map_err(|error| match self.files.get(1) {
+                let filled = file.fill_padded(out, offset_bytes, file.len_bytes());
+                filled.map_err(|error| match self.files.get(1) {
                     Some(name) => error.in_file(name),
                     None => error,
                 })?;

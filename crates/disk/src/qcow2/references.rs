@@ -327,12 +327,7 @@ impl<'a> Walk<'a> {
         let wanted = u64::try_from(buf.len()).unwrap_or(u64::MAX);
         self.rest_bytes = self.rest_bytes.checked_sub(wanted).ok_or(Stop::Exhausted)?;
         let bytes = &self.reader.bytes;
-        let there = bytes.len_bytes().saturating_sub(at).min(wanted);
-        let (data, missing) = buf.split_at_mut(buffer_len(there));
-        missing.fill(0);
-        if !data.is_empty() {
-            bytes.fill(data, at)?;
-        }
+        bytes.fill_padded(buf, at, bytes.len_bytes())?;
         Ok(())
     }
 }

@@ -123,10 +123,7 @@ impl Image for Reader {
             out.fill(0);
             return Ok(());
         };
-        let there = self.end_bytes.saturating_sub(offset_bytes).min(extent.len_bytes);
-        let (data, padding) = out.split_at_mut(usize::try_from(there).unwrap_or(usize::MAX));
-        padding.fill(0);
-        self.bytes.fill(data, offset_bytes)
+        self.bytes.fill_padded(out, offset_bytes, self.end_bytes)
     }
 
     /// All of it: holes are only looked for by [`extents`](Image::extents).
@@ -193,6 +190,7 @@ mod tests {
             assert_eq!(zeros, 8192 - sectors, "{data:?}");
         }
     }
+
     #[test]
     fn a_window_names_the_bytes_of_its_file() {
         for data in [1000..3000, 100..101, 2047..2049, 4000..4097, 0..8192, 7000..8192] {
@@ -216,6 +214,19 @@ mod tests {
             let error = Reader::window(Arc::new(Holes(0..1)), start, len).err().unwrap();
             let want = format!("{len} bytes from byte {start} on are not inside the file of 8192");
             assert_eq!(error.to_string(), want);
+        }
+    }
+
+    #[test]
+    fn reads_what_lies_in_the_padding_alone() {
+        let reader = Reader::open(Arc::new(vec![7; 700])).unwrap();
+        for (at, want) in
+            [(600, vec![7; 100]), (690, vec![7; 10]), (700, Vec::new()), (1000, Vec::new())]
+        {
+            let mut part = vec![0xee; 1024 - at];
+            reader.read_at(&mut part, at as u64).unwrap();
+            assert_eq!(part[..want.len()], want);
+            assert!(crate::is_zero(&part[want.len()..]), "from byte {at} on");
         }
     }
 }

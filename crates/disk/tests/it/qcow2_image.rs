@@ -41,6 +41,21 @@ fn reads_what_it_wrote_and_places_clusters_densely() {
 }
 
 #[test]
+fn what_a_last_cluster_that_is_cut_lacks_is_zeros_wherever_one_begins_to_read() {
+    let cluster = testkit::Qcow2Cluster::Data(vec![7; GRAIN]);
+    let built = testkit::Qcow2::new(CLUSTER_BYTES).cluster(0, cluster).data_file("data").build();
+    let files = testkit::Files::default().with("a", built.bytes).with("data", vec![7; 700]);
+    let image = files.open_image("a", Format::Qcow2).unwrap();
+    let mut disk = vec![0; GRAIN];
+    disk[..700].fill(7);
+    for start in [0, 699, 700, 701, GRAIN - 1] {
+        let mut part = vec![0xee; GRAIN - start];
+        image.read_at(&mut part, start as u64).unwrap();
+        assert!(part == disk[start..], "from byte {start} on");
+    }
+}
+
+#[test]
 fn refuses_to_place_a_cluster_twice_or_behind_the_capacity() {
     let mut writer = qcow2::Writer::create(Arc::new(sample::Memory::default()), 100_000).unwrap();
     assert_eq!(writer.place(1).unwrap(), 2 * CLUSTER_BYTES);

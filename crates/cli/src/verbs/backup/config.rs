@@ -72,7 +72,8 @@ fn planned(
         return plan::make(source, &target, &choices);
     };
     target::choose(&args.place, false, &mut choices);
-    let offer = crate::hypervisor::offered(session, to.hypervisor(session), &args.host)?;
+    let offer =
+        crate::hypervisor::offered(session, to.hypervisor(&session.hypervisor), &args.host)?;
     choices.executed_by = offer.filter(|offer| !offer.kvm).map(|_| Accelerator::Qemu);
     plan::make(source, &to.facts(&args.place, &args.host, source)?, &choices)
 }
