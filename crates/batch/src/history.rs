@@ -1,6 +1,6 @@
 //! What journals tell of each item, whoever wrote them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use crate::{Line, Record, State};
 
@@ -13,6 +13,8 @@ pub struct Status {
     pub began: Option<String>,
     /// Whether it was ever begun, however that ended: something of it may be there.
     pub is_begun: bool,
+    /// The files of the last time that it was done: they are there, unless somebody took them away.
+    pub files: Vec<PathBuf>,
     /// The states of its last try, each with the time it began.
     pub states: Vec<(State, String)>,
 }
@@ -49,10 +51,15 @@ impl History {
             })
             .collect();
         // Times of RFC 3339 in UTC sort as texts; records of one moment keep the order they stand in.
-        records.sort_by(|one, other| one.t.cmp(&other.t));
+        records.sort_by(|one, other| (&one.t, &one.id).cmp(&(&other.t, &other.id)));
         let mut items = BTreeMap::new();
-        for record in records {
-            note(&mut items, record);
+        for moment in records.chunk_by(|one, other| (&one.t, &one.id) == (&other.t, &other.id)) {
+            for (at, record) in moment.iter().enumerate() {
+                // What was merged stands in two journals.
+                if moment.iter().take(at).all(|before| before != record) {
+                    note(&mut items, record.clone());
+                }
+            }
         }
         Self(items)
     }
@@ -75,6 +82,7 @@ fn note(items: &mut BTreeMap<String, Status>, record: Record) {
         last: record.clone(),
         began: None,
         is_begun: false,
+        files: Vec::new(),
         states: Vec::new(),
     });
     let is_new_try = state == State::Queued || record.attempt != status.last.attempt;
@@ -85,6 +93,9 @@ fn note(items: &mut BTreeMap<String, Status>, record: Record) {
     if state != State::Queued && status.began.is_none() {
         status.began = Some(t.clone());
         status.is_begun = true;
+    }
+    if state == State::Done {
+        status.files.clone_from(&record.files);
     }
     status.states.push((state, t));
     status.last = record;
@@ -116,5 +127,16 @@ mod tests {
         assert!(a.is_done_as("p") && !a.is_done_as("q"));
         assert!(history.get("b").unwrap().is_interrupted());
         assert_eq!(history.iter().count(), 2);
+    }
+
+    #[test]
+    fn what_stands_in_two_journals_counts_once() {
+        let at_once = [State::Convert, State::Verify, State::Define];
+        let mut lines: Vec<_> = at_once.map(|state| line(1, "a", state, 1)).into();
+        lines.push(line(2, "a", State::Done, 1));
+        let once = History::of([lines.clone()]);
+        let twice = History::of([lines.clone(), lines]);
+        assert_eq!(once.get("a").unwrap().states.len(), 4);
+        assert_eq!(once.get("a"), twice.get("a"));
     }
 }

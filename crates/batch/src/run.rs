@@ -100,7 +100,7 @@ pub trait Watch: Sync {
     /// Whether somebody stops the run.
     fn is_stopped(&self) -> bool;
 
-    /// An item reached a state.
+    /// An item reached a state, and the journal has it.
     fn state(&self, item: &Item, record: &Record);
 }
 
@@ -297,8 +297,9 @@ impl<'a> Run<'a> {
         let mut record = Record::new(self.watch.now(), &self.batch.name, &item.id, state);
         record.attempt = attempt;
         fill(&mut record);
+        self.journal.record(record.clone())?;
         self.watch.state(item, &record);
-        self.journal.record(record)
+        Ok(())
     }
 
     fn shared(&self) -> MutexGuard<'_, Shared<'a>> {

@@ -34,7 +34,7 @@ pub(crate) use restore::{ConflictChoice, ImportArgs, PlaceArgs, RestoreArgs, Tar
 const TOP_HELP: &str = "\
 {about}
 
-{usage-heading} {usage}
+{usage-heading} {usage}     start with:  relift inspect FILE.ova
 
 Move in:
   inspect    What is in this package?
@@ -56,7 +56,6 @@ Service and tools:
 
 Options (on every command): -q, -v, --json, --events, --color, --progress, --connect
   -h one screen, --help with examples, -V version; RELIFT_SANDBOX=off lifts the sandbox
-Start with:  relift inspect FILE.ova
 ";
 
 /// Imports OVA and OVF appliances into KVM, with a reason for each change.

@@ -6,9 +6,12 @@
 use std::{
     ffi::{OsStr, OsString},
     io::{self, BufRead as _, BufReader, Read as _},
-    os::unix::process::ExitStatusExt as _,
+    os::unix::process::{CommandExt as _, ExitStatusExt as _},
     process::{Child, ChildStderr, ChildStdout, Command, Stdio},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
 };
 
@@ -42,6 +45,8 @@ pub struct Ended {
 pub struct Worker {
     child: Mutex<Child>,
     pid: Pid,
+    /// Whether it was asked to end: who is asked twice does not clean up.
+    is_asked: AtomicBool,
 }
 
 /// What a worker says on standard output, and on standard error.
@@ -51,6 +56,9 @@ pub struct Ears(ChildStdout, ChildStderr);
 impl Worker {
     /// Starts this program with these words.
     ///
+    /// It has a process group of its own, so that a Ctrl-C on the terminal comes to it only by way of
+    /// [`stop`](Self::stop).
+    ///
     /// # Errors
     /// No process can be started.
     pub fn start(words: &[OsString]) -> io::Result<(Self, Ears)> {
@@ -59,6 +67,7 @@ impl Worker {
         let mut child = command
             .args(words)
             .env(PARENT, std::process::id().to_string())
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -67,11 +76,14 @@ impl Worker {
         let ears =
             Ears(child.stdout.take().ok_or_else(none)?, child.stderr.take().ok_or_else(none)?);
         let pid = Pid::from_child(&child);
-        Ok((Self { child: Mutex::new(child), pid }, ears))
+        Ok((Self { child: Mutex::new(child), pid, is_asked: AtomicBool::new(false) }, ears))
     }
 
-    /// Asks the worker to clean up and end.
+    /// Asks the worker to clean up and end; once, however often this is called.
     pub fn stop(&self) {
+        if self.is_asked.swap(true, Ordering::Relaxed) {
+            return;
+        }
         // One that has ended since is not waited for yet, so that its number is nobody else's.
         let _gone = kill_process(self.pid, Signal::TERM);
     }

@@ -19,7 +19,7 @@ EXAMPLES
 const RUN_EXAMPLES: &str = "\
 EXAMPLES
   relift batch run wave1.toml
-  relift batch run wave1.toml --jobs 4 --retry 2 --window 22:00-06:00
+  relift batch run wave1.toml --jobs 4 --retry 2 --max-failures 5%
   relift batch run wave1.toml --shard 0/3";
 const STATUS_EXAMPLES: &str = "\
 EXAMPLES

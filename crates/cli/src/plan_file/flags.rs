@@ -70,9 +70,12 @@ pub(super) fn keys() -> Vec<String> {
 /// The flags that were typed on a command line, as far as they choose what becomes of a package.
 pub(crate) fn typed(words: &[OsString]) -> Result<Recorded> {
     let matches = Cli::command().try_get_matches_from(words).ok();
-    let Some((_, typed)) = matches.as_ref().and_then(ArgMatches::subcommand) else {
+    let Some((_, mut typed)) = matches.as_ref().and_then(ArgMatches::subcommand) else {
         return Ok(Recorded::new());
     };
+    while let Some((_, of_subcommand)) = typed.subcommand() {
+        typed = of_subcommand;
+    }
     let mut recorded = Recorded::new();
     for flag in Flags::command().get_arguments() {
         let key = flag.get_id().as_str();

@@ -22,6 +22,7 @@ use code::ExitStatus;
 use crate::{
     args::HostArgs,
     failure::{Failure, Result},
+    session::Session,
 };
 
 /// The ending of every journal.
@@ -61,7 +62,7 @@ fn journals(file: &Path) -> Result<Vec<PathBuf>> {
             .and_then(|name| name.strip_prefix(&start))
             .is_some_and(|rest| rest == "jsonl" || is_shard_part(rest));
         if is_one {
-            found.push(folder.join(name));
+            found.push(file.with_file_name(name));
         }
     }
     found.sort();
@@ -106,12 +107,18 @@ fn target(batch: &Batch, item: &Item) -> String {
 }
 
 /// The command line that does something with an item, as far as the batch file says it.
-fn words(verb: &str, batch: &Batch, item: &Item, host: &HostArgs) -> Result<Vec<OsString>> {
+fn words(
+    verb: &str,
+    (batch, item): (&Batch, &Item),
+    host: &HostArgs,
+    session: &Session,
+) -> Result<Vec<OsString>> {
     let choices = batch.choices_of(item);
     let flags = crate::plan_file::command_line(&choices)
         .map_err(|failure| failure.detail("item", item.id.clone()))?;
     let mut words: Vec<OsString> = vec![verb.into(), "--to".into(), target(batch, item).into()];
     words.extend(flags.into_iter().map(OsString::from));
+    words.extend(session.hypervisor.words().into_iter().flatten().map(OsString::from));
     words.extend(host.offline.then(|| "--offline".into()));
     // The path stands behind `--`: it may begin with a dash.
     words.extend(["--".into(), item.source.clone().into_os_string()]);

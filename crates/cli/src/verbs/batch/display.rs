@@ -29,11 +29,19 @@ pub(super) struct Display<'a> {
 #[derive(Default)]
 struct Shared {
     running: BTreeMap<String, Running>,
-    ended: usize,
-    failed: usize,
+    /// The items that ended, and whether they failed; one that is tried again may end anew.
+    ended: BTreeMap<String, HasFailed>,
     /// Bytes of the packages that are through.
     done_bytes: u64,
 }
+
+impl Shared {
+    fn failed(&self) -> usize {
+        self.ended.values().filter(|has_failed| has_failed.0).count()
+    }
+}
+
+struct HasFailed(bool);
 
 struct Running {
     bar: ProgressBar,
@@ -104,11 +112,12 @@ impl<'a> Display<'a> {
             self.lines.remove(&running.bar);
             running.since.elapsed()
         });
-        shared.ended = shared.ended.saturating_add(1);
-        shared.done_bytes = shared.done_bytes.saturating_add(item.source_bytes);
+        let has_failed = HasFailed(record.state == State::Failed);
+        if shared.ended.insert(item.id.clone(), has_failed).is_none() {
+            shared.done_bytes = shared.done_bytes.saturating_add(item.source_bytes);
+        }
         let what = match record.state {
             State::Failed => {
-                shared.failed = shared.failed.saturating_add(1);
                 let code = record.code.as_deref().unwrap_or("-");
                 let why = clean(record.message.as_deref().unwrap_or_default());
                 format!("failed   {}  {code}  {why}", item.id)
@@ -118,7 +127,7 @@ impl<'a> Display<'a> {
                 format!("done     {}  {bytes}  {:.1} s", item.id, took.as_secs_f64())
             }
         };
-        let line = format!("[{}/{}] {what}", shared.ended, self.count);
+        let line = format!("[{}/{}] {what}", shared.ended.len(), self.count);
         self.lines.suspend(|| self.session.show.say(&line));
     }
 
@@ -131,9 +140,9 @@ impl<'a> Display<'a> {
             .unwrap_or_default();
         self.total.set_message(format!(
             "{}/{} items · {} failed · {} of packages left{rest}",
-            shared.ended,
+            shared.ended.len(),
             self.count,
-            shared.failed,
+            shared.failed(),
             ByteSize(left)
         ));
     }

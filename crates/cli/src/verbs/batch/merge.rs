@@ -3,10 +3,16 @@
 use std::collections::BTreeSet;
 
 use batch::{Journal, Line};
+use code::Code;
 use serde::Serialize;
 
 use super::{journal_path, journals, read};
-use crate::{args::BatchMergeArgs, clock, failure::Result, report::Report};
+use crate::{
+    args::BatchMergeArgs,
+    clock,
+    failure::{Failure, Result},
+    report::Report,
+};
 
 /// `relift.batch.merge/1`.
 #[derive(Debug, Serialize)]
@@ -24,14 +30,18 @@ pub(in crate::verbs) fn run(args: &BatchMergeArgs) -> Result<Report> {
     let mut others = journals(&args.file)?;
     others.retain(|path| *path != own);
     others.extend(args.journals.iter().cloned());
+    if let Some(absent) = args.journals.iter().find(|path| !path.exists()) {
+        let text = format!("cannot read the journal {}", absent.display());
+        return Err(Failure::new(Code::E0508, text).cause("there is no such file"));
+    }
     let text = |line: &Line| serde_json::to_string(line).unwrap_or_default();
-    let mut known: BTreeSet<String> = batch::read_journal(&own)?.iter().map(text).collect();
     let owner = Line::Run {
         t: clock::now_exact(),
         batch: batch.name.clone(),
         run: format!("merge, process {}", std::process::id()),
     };
     let journal = Journal::open(&own, &owner)?;
+    let mut known: BTreeSet<String> = batch::read_journal(&own)?.iter().map(text).collect();
     let mut added = 0;
     for path in &others {
         for line in batch::read_journal(path)? {

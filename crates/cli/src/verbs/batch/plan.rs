@@ -127,23 +127,26 @@ fn inspect(batch: &mut Batch, args: &BatchPlanArgs, session: &Session) -> Result
         .items
         .iter()
         .map(|item| {
-            words("plan", batch, item, &args.host)
+            words("plan", (batch, item), &args.host, session)
                 .map(|words| [vec!["--json".into()], words].concat())
         })
         .collect::<Result<_>>()?;
     let (crew, next) = (Crew::default(), AtomicUsize::new(0));
     let slots: Vec<Mutex<&mut Item>> = batch.items.iter_mut().map(Mutex::new).collect();
-    std::thread::scope(|threads| {
-        for _ in 0..jobs.min(slots.len()) {
-            threads.spawn(|| {
-                while let Some(at) = Some(next.fetch_add(1, Ordering::Relaxed))
-                    .filter(|at| *at < slots.len() && !session.stop.is_asked())
-                {
-                    let mut item = slots[at].lock().unwrap_or_else(PoisonError::into_inner);
-                    note(&mut item, &crew, &commands[at]);
-                }
-            });
+    let inspect_some = || {
+        while let Some(at) = Some(next.fetch_add(1, Ordering::Relaxed))
+            .filter(|at| *at < slots.len() && !session.stop.is_asked())
+        {
+            let mut item = slots[at].lock().unwrap_or_else(PoisonError::into_inner);
+            note(&mut item, &crew, &commands[at]);
         }
+    };
+    crew.while_asked(&session.stop, || {
+        std::thread::scope(|threads| {
+            for _ in 0..jobs.min(slots.len()) {
+                threads.spawn(inspect_some);
+            }
+        });
     });
     match session.stop.exit() {
         Some(exit) => Err(Failure::stopped(exit)),

@@ -2,9 +2,7 @@
 
 use std::{
     ffi::OsString,
-    path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
+    path::{Component, Path, PathBuf},
 };
 
 use batch::{
@@ -12,7 +10,7 @@ use batch::{
     State, Summary, Watch, Work,
 };
 use code::Code;
-use host::{dir, here};
+use host::{Host as _, dir, here};
 use serde::Serialize;
 use serde_json::Value;
 use vm::ByteSize;
@@ -25,6 +23,7 @@ use super::{
 use crate::{
     args::{BatchLimitArgs, BatchRunArgs, OnError, OrderChoice},
     clock::{self, Window},
+    events::Event,
     failure::{Failure, Result},
     report::Report,
     session::Session,
@@ -33,9 +32,6 @@ use crate::{
 
 /// The memory that is kept for a worker: what one takes at most, with some to spare.
 const WORKER_BYTES: u64 = 256 << 20;
-
-/// How soon a signal reaches the workers.
-const LOOK: Duration = Duration::from_millis(100);
 
 /// `relift.batch.run/1`.
 #[derive(Debug, Serialize)]
@@ -59,13 +55,13 @@ pub(in crate::verbs) fn run(args: &BatchRunArgs, session: &Session) -> Result<Re
     let shard = args.shard.as_deref().map(|text| Shard::find(text, &variable)).transpose()?;
     let mine = |item: &&Item| shard.is_none_or(|shard| item.id().is_ok_and(|id| shard.holds(&id)));
     let items: Vec<&Item> = batch.items.iter().filter(mine).collect();
-    let job = Job { file: &args.file, batch: &batch, shard, args: &args.run };
-    let history = history(&args.file, args.run.journal.as_deref())?;
-    let (todo, skipped) = job.split(items, &history);
+    let job = Job { file: &args.file, batch: &batch, shard, args: &args.run, session };
     if args.dry_run {
+        let history = history(&args.file, args.run.journal.as_deref())?;
+        let (todo, skipped) = job.split(items, &history);
         return Ok(job.report(&todo, skipped.len(), None));
     }
-    job.carry_out(&todo, &skipped, &history, session)
+    job.carry_out(items, |items, history| job.split(items, history))
 }
 
 /// A batch, and how it is run.
@@ -74,87 +70,77 @@ pub(super) struct Job<'a> {
     pub(super) batch: &'a Batch,
     pub(super) shard: Option<Shard>,
     pub(super) args: &'a BatchLimitArgs,
+    pub(super) session: &'a Session,
 }
+
+/// Items to do, and items that stay as they are.
+pub(super) type Split<'a> = (Vec<&'a Item>, Vec<&'a Item>);
 
 impl<'a> Job<'a> {
     /// Parts the items into those to do and those that are done as they would be now.
-    fn split(&self, items: Vec<&'a Item>, history: &History) -> (Vec<&'a Item>, Vec<&'a Item>) {
+    fn split(&self, items: Vec<&'a Item>, history: &History) -> Split<'a> {
         let crew = Crew::default();
-        items.into_iter().partition(|item| {
-            let plan = self.batch.fingerprint(item);
-            let done = history.get(&item.id).filter(|status| status.is_done_as(&plan));
-            !done.is_some_and(|status| {
-                let (then, now) = (status.last.stamp.as_deref(), stamp(&item.source));
-                (then.is_some() && then == now.as_deref())
-                    || (status.last.source.is_some()
-                        && status.last.source == self.digest(item, &crew))
-            })
-        })
+        items.into_iter().partition(|item| !self.is_done(item, history, &crew))
     }
 
-    /// Does the items, and tells what became of them.
+    fn is_done(&self, item: &Item, history: &History, crew: &Crew) -> bool {
+        let plan = self.batch.fingerprint(item);
+        let Some(status) = history.get(&item.id).filter(|status| status.is_done_as(&plan)) else {
+            return false;
+        };
+        let (then, now) = (status.last.stamp.as_deref(), stamp(&item.source));
+        if then.is_some() && then == now.as_deref() {
+            return true;
+        }
+        // Who was told to stop starts no process to find out: nothing is done any more.
+        let may_ask = status.last.source.is_some() && !self.session.stop.is_asked();
+        may_ask && status.last.source == self.digest(item, crew)
+    }
+
+    /// Does those of the items that are chosen by what is known of them, and tells what became of them.
     pub(super) fn carry_out(
         &self,
-        todo: &[&'a Item],
-        skipped: &[&'a Item],
-        history: &History,
-        session: &Session,
+        items: Vec<&'a Item>,
+        choose: impl FnOnce(Vec<&'a Item>, &History) -> Split<'a>,
     ) -> Result<Report> {
-        let limits = limits(self.args, todo.len())?;
+        let limits = limits(self.args, items.len())?;
         let window = self.args.window.as_deref().map(Window::parse).transpose()?;
-        let path = self.journal();
         let owner = Line::Run {
             t: clock::now_exact(),
             batch: self.batch.name.clone(),
             run: format!("{}, process {}", here::name(), std::process::id()),
         };
-        let journal = Journal::open(&path, &owner)?;
-        let display = Display::new(todo, session);
-        for item in skipped {
-            journal.record(Record::new(
-                clock::now_exact(),
-                &self.batch.name,
-                &item.id,
-                State::Skipped,
-            ))?;
+        let journal = Journal::open(&self.journal(), &owner)?;
+        // Only now: another run may have had the journal until a moment ago.
+        let history = history(self.file, self.args.journal.as_deref())?;
+        let (todo, skipped) = choose(items, &history);
+        for item in &skipped {
+            let now = clock::now_exact();
+            journal.record(Record::new(now, &self.batch.name, &item.id, State::Skipped))?;
         }
-        let (crew, over) = (Crew::default(), AtomicBool::new(false));
-        let foreman = Foreman { job: self, history, crew: &crew, display: &display, session };
-        let watch = Looking { display: &display, window, session };
+        let display = Display::new(&todo, self.session);
+        let (crew, watch) = (Crew::default(), Looking { display: &display, window, job: self });
+        let foreman = Foreman { job: self, history: &history, crew: &crew, display: &display };
         let order = match self.args.order {
             OrderChoice::Size => Order::Size,
             OrderChoice::Name => Order::Name,
             OrderChoice::File => Order::File,
         };
-        let summary = std::thread::scope(|threads| {
-            threads.spawn(|| {
-                while !over.load(Ordering::Relaxed) {
-                    if session.stop.is_asked() {
-                        crew.stop();
-                    }
-                    std::thread::sleep(LOOK);
-                }
-            });
-            let ended = batch::run(
-                self.batch,
-                (todo.to_vec(), order),
-                limits,
-                &journal,
-                (&foreman, &Host::of(self.batch), &watch),
-            );
-            over.store(true, Ordering::Relaxed);
-            ended
-        })?;
+        let ended = crew.while_asked(&self.session.stop, || {
+            let parts = (&foreman as &dyn Work, &Host::of(self.batch) as _, &watch as _);
+            batch::run(self.batch, (todo.clone(), order), limits, &journal, parts)
+        });
         display.end();
-        if let Some(exit) = session.stop.exit() {
-            return Err(Failure::stopped(exit));
+        let summary = ended?;
+        match self.session.stop.exit() {
+            Some(exit) => Err(Failure::stopped(exit)),
+            None => Ok(self.report(&todo, skipped.len(), Some(summary))),
         }
-        Ok(self.report(todo, skipped.len(), Some(summary)))
     }
 
     /// What tells the source of an item from others, as its plan says it now.
     fn digest(&self, item: &Item, crew: &Crew) -> Option<String> {
-        let words = words("plan", self.batch, item, &self.args.host).ok()?;
+        let words = self.words("plan", item).ok()?;
         let command = [vec!["--json".into()], words].concat();
         let mut found = None;
         let ended = crew.run(&command, &mut |told| {
@@ -164,6 +150,10 @@ impl<'a> Job<'a> {
             }
         });
         ended.ok().and(found)
+    }
+
+    fn words(&self, verb: &str, item: &Item) -> Result<Vec<OsString>> {
+        words(verb, (self.batch, item), &self.args.host, self.session)
     }
 
     fn journal(&self) -> PathBuf {
@@ -256,7 +246,6 @@ struct Foreman<'a> {
     history: &'a History,
     crew: &'a Crew,
     display: &'a Display<'a>,
-    session: &'a Session,
 }
 
 impl Work for Foreman<'_> {
@@ -272,6 +261,7 @@ impl Work for Foreman<'_> {
         if !is_as_planned {
             self.check_source(item)?;
         }
+        told(State::Plan);
         let mut words = Words::default();
         let command = self.command(item, attempt).map_err(|failure| wrong(&failure))?;
         let ended = self.crew.run(&command, &mut |line| match line {
@@ -280,8 +270,9 @@ impl Work for Foreman<'_> {
             Told::Line(value) => words.take(value),
         });
         let ended = ended.map_err(|error| no_process(&error))?;
-        let mut done = words.end(&ended, self.session.stop.is_asked())?;
+        let mut done = words.end(&ended, self.job.session.stop.is_asked())?;
         done.stamp = before;
+        self.sweep(item, &done);
         Ok(done)
     }
 
@@ -309,11 +300,29 @@ impl Foreman<'_> {
         }
     }
 
+    /// Removes what an item left in its folder under names that it no longer has, and that would be in
+    /// the way when it gets them back.
+    fn sweep(&self, item: &Item, done: &Done) {
+        let Some(path) = self.job.batch.target.strip_prefix("dir:") else { return };
+        let folder = Path::new(path).join(&item.id);
+        let is_in_it = |file: &Path| {
+            let mut beneath = file.strip_prefix(&folder).into_iter().flat_map(Path::components);
+            beneath.clone().next().is_some()
+                && beneath.all(|part| matches!(part, Component::Normal(_)))
+        };
+        let before = self.history.get(&item.id).map_or(&[][..], |status| &status.files);
+        for file in before.iter().filter(|file| !done.files.contains(file) && is_in_it(file)) {
+            if let Err(error) = self.job.session.host().remove_file(file) {
+                self.job.session.detail(&format!("{} is left: {error}", file.display()));
+            }
+        }
+    }
+
     /// What converts an item. What an earlier run of this item left is replaced.
     fn command(&self, item: &Item, attempt: u32) -> Result<Vec<OsString>> {
         let mut command: Vec<OsString> =
             ["--events", "-", "--quiet", "--progress", "none"].map(OsString::from).to_vec();
-        command.extend(words("import", self.job.batch, item, &self.job.args.host)?);
+        command.extend(self.job.words("import", item)?);
         let is_again =
             attempt > 1 || self.history.get(&item.id).is_some_and(|status| status.is_begun);
         if is_again && self.job.batch.target.starts_with("dir:") {
@@ -348,7 +357,7 @@ fn no_process(error: &std::io::Error) -> Failed {
 struct Looking<'a> {
     display: &'a Display<'a>,
     window: Option<Window>,
-    session: &'a Session,
+    job: &'a Job<'a>,
 }
 
 impl Watch for Looking<'_> {
@@ -361,10 +370,12 @@ impl Watch for Looking<'_> {
     }
 
     fn is_stopped(&self) -> bool {
-        self.session.stop.is_asked()
+        self.job.session.stop.is_asked()
     }
 
     fn state(&self, item: &Item, record: &Record) {
+        let (phase, id) = (record.state.as_str(), Some(item.id.as_str()));
+        self.job.session.events.send(&Event::Phase { phase, item: id, total_bytes: None });
         self.display.state(item, record);
     }
 }

@@ -56,7 +56,12 @@ pub(in crate::verbs) fn run(args: &BatchFileArgs) -> Result<Report> {
         batch.items.iter().map(|item| ItemData::of(item, &history)).collect();
     let mut table = Table::new(&[]);
     for item in &items {
-        let why = item.message.map(clean).unwrap_or_default();
+        let why = match item.message {
+            None if item.interrupted => {
+                "begun and not ended: a run is at it, or was cut off".into()
+            }
+            message => message.map(clean).unwrap_or_default(),
+        };
         table.row([item.state.as_str(), item.id, item.code.unwrap_or(""), &why]);
     }
     let count = |state: State| items.iter().filter(|item| item.state == state).count();

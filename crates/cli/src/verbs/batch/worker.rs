@@ -2,12 +2,26 @@
 
 use std::{
     ffi::OsString,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread,
+    time::Duration,
 };
 
 use batch::{Done, Failed, State};
 use host::worker::{Ended, Worker};
 use serde_json::Value;
+
+use crate::signals::Stop;
+
+/// How soon a signal reaches the workers.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Codes whose exit status says that another try may help, but which only somebody's hand changes: a
+/// machine or a file of that name, a pool or network that is not there, a read-only place.
+const SETTLED: [&str; 4] = ["E0503", "E0504", "E0507", "E0509"];
 
 /// The workers that run now, so that all can be asked to end.
 #[derive(Debug, Default)]
@@ -42,8 +56,26 @@ impl Crew {
         ended
     }
 
+    /// Does something with workers, and meanwhile hands the word to stop on to them.
+    pub(super) fn while_asked<T>(&self, stop: &Stop, act: impl FnOnce() -> T) -> T {
+        let (over, wait) = mpsc::channel::<()>();
+        thread::scope(|threads| {
+            threads.spawn(move || {
+                // Ends when the other end is dropped, however that comes about.
+                while wait.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+                    if stop.is_asked() {
+                        self.stop();
+                    }
+                }
+            });
+            let ended = act();
+            drop(over);
+            ended
+        })
+    }
+
     /// Asks every worker to clean up and end.
-    pub(super) fn stop(&self) {
+    fn stop(&self) {
         self.with(|crew| crew.iter().for_each(|worker| worker.stop()));
     }
 
@@ -131,11 +163,14 @@ pub(super) fn failed(error: Option<&Value>, ended: &Ended, is_stopped: bool) -> 
     };
     let said = ended.words.lines().find(|line| !line.trim().is_empty()).map(str::to_owned);
     let message = text("message").or(said.map(|said| format!("{how}: {said}"))).unwrap_or(how);
+    let code = text("code");
+    let is_settled = code.as_deref().is_some_and(|code| SETTLED.contains(&code));
+    let may_pass = ended.signal.is_some() || matches!(ended.code, Some(7 | 8 | 11));
     Failed {
-        code: text("code"),
+        code,
         message,
         fix: text("hint"),
-        is_retryable: ended.signal.is_some() || matches!(ended.code, Some(7 | 8 | 11)),
+        is_retryable: may_pass && !is_settled,
         is_interrupted: is_stopped && matches!(ended.code, None | Some(130 | 143)),
     }
 }
@@ -172,6 +207,8 @@ mod tests {
         assert_eq!((at.code.as_deref(), at.fix.as_deref()), (Some("E0203"), Some("fetch it")));
         assert!(!at.is_retryable && !at.is_interrupted);
         assert!(of(Some(8), None, false).is_retryable);
+        let exists: Value = serde_json::from_str(r#"{"code":"E0509"}"#).unwrap();
+        assert!(!failed(Some(&exists), &ended(Some(8), None), false).is_retryable);
         assert!(of(None, Some(9), false).is_retryable);
         assert!(of(Some(143), None, true).is_interrupted);
         assert!(!of(Some(143), None, false).is_interrupted);
