@@ -178,3 +178,53 @@ fn what_a_pipe_cannot_do_is_said_before_it_is_read() {
     let run = bench.run(["convert", "vm.ova", "-o", "out", "--verify", "full"]);
     assert_eq!(run.code, Some(0), "{run:?}");
 }
+
+#[test]
+fn an_image_that_grows_while_it_is_read() {
+    let bench = Bench::empty();
+    bench.write("disk.raw", &testkit::content(4 * MIB));
+    // The pipe is full long before the disk is read, so nothing is read between the two writes.
+    let run = bench.shell(
+        "{ relift disk convert disk.raw -O raw -o -; echo $? >status; } |
+         { dd bs=1 count=1 of=first 2>dd; printf x >>disk.raw; cat >rest; }",
+    );
+    assert_eq!(bench.read("status"), b"8\n", "{run:?}");
+    assert!(run.stderr.starts_with("error[E0508]: cannot read or write the image\n"), "{run:?}");
+    let cause = "it had 4194304 bytes, now it has 4194305";
+    assert!(
+        run.stderr.contains(&format!("cause: the file changed while it was read: {cause}\n")),
+        "{run:?}"
+    );
+}
+
+#[test]
+fn what_is_no_file_is_refused_at_once_by_every_verb() {
+    let bench = Bench::empty();
+    assert_eq!(bench.shell("mkfifo pipe").code, Some(0));
+    drop(std::os::unix::net::UnixListener::bind(bench.path("socket")).unwrap());
+    for source in ["pipe", "socket", "/dev/zero", "/dev/null"] {
+        for verb in [
+            "inspect",
+            "plan",
+            "convert -o out",
+            "import --to dir:out",
+            "restore --to dir:out",
+            "verify",
+            "backup verify",
+            "backup show",
+            "backup config",
+            "backup compress -o out.tar.zst",
+            "disk info",
+            "disk check",
+            "disk map",
+            "disk measure -O raw",
+            "disk convert -O qcow2 -o out.qcow2",
+            "export -o out.ova",
+        ] {
+            let run = bench.shell(&format!("relift {verb} {source}"));
+            assert!(matches!(run.code, Some(2 | 4 | 8)), "{verb} {source}: {run:?}");
+            assert!(run.stderr.starts_with("error"), "{verb} {source}: {run:?}");
+        }
+    }
+    assert_eq!(bench.files(""), ["pipe", "socket"]);
+}

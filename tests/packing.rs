@@ -182,6 +182,24 @@ fn two_machines() -> String {
 }
 
 #[test]
+fn nothing_is_written_through_a_link_in_the_place_of_a_machines_folder() {
+    let bench = packed("");
+    bench.write("two.ovf", two_machines().as_bytes());
+    let run = bench.shell(
+        "mkdir out elsewhere && ln -s ../elsewhere out/web && relift convert two.ovf -o out",
+    );
+    assert_eq!(run.code, Some(8), "{run:?}");
+    assert!(
+        run.stderr.contains("error[E0509]: ") && run.stderr.contains(" is a link, "),
+        "{run:?}"
+    );
+    assert_eq!((bench.files("elsewhere"), bench.files("out")), (vec![], vec![]));
+    // The target itself is followed as it is typed.
+    let run = bench.shell("rm out/web && ln -s out link && relift convert two.ovf -o link");
+    assert_eq!(run.code, Some(0), "{run:?}");
+}
+
+#[test]
 fn what_a_backup_file_cannot_hold_is_refused_with_a_way_out() {
     let bench = packed("");
     bench.write("two.ovf", two_machines().as_bytes());

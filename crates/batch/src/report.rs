@@ -250,32 +250,18 @@ mod tests {
     use code::Code;
 
     use super::*;
-    use crate::{Line, Record, State};
+    use crate::{Line, State};
 
-    fn record(t: &str, state: State) -> Record {
-        Record {
-            t: t.into(),
-            batch: "b".into(),
-            id: "a".into(),
-            state,
-            attempt: 1,
-            code: None,
-            bytes: None,
-            source: None,
-            stamp: None,
-            plan: None,
-            message: None,
-            fix: None,
-            warnings: Vec::new(),
-            files: Vec::new(),
-        }
+    /// A line of a journal: a time, a state, and more of it as JSON.
+    fn line(t: &str, state: &str, more: &str) -> Line {
+        let head = format!(r#"{{"t":"{t}","batch":"b","id":"a","attempt":1"#);
+        serde_json::from_str(&format!(r#"{head},"state":"{state}"{more}}}"#)).unwrap()
     }
 
-    fn report(records: Vec<Record>) -> Report {
+    fn report(lines: Vec<Line>) -> Report {
         let text = "schema = 1\nname = \"b\"\ntarget = \"dir:o\"\n\
                     [[item]]\nid = \"a\"\nsource = \"a.ova\"\nsource_bytes = 5\n";
         let batch = Batch::parse(text).unwrap();
-        let lines = records.into_iter().map(|record| Line::Item(Box::new(record))).collect();
         Report::of(&batch, &History::of([lines]), "now")
     }
 
@@ -284,8 +270,8 @@ mod tests {
 
     #[test]
     fn a_done_item_has_its_bytes_and_its_time() {
-        let done = Record { bytes: Some(7), ..record(ENDED, State::Done) };
-        let report = report(vec![record(BEGAN, State::Convert), done]);
+        let done = line(ENDED, "done", r#","bytes":7"#);
+        let report = report(vec![line(BEGAN, "convert", ""), done]);
         let item = &report.items[0];
         assert_eq!((item.state, item.phase), (Standing::Done, Some(State::Convert)));
         assert_eq!((item.written_bytes, item.duration_ms), (Some(7), Some(60_500)));
@@ -298,7 +284,7 @@ mod tests {
 
     #[test]
     fn an_item_that_began_and_did_not_end_is_interrupted_and_has_no_end() {
-        let report = report(vec![record(BEGAN, State::Inspect), record(ENDED, State::Convert)]);
+        let report = report(vec![line(BEGAN, "inspect", ""), line(ENDED, "convert", "")]);
         let item = &report.items[0];
         assert_eq!((item.state, item.phase), (Standing::Interrupted, Some(State::Convert)));
         assert_eq!((item.ended.as_deref(), item.heard.as_deref()), (None, Some(ENDED)));
@@ -316,11 +302,11 @@ mod tests {
 
     #[test]
     fn a_failure_brings_the_fix_that_it_told_or_else_that_of_its_code() {
-        let failed = Record { code: Some("E0102".into()), ..record(ENDED, State::Failed) };
-        let told = Record { fix: Some("ask Ann".into()), ..failed.clone() };
+        let failed = line(ENDED, "failed", r#","code":"E0102""#);
+        let told = line(ENDED, "failed", r#","code":"E0102","fix":"ask Ann""#);
         let page = Code::E0102.page();
-        for (record, fix) in [(failed, page.fix()), (told, "ask Ann".to_owned())] {
-            let report = report(vec![record]);
+        for (line, fix) in [(failed, page.fix()), (told, "ask Ann".to_owned())] {
+            let report = report(vec![line]);
             let item = &report.items[0];
             assert_eq!(item.title.as_deref(), Some(Code::E0102.title()));
             assert_eq!((&item.cause, &item.fix), (&Some(page.cause()), &Some(fix)));
@@ -334,7 +320,7 @@ mod tests {
 
     #[test]
     fn a_code_that_is_none_of_ours_is_part_of_no_command() {
-        let failed = Record { code: Some("E1; rm -r /".into()), ..record(ENDED, State::Failed) };
+        let failed = line(ENDED, "failed", r#","code":"E1; rm -r /""#);
         let report = report(vec![failed]);
         assert_eq!(report.items[0].commands(), ["relift batch retry BATCH.toml --id a"]);
         assert_eq!((&report.items[0].title, &report.failures[0].fix), (&None, &None));

@@ -38,6 +38,9 @@ pub(crate) use walk::walk;
 pub(crate) const FRAME_BYTES: usize = 4 << 20;
 /// The most frames that are read (ours: 16 TiB in frames of 4 MiB).
 const MAX_FRAMES: usize = 4 << 20;
+/// The most frames in a row that hold nothing (ours; an append leaves three): a flood of them is work
+/// without an end in sight.
+const MAX_EMPTY_FRAMES: usize = 16;
 /// What a zstd frame begins with (RFC 8878, 3.1.1).
 pub(crate) const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// What a seek table begins with: the last of the sixteen magic numbers of skippable frames.
@@ -82,6 +85,11 @@ impl Frames {
             return Err(Error::limit(format!("more than {MAX_FRAMES} compressed frames")));
         }
         let (packed_start, plain_start) = (self.packed_bytes(), self.plain_bytes());
+        let empty_before = self.list.iter().rev().take_while(|frame| frame.plain_len == 0);
+        if plain_len == 0 && empty_before.take(MAX_EMPTY_FRAMES).count() == MAX_EMPTY_FRAMES {
+            let message = format!("more than {MAX_EMPTY_FRAMES} empty frames in a row");
+            return Err(Error::limit(message).at(packed_start));
+        }
         let frame = Frame { packed_start, packed_len, plain_start, plain_len };
         let fits = packed_start.checked_add(packed_len).is_some();
         if !fits || plain_start.checked_add(plain_len).is_none() {
@@ -249,6 +257,18 @@ mod tests {
         assert_eq!(frames.packed_range(50..120), 0..71);
         assert_eq!((frames.packed_bytes(), frames.plain_bytes()), (82, 1174));
         assert_eq!(frames.end_frame(), Some(71));
+    }
+
+    #[test]
+    fn a_flood_of_frames_that_hold_nothing_is_stopped() {
+        let some = zstd::bulk::compress(b"x", 1).unwrap();
+        let flood = |count: usize| [some.clone(), FILLER.repeat(count), some.clone()].concat();
+        assert_eq!(walk(&flood(16)).unwrap().list().len(), 18);
+        let error = walk(&flood(17)).unwrap_err();
+        let want = format!("more than 16 empty frames in a row, at byte {}", some.len() + 16 * 8);
+        assert_eq!((error.to_string(), error.kind()), (want, crate::Kind::Limit));
+        // Not in a row: each append leaves some.
+        walk(&flood(16).repeat(3)).unwrap();
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use crate::{
     clock,
     failure::{Failure, Result},
-    json::Message,
+    json::{self, Message},
 };
 
 /// Something that happened.
@@ -130,9 +130,9 @@ impl Events {
 }
 
 fn write_line(out: &mut dyn Write, t: &str, event: &Event<'_>) -> io::Result<()> {
-    let mut line = serde_json::to_vec(&Line { t, event })?;
-    line.push(b'\n');
-    out.write_all(&line)?;
+    let mut line = json::harmless(serde_json::to_string(&Line { t, event })?);
+    line.push('\n');
+    out.write_all(line.as_bytes())?;
     out.flush()
 }
 

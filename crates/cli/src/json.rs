@@ -3,13 +3,15 @@
 //! Fields are never absent: what is unknown is `null`. No clock and no duration is in a document, so
 //! that two runs give the same bytes.
 
+use std::fmt::Write as _;
+
 use code::{Code, Severity};
 use convert::{Note, Row};
 use ovf::Finding;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::failure::Failure;
+use crate::{failure::Failure, show};
 
 /// Who signed a package, where the user's trust store knows it.
 #[derive(Debug, Clone, Serialize)]
@@ -155,6 +157,24 @@ pub(crate) fn raw(value: &impl Serialize) -> Box<RawValue> {
     to_raw_value(value).expect("our own types have no maps with keys that are not text")
 }
 
+/// Escapes in a JSON text what could do something to a terminal that it is printed to, and that JSON
+/// itself lets stand in a string: the C1 controls, separators, overrides of the reading direction.
+pub(crate) fn harmless(text: String) -> String {
+    // Lines of a document that is written for readers.
+    let is_hostile = |c: char| c != '\n' && show::is_hostile(c);
+    if !text.contains(is_hostile) {
+        return text;
+    }
+    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
+        if is_hostile(c) {
+            write!(out, "\\u{:04x}", u32::from(c)).expect("a String takes every write");
+        } else {
+            out.push(c);
+        }
+        out
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,6 +197,14 @@ mod tests {
                 r#""message":"m","hint":null,"path":null}],"error":null}"#
             )
         );
+    }
+
+    #[test]
+    fn a_document_does_nothing_to_a_terminal_and_says_the_same() {
+        let name = "a\u{1b}b\u{9b}2Jc\u{202e}d\u{2028}\u{7f}é";
+        let text = harmless(serde_json::to_string_pretty(&[name]).unwrap());
+        assert_eq!(text, "[\n  \"a\\u001bb\\u009b2Jc\\u202ed\\u2028\\u007fé\"\n]");
+        assert_eq!(serde_json::from_str::<[String; 1]>(&text).unwrap(), [name]);
     }
 
     #[test]

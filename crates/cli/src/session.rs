@@ -14,7 +14,7 @@ use crate::{
     events::{Event, Events},
     failure::{Failure, Result},
     hypervisor::{Answer, Hypervisor},
-    json::{Envelope, Message},
+    json::{self, Envelope, Message},
     leftovers::{Leftovers, Tracked},
     progress::Look,
     report::Report,
@@ -175,8 +175,8 @@ impl Session {
             Ok(report) => (Some(report), report.failure.as_deref()),
             Err(failure) => (None, Some(&**failure)),
         };
-        for message in report.iter().flat_map(|report| report.untold()) {
-            self.show.warning(message);
+        if let Some(report) = report {
+            self.show.warnings(report.untold());
         }
         for message in report.iter().flat_map(|report| &report.warnings) {
             self.events.send(&Event::Warning(message));
@@ -214,7 +214,8 @@ pub(crate) fn document(verb: &str, report: Option<&Report>, failure: Option<&Fai
         warnings: report.map_or(&[], |report| &report.warnings),
         error: failure.map(Message::from),
     };
-    let mut bytes = serde_json::to_vec(&envelope).expect("our own types have a JSON form");
+    let text = serde_json::to_string(&envelope).expect("our own types have a JSON form");
+    let mut bytes = json::harmless(text).into_bytes();
     bytes.push(b'\n');
     bytes
 }

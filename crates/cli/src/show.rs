@@ -12,6 +12,14 @@ use crate::{args::ColorChoice, failure::Failure, json::Message};
 
 pub(crate) mod table;
 
+/// The most bytes of warnings that are said, and of a failure: with progress, a run says at most
+/// 64 KiB on stderr, whatever is wrong with how much of a package.
+const MAX_WARNINGS_BYTES: usize = 40 << 10;
+/// See [`MAX_WARNINGS_BYTES`].
+const MAX_FAILURE_BYTES: usize = 16 << 10;
+/// The most characters of one line of a failure: a list of names can be long.
+const MAX_LINE_CHARS: usize = 2000;
+
 /// Where the words go, and how they look.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Show {
@@ -77,8 +85,18 @@ impl Show {
         }
     }
 
-    /// Says a warning on stderr.
-    pub(crate) fn warning(&self, message: &Message) {
+    /// Says warnings on stderr, as many as there is room for.
+    pub(crate) fn warnings(&self, messages: &[Message]) {
+        let texts = messages.iter().map(|message| self.warning(message));
+        let (said, left_out) = fitting(texts, MAX_WARNINGS_BYTES);
+        said.iter().for_each(|text| self.say(text));
+        if left_out > 0 {
+            self.say(&format!("{left_out} more warnings are not shown; --json lists them all"));
+        }
+    }
+
+    /// A warning, with what to do about it.
+    fn warning(&self, message: &Message) -> String {
         let code = message.code.unwrap_or("-");
         let head = paint(self.color_err, Paint::Yellow, &format!("warning[{code}]"));
         let item = message.item.as_deref().map(|item| format!("{}: ", clean(item)));
@@ -86,7 +104,8 @@ impl Show {
         if let Some(hint) = &message.hint {
             push_line(&mut text, &format!("  fix:   {}", clean(hint)));
         }
-        self.say(text.trim_end());
+        text.truncate(text.trim_end().len());
+        text
     }
 
     /// Says why the run ended.
@@ -117,12 +136,37 @@ pub(crate) fn stopped_at_once(left: &[PathBuf]) {
     }
 }
 
+/// The first texts that have room together, and how many others there are. One that is too long by
+/// itself is among the others.
+fn fitting(texts: impl Iterator<Item = String>, max_bytes: usize) -> (Vec<String>, usize) {
+    let (mut said, mut left_out, mut rest) = (Vec::new(), 0, max_bytes);
+    for text in texts {
+        match rest.checked_sub(text.len() + 1) {
+            Some(less) => {
+                rest = less;
+                said.push(text);
+            }
+            None => left_out += 1,
+        }
+    }
+    (said, left_out)
+}
+
+/// One line of a failure, escaped and cut.
+fn line(text: &str) -> String {
+    let clean = clean(text);
+    match clean.char_indices().nth(MAX_LINE_CHARS) {
+        Some((end, _)) => format!("{}…", &clean[..end]),
+        None => clean,
+    }
+}
+
 /// A failure without its first word.
 fn failure_text(failure: &Failure) -> String {
-    let mut text = clean(&failure.message);
+    let mut text = line(&failure.message);
     let width = failure.details.iter().map(|(name, _)| name.len()).max().unwrap_or(0).max(8);
     for (name, value) in &failure.details {
-        let value = clean(value);
+        let value = line(value);
         match name.as_str() {
             "" => push_line(&mut text, &format!("  {value}")),
             name => push_line(&mut text, &format!("  {name:<width$}  {value}")),
@@ -132,20 +176,29 @@ fn failure_text(failure: &Failure) -> String {
     for (name, value) in lines {
         if let Some(value) = value {
             let width = if name == "tip:" { name.len() } else { 6 };
-            push_line(&mut text, &format!("  {name:<width$} {}", clean(value)));
+            push_line(&mut text, &format!("  {name:<width$} {}", line(value)));
         }
     }
     if let Some(code) = failure.code {
         push_line(&mut text, &format!("  more:  relift explain {code}"));
     }
-    for other in &failure.others {
-        let code = other.code.unwrap_or("-");
-        push_line(&mut text, &format!("error[{code}]: {}", clean(&other.message)));
-        if let Some(hint) = &other.hint {
-            push_line(&mut text, &format!("  fix:   {}", clean(hint)));
-        }
+    let (said, left_out) = fitting(failure.others.iter().map(other_text), MAX_FAILURE_BYTES);
+    said.iter().for_each(|other| push_line(&mut text, other));
+    if left_out > 0 {
+        push_line(&mut text, &format!("{left_out} more errors are not shown"));
     }
     text.truncate(text.trim_end().len());
+    text
+}
+
+/// An independent problem beside a failure.
+fn other_text(other: &Message) -> String {
+    let code = other.code.unwrap_or("-");
+    let mut text = format!("error[{code}]: {}", line(&other.message));
+    if let Some(hint) = &other.hint {
+        push_line(&mut text, &format!("  fix:   {}", line(hint)));
+        text.truncate(text.trim_end().len());
+    }
     text
 }
 
@@ -177,15 +230,19 @@ fn push_line(text: &mut String, line: &str) {
 pub(crate) fn clean(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        let hostile = c.is_control()
-            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}');
-        if hostile {
+        if is_hostile(c) {
             write!(out, "\\u{{{:x}}}", u32::from(c)).expect("a String takes every write");
         } else {
             out.push(c);
         }
     }
     out
+}
+
+/// Whether a character does something to a terminal instead of being shown.
+pub(crate) fn is_hostile(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
 }
 
 /// The same, line by line: a text that may have several.
@@ -254,6 +311,18 @@ mod tests {
   more:  relift explain E0203
 error[E0104]: b.vmdk is missing"
         );
+    }
+
+    #[test]
+    fn a_thousand_problems_are_told_in_a_bounded_text() {
+        let many: Vec<Message> =
+            (0..9000).map(|n| Message::new(Code::E0104, format!("{n} is missing"))).collect();
+        let text = failure_text(&Failure::new(Code::E0103, "x".repeat(1 << 20)).others(many));
+        assert!(text.len() < 24 << 10, "{}", text.len());
+        assert!(text.starts_with("xxx") && text.contains("xxx…\n  cause: "), "{text}");
+        let (said, left_out) =
+            fitting(["12345", "1234567890", "123"].map(Into::into).into_iter(), 10);
+        assert_eq!((said, left_out), (vec!["12345".to_owned(), "123".to_owned()], 1));
     }
 
     #[test]

@@ -64,7 +64,8 @@ pub struct Summary {
 /// Nothing is synced.
 ///
 /// # Errors
-/// The image is damaged or cannot be read; the target takes no more; somebody said stop. Of several
+/// The image is damaged, cannot be read or changed meanwhile; the target takes no more; somebody said
+/// stop. Of several
 /// failures, the one that is first in the order of the disk.
 pub fn copy_image(
     image: &dyn Image,
@@ -74,7 +75,14 @@ pub fn copy_image(
 ) -> Result<Summary, Error> {
     let mode = mode_of(target);
     let data_bytes = run_image(image, target, mode, &Run { settings, progress })?;
+    still_the_same(image)?;
     finish(target, data_bytes)
+}
+
+/// Refuses the copy of an image that somebody has written to meanwhile: it would be neither the old
+/// disk nor the new one.
+fn still_the_same(image: &dyn Image) -> Result<(), Error> {
+    image.check_unchanged().map_err(Error::source_image)
 }
 
 /// Copies an image that arrives once, front to end.

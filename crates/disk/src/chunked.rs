@@ -65,6 +65,10 @@ impl ReadAt for Chunked {
         if rest.is_empty() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 
+    fn check_unchanged(&self) -> io::Result<()> {
+        self.pieces.iter().try_for_each(|(_, piece)| piece.check_unchanged())
+    }
+
     fn next_data(&self, offset_bytes: u64) -> io::Result<Option<Range<u64>>> {
         for (start, piece) in self.from(offset_bytes) {
             if let Some(data) = piece.next_data(offset_bytes.saturating_sub(*start))? {

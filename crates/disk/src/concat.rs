@@ -169,6 +169,14 @@ impl Image for Concat {
         &self.bytes
     }
 
+    fn check_unchanged(&self) -> Result<()> {
+        self.bytes.check_unchanged()?;
+        let mut contents = self.parts.iter().filter_map(|part| part.content.as_ref());
+        contents.try_for_each(|(name, image)| {
+            image.check_unchanged().map_err(|error| error.in_file(name))
+        })
+    }
+
     fn read_extent(&self, extent: &Extent, bench: &mut Workbench, out: &mut [u8]) -> Result<()> {
         check_buffer(extent, out)?;
         match extent.kind {

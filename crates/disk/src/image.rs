@@ -259,6 +259,15 @@ pub trait Image: Send + Sync {
     /// The bytes of the image itself, for a copy that takes them as they are.
     fn bytes(&self) -> &Arc<dyn ReadAt>;
 
+    /// Asks whether every file of the image is still what was opened, see [`ReadAt::check_unchanged`].
+    ///
+    /// # Errors
+    ///
+    /// Of kind [`Io`](crate::Kind::Io) when one of them is not.
+    fn check_unchanged(&self) -> Result<()> {
+        Ok(self.bytes().check_unchanged()?)
+    }
+
     /// Decodes one extent that [`extents`](Self::extents) gave, or a part of it cut off by
     /// [`Extent::split`], into `out`, which has the extent's length.
     ///

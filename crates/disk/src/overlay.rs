@@ -102,6 +102,11 @@ impl Image for Overlay {
         self.child.bytes()
     }
 
+    fn check_unchanged(&self) -> Result<()> {
+        self.child.check_unchanged()?;
+        self.parent.check_unchanged().map_err(|error| self.blame(error))
+    }
+
     fn read_extent(&self, extent: &Extent, bench: &mut Workbench, out: &mut [u8]) -> Result<()> {
         check_buffer(extent, out)?;
         if matches!(extent.kind, ExtentKind::StoredPart { .. }) {

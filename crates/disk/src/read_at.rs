@@ -1,11 +1,12 @@
 //! Bytes that can be read at any place.
 
 use std::{
-    fs::File,
+    fs::{File, Metadata},
     io::{self, Seek as _, SeekFrom},
     ops::Range,
     os::unix::fs::FileExt as _,
     sync::Arc,
+    time::SystemTime,
 };
 
 use crate::{Error, Result, fields::buffer_len};
@@ -42,6 +43,18 @@ pub trait ReadAt: Send + Sync {
     fn file_range(&self) -> Option<(&File, u64)> {
         None
     }
+
+    /// Asks whether the bytes are still those that were there when they were opened.
+    ///
+    /// Who has read them to their end asks, since a copy of what somebody wrote to meanwhile is neither
+    /// the old content nor the new. The default knows nothing of changes.
+    ///
+    /// # Errors
+    ///
+    /// They are not; else what the system reports.
+    fn check_unchanged(&self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl dyn ReadAt + '_ {
@@ -69,6 +82,16 @@ impl dyn ReadAt + '_ {
 pub struct FileBytes {
     file: File,
     len_bytes: u64,
+    /// When a regular file was written to last; a device says nothing of that.
+    written_at: Option<SystemTime>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Changed {
+    #[error("the file changed while it was read: it had {then} bytes, now it has {now}")]
+    Length { then: u64, now: u64 },
+    #[error("the file changed while it was read: somebody has written to it")]
+    Content,
 }
 
 impl FileBytes {
@@ -79,8 +102,14 @@ impl FileBytes {
     /// When the length cannot be found out, as of a pipe.
     pub fn new(mut file: File) -> io::Result<Self> {
         let len_bytes = file.seek(SeekFrom::End(0))?;
-        Ok(Self { file, len_bytes })
+        let written_at = written_at(&file.metadata()?)?;
+        Ok(Self { file, len_bytes, written_at })
     }
+}
+
+/// When a regular file was written to last.
+fn written_at(found: &Metadata) -> io::Result<Option<SystemTime>> {
+    found.is_file().then(|| found.modified()).transpose()
 }
 
 impl ReadAt for FileBytes {
@@ -115,6 +144,18 @@ impl ReadAt for FileBytes {
 
     fn file_range(&self) -> Option<(&File, u64)> {
         Some((&self.file, 0))
+    }
+
+    fn check_unchanged(&self) -> io::Result<()> {
+        let found = self.file.metadata()?;
+        let (then, now) = (self.len_bytes, found.len());
+        if found.is_file() && then != now {
+            return Err(io::Error::other(Changed::Length { then, now }));
+        }
+        if written_at(&found)? != self.written_at {
+            return Err(io::Error::other(Changed::Content));
+        }
+        Ok(())
     }
 }
 
@@ -173,6 +214,10 @@ impl ReadAt for Slice {
     fn file_range(&self) -> Option<(&File, u64)> {
         let (file, start) = self.inner.file_range()?;
         Some((file, start.checked_add(self.start_bytes)?))
+    }
+
+    fn check_unchanged(&self) -> io::Result<()> {
+        self.inner.check_unchanged()
     }
 }
 
@@ -252,6 +297,28 @@ mod tests {
         assert_eq!(bytes.next_data(4 << 20).unwrap(), None);
         let mut buf = [0; 2];
         assert!(bytes.read_exact_at(&mut buf, (4 << 20) - 1).is_err());
+    }
+
+    #[test]
+    fn a_file_that_is_written_to_is_not_what_was_opened() {
+        let file = tempfile::tempfile().unwrap();
+        let open = || {
+            let bytes: Arc<dyn ReadAt> =
+                Arc::new(FileBytes::new(file.try_clone().unwrap()).unwrap());
+            Slice::new(bytes, 0, 0).unwrap()
+        };
+        let same = open();
+        same.check_unchanged().unwrap();
+        file.set_len(7).unwrap();
+        let want = "the file changed while it was read: it had 0 bytes, now it has 7";
+        assert_eq!(same.check_unchanged().unwrap_err().to_string(), want);
+        let same = open();
+        same.check_unchanged().unwrap();
+        // A clock tick may be longer than this test.
+        file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        let want = "the file changed while it was read: somebody has written to it";
+        assert_eq!(same.check_unchanged().unwrap_err().to_string(), want);
+        vec![0].check_unchanged().unwrap();
     }
 
     #[test]

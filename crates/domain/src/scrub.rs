@@ -136,6 +136,10 @@ fn judge(element: &Element<'_>, parent: &Element<'_>, path: &str) -> Verdict {
             return Verdict::remove(Code::W0205, why);
         }
     }
+    // Of one file: it could be given to another user of the host.
+    if element.is("seclabel") && path != "domain/seclabel" {
+        return Verdict::remove(Code::W0205, board::GUARDED);
+    }
     let verdict = match path.strip_prefix("domain/devices/") {
         Some(device) => devices::judge(element, parent, device),
         None => board::judge(element, parent, path),

@@ -63,6 +63,12 @@ impl Error {
         }
     }
 
+    /// Somebody wrote to a file of the source, or put another one in its place.
+    pub(crate) fn changed(name: &str) -> Self {
+        Self::new(Code::E0508, format!("{name} changed while it was read"))
+            .fix("run it again when nobody writes to the source any more")
+    }
+
     /// Writing failed, with the code that fits.
     pub(crate) fn writing(what: &str, source: std::io::Error) -> Self {
         let full = matches!(

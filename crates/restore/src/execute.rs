@@ -198,6 +198,8 @@ fn fill<'a>(
     let known = source.facts().findings.len();
     let mut images = images::Images::new(plan, with, (&mut *store, undo));
     if let Err(error) = images.convert(source) {
+        // What was read of a file that somebody writes to may be damage that was never there.
+        source.check_unchanged()?;
         return Err(images.root_cause(source, error));
     }
     let images::Converted { written: mut outputs, digests, mut findings } = images.finish()?;
@@ -215,6 +217,7 @@ fn fill<'a>(
         let digest = digests.iter().find(|(name, _)| Some(name) == output.member.as_ref());
         output.member_digest = digest.and_then(|(_, digests)| digests.first().cloned());
     }
+    source.check_unchanged()?;
     store.seal(source.facts(), &outputs)?;
     with.watch.begin(Step::Verify);
     for output in &outputs {
@@ -264,12 +267,26 @@ fn folders(plan: &Plan, with: &Execution<'_>, undo: &mut Undo<'_>) -> Result<(),
     let inner = inner.filter(|_| plan.host.is_none());
     let of_files = files(plan).filter_map(|(_, file)| file.to.parent());
     for folder in own.into_iter().chain(inner).chain(of_files) {
+        refuse_link(plan, folder)?;
         let missing: Vec<&Path> = folder.ancestors().take_while(|path| !path.is_dir()).collect();
         for path in missing.into_iter().rev() {
             if with.host.create_folder(path)? == Existed::No {
                 undo.folder(path);
             }
         }
+    }
+    Ok(())
+}
+
+/// Refuses a folder inside the target's own that is a link: somebody else has made it, and what is
+/// written there would lie elsewhere. The target itself is followed as it was typed.
+fn refuse_link(plan: &Plan, folder: &Path) -> Result<(), Error> {
+    let is_inside =
+        plan.host.is_none() && folder != plan.target && folder.starts_with(&plan.target);
+    if is_inside && folder.symlink_metadata().is_ok_and(|found| found.is_symlink()) {
+        let text =
+            format!("{} is a link, where a folder of the machine's own is due", folder.display());
+        return Err(Error::new(Code::E0509, text).fix("remove the link, or choose another folder"));
     }
     Ok(())
 }

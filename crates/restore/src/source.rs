@@ -227,6 +227,15 @@ pub trait Source {
         Access::AnyPlace
     }
 
+    /// Asks whether the files of the source are still what was opened. Who has read them asks, before
+    /// what was made of them gets its name. What passes once cannot change.
+    ///
+    /// # Errors
+    /// `E0508` when somebody has written to one, or put another one in its place.
+    fn check_unchanged(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Hands over each wanted member that is there, once: in the order wanted, or in the order in
     /// which they pass.
     ///

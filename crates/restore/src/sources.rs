@@ -2,6 +2,7 @@
 
 mod bundle;
 mod folder;
+mod on_file;
 mod ova;
 mod ova_stream;
 mod ovf_dir;
@@ -27,8 +28,14 @@ use ovf::{
     manifest::{Algorithm, Hasher},
 };
 
+use rustix::{
+    fs::{Mode, OFlags},
+    io::Errno,
+};
+
 use crate::{Delivery, Error, Policy, Source, packed::FrontToEnd, source::Take};
 use folder::Folder;
+use on_file::OnFile;
 
 pub use papers::check_signature;
 
@@ -64,7 +71,8 @@ impl Named {
 /// that cannot be read, `E0508` when a file cannot be opened.
 pub fn open(path: &Path, policy: &Policy) -> Result<Box<dyn Source>, Error> {
     let shown = path.display();
-    let metadata = path.metadata().map_err(|source| not_there(path, source))?;
+    let mut file = open_at_once(path).map_err(|source| not_there(path, source))?;
+    let metadata = file.metadata().map_err(|source| not_there(path, source))?;
     if metadata.is_dir() {
         return open_folder(path, policy);
     }
@@ -75,7 +83,6 @@ pub fn open(path: &Path, policy: &Policy) -> Result<Box<dyn Source>, Error> {
     if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("vmx")) {
         return Ok(Box::new(vmx_dir::VmxDir::open(path)?));
     }
-    let mut file = File::open(path).map_err(|source| not_there(path, source))?;
     if is_definition(path, &file)? {
         return Ok(Box::new(xml::DomainFile::open(path, &file)?));
     }
@@ -86,9 +93,34 @@ pub fn open(path: &Path, policy: &Policy) -> Result<Box<dyn Source>, Error> {
     let wrap = |source| Error::io(format!("cannot read {shown}"), source);
     let again = file.try_clone().map_err(wrap)?;
     let bytes: Arc<dyn ReadAt> = Arc::new(FileBytes::new(again).map_err(wrap)?);
+    let source = open_archive(named, file, &bytes, policy)?;
+    Ok(Box::new(OnFile { source, bytes }))
+}
+
+/// Opens a file without waiting: a pipe that nobody writes to would be waited for without end.
+fn open_at_once(path: &Path) -> std::io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(file) => Ok(file.into()),
+        // A socket has no content: what it is, is told as of everything else that is no file.
+        Err(Errno::NXIO) => rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+            .map(File::from)
+            .map_err(Into::into),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Opens an archive; `bytes` are those of `file`.
+fn open_archive(
+    named: Named,
+    mut file: File,
+    bytes: &Arc<dyn ReadAt>,
+    policy: &Policy,
+) -> Result<Box<dyn Source>, Error> {
+    let wrap = |source| Error::io(format!("cannot read {}", named.name), source);
     let packed = Compression::of(&head(&file).map_err(wrap)?);
     if packed.is_none_or(|packed| packed == Compression::Zstd)
-        && let Some(backup) = bundle::open(&named, &bytes)?
+        && let Some(backup) = bundle::open(&named, bytes)?
     {
         return Ok(Box::new(backup));
     }
@@ -97,7 +129,7 @@ pub fn open(path: &Path, policy: &Policy) -> Result<Box<dyn Source>, Error> {
         file.rewind().map_err(wrap)?;
         return Ok(Box::new(ova_stream::OvaStream::open(named, Box::new(file), policy)?));
     }
-    open_bytes(named, bytes, policy)
+    open_bytes(named, Arc::clone(bytes), policy)
 }
 
 /// Opens the one descriptor of a folder, or, where there is none, the one VMX.

@@ -117,6 +117,7 @@ pub fn verify(
         read.push(Read { name: name.clone(), digests, damage });
         Ok(())
     })?;
+    source.check_unchanged()?;
     let facts = source.facts();
     if level >= Level::Digests {
         let name = facts.descriptor.name.clone();

@@ -150,7 +150,7 @@ impl Entry {
     /// What to type next, a command a line; none for an item that is done.
     ///
     /// A code is named only if it is one of ours: others are text of a journal, and no part of a
-    /// command that people copy. Ids are safe in a shell, since [`Batch::parse`] takes no others.
+    /// command that people copy. Ids are safe in a shell, since [`Batch::parse`](crate::Batch::parse) takes no others.
     pub(super) fn commands(&self) -> Vec<String> {
         match self.state {
             Standing::Done => Vec::new(),

@@ -1,6 +1,6 @@
 //! The four forms of a report over one small batch, with names that nobody means well with.
 
-use batch::{Batch, Format, History, Line, Record, Report, State};
+use batch::{Batch, Format, History, Line, Report};
 
 const BATCH: &str = r#"
 schema = 1
@@ -40,62 +40,28 @@ source = "/in/db-02.ova"
 source_bytes = 2000000000
 "#;
 
-fn record(t: &str, id: &str, state: State) -> Record {
-    Record {
-        t: format!("2026-11-21T{t}Z"),
-        batch: "weekend".into(),
-        id: id.into(),
-        state,
-        attempt: 1,
-        code: None,
-        bytes: None,
-        source: None,
-        stamp: None,
-        plan: None,
-        message: None,
-        fix: None,
-        warnings: Vec::new(),
-        files: Vec::new(),
-    }
-}
+const JOURNAL: &str = r#"
+{"t":"2026-11-21T21:59:00Z","batch":"weekend","run":"vh1, process 7"}
+{"t":"2026-11-21T22:00:00Z","batch":"weekend","id":"web-01","state":"inspect","attempt":1}
+{"t":"2026-11-21T22:00:00Z","batch":"weekend","id":"db-02","state":"queued","attempt":1}
+{"t":"2026-11-21T22:00:10Z","batch":"weekend","id":"web-01","state":"convert","attempt":1}
+{"t":"2026-11-21T22:00:30Z","batch":"weekend","id":"cut-01","state":"convert","attempt":1}
+{"t":"2026-11-21T22:00:45Z","batch":"weekend","id":"cut-01","state":"failed","attempt":1,"code":"E0102","message":"the tar entry ends too early"}
+{"t":"2026-11-21T22:01:00.500Z","batch":"weekend","id":"web-01","state":"done","attempt":1,"bytes":5242880,"warnings":["W0102","W9999"],"files":["/srv/vm/web-01/web-01-disk0.qcow2"]}
+{"t":"2026-11-21T22:02:00Z","batch":"weekend","id":"odd-01","state":"plan","attempt":2}
+{"t":"2026-11-21T22:02:30Z","batch":"weekend","id":"cut-02","state":"failed","attempt":1,"code":"E0102","message":"the tar entry ends too early"}
+{"t":"2026-11-21T22:02:40Z","batch":"weekend","id":"db-01","state":"convert","attempt":1}
+{"t":"2026-11-21T22:03:00Z","batch":"weekend","id":"odd-01","state":"failed","attempt":2,"code":"E0305|<i>","message":"@item 7\nof ![x](http://x.y) is \u202erequired","fix":"+ask\n<a href='//x.y'>Ann</a>"}
+"#;
 
-fn failed(t: &str, id: &str, code: &str, message: &str) -> Record {
-    let (code, message) = (Some(code.into()), Some(message.into()));
-    Record { code, message, ..record(t, id, State::Failed) }
+fn lines(journal: &str) -> Vec<Line> {
+    let lines = journal.lines().filter(|line| !line.is_empty());
+    lines.map(|line| serde_json::from_str(line).expect("a line of a journal")).collect()
 }
 
 fn report() -> Report {
     let batch = Batch::parse(BATCH).expect("the batch of this test is one");
-    let done = Record {
-        bytes: Some(5 << 20),
-        warnings: vec!["W0102".into(), "W9999".into()],
-        files: vec!["/srv/vm/web-01/web-01-disk0.qcow2".into()],
-        ..record("22:01:00.500", "web-01", State::Done)
-    };
-    let odd = Record {
-        fix: Some("+ask\n<a href='//x.y'>Ann</a>".into()),
-        attempt: 2,
-        ..failed(
-            "22:03:00",
-            "odd-01",
-            "E0305|<i>",
-            "@item 7\nof ![x](http://x.y) is \u{202e}required",
-        )
-    };
-    let records = [
-        record("22:00:00", "web-01", State::Inspect),
-        record("22:00:10", "web-01", State::Convert),
-        done,
-        record("22:00:30", "cut-01", State::Convert),
-        failed("22:00:45", "cut-01", "E0102", "the tar entry ends too early"),
-        Record { attempt: 2, ..record("22:02:00", "odd-01", State::Plan) },
-        odd,
-        failed("22:02:30", "cut-02", "E0102", "the tar entry ends too early"),
-        record("22:02:40", "db-01", State::Convert),
-        record("22:00:00", "db-02", State::Queued),
-    ];
-    let lines = records.into_iter().map(|record| Line::Item(Box::new(record))).collect();
-    Report::of(&batch, &History::of([lines]), "2026-11-21T22:04:00Z")
+    Report::of(&batch, &History::of([lines(JOURNAL)]), "2026-11-21T22:04:00Z")
 }
 
 #[test]
@@ -142,14 +108,15 @@ fn a_page_of_three_hundred_items_has_a_thin_bar_for_each() {
     let items = (0..300).map(|n| format!("[[item]]\nid = \"vm-{n}\"\nsource = \"/in/{n}.ova\"\n"));
     let head = "schema = 1\nname = \"b\"\ntarget = \"dir:o\"\n".to_owned();
     let batch = Batch::parse(&(head + &items.collect::<String>())).unwrap();
-    let lines = (0..300).flat_map(|n| {
-        let (id, minute) = (format!("vm-{n}"), n / 60);
-        let second = n % 60;
-        [(State::Convert, 1), (State::Done, 2)].map(|(state, hour)| {
-            Line::Item(Box::new(record(&format!("0{hour}:0{minute}:{second:02}"), &id, state)))
+    let journal = (0..300).flat_map(|n| {
+        [("convert", 1), ("done", 2)].map(|(state, hour)| {
+            let t = format!("2026-11-21T0{hour}:0{}:{:02}Z", n / 60, n % 60);
+            format!(r#"{{"t":"{t}","batch":"b","id":"vm-{n}","state":"{state}","attempt":1}}"#)
+                + "\n"
         })
     });
-    let report = Report::of(&batch, &History::of([lines.collect()]), "now");
+    let history = History::of([lines(&journal.collect::<String>())]);
+    let report = Report::of(&batch, &history, "now");
     let page = report.render(Format::Html);
     assert_eq!(page.matches("<rect ").count(), 300);
     assert!(page.contains("viewBox=\"0 0 1000 1526\""));

@@ -190,6 +190,10 @@ impl ReadAt for Unpacked {
         }
         Ok(pieces.into_iter().try_for_each(|piece| self.fill(piece))?)
     }
+
+    fn check_unchanged(&self) -> io::Result<()> {
+        self.packed.check_unchanged()
+    }
 }
 
 impl fmt::Debug for Unpacked {

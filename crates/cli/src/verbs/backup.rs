@@ -21,7 +21,7 @@ use crate::{
 /// Whether a file is a bundle, sound or not.
 pub(in crate::verbs) fn is_one(path: &Path) -> bool {
     let bytes =
-        File::open(path).ok().filter(|file| file.metadata().is_ok_and(|found| found.is_file()));
+        open_file(path).ok().filter(|file| file.metadata().is_ok_and(|found| found.is_file()));
     let bundle = bytes.and_then(|file| Bundle::open(Arc::new(FileBytes::new(file).ok()?)).ok());
     bundle.is_some_and(|bundle| restore::is_backup(&bundle))
 }

@@ -20,7 +20,7 @@ use disk::{
 use super::{
     CloneFormat, Run, Settings, Summary,
     decode::{Mode, keepable_data},
-    finish, run_image,
+    finish, run_image, still_the_same,
 };
 use crate::{Error, Kind};
 
@@ -64,10 +64,12 @@ pub(super) fn clone_sized(
         let message = format!("the clone layout needs an image of one file, this one has {files}");
         return Err(Error::layout(message));
     }
-    match format {
+    let done = match format {
         CloneFormat::Raw => clone_raw(image, &*file, capacity_bytes, with.progress),
         CloneFormat::Qcow2 => clone_qcow2(image, file, capacity_bytes, with),
-    }
+    }?;
+    still_the_same(image)?;
+    Ok(done)
 }
 
 fn clone_raw(

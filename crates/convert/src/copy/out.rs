@@ -11,6 +11,7 @@ use super::{
     decode::{Decoder, Mode},
     ordered::run_in_order,
     pipeline::Pipeline,
+    still_the_same,
     tools::Encoding,
 };
 use crate::Error;
@@ -39,6 +40,7 @@ pub fn copy_out(
     if control.is_stopped() {
         return Err(Error::stopped());
     }
+    still_the_same(image)?;
     Ok(writer.done)
 }
 

@@ -15,6 +15,7 @@ use super::{
     decode::{Decoder, Mode},
     ordered::run_in_order,
     pipeline::Pipeline,
+    still_the_same,
     tools::Encoding,
 };
 use crate::Error;
@@ -66,6 +67,7 @@ pub fn write_stream_optimized(
     if control.is_stopped() {
         return Err(Error::stopped());
     }
+    still_the_same(image)?;
     let Grains { writer, data_bytes, .. } = grains;
     let capacity_bytes = writer.capacity_bytes();
     let file_bytes = writer.finish_len_bytes().map_err(Error::target_image)?;

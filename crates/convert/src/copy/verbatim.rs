@@ -44,6 +44,7 @@ pub fn verbatim(
         bytes.read_exact_at(&mut last, length - 1).map_err(Error::reading)?;
         file.write_all_at(&last, length - 1).map_err(Error::writing)?;
     }
+    bytes.check_unchanged().map_err(Error::reading)?;
     Ok(Summary { data_bytes, file_bytes: length })
 }
 

@@ -9,8 +9,9 @@ use std::{
     sync::Arc,
 };
 
+use beneath::Refusal;
 use rustix::{
-    fs::{FileType, Mode, OFlags, ResolveFlags, Stat, fstat, open, openat2},
+    fs::{FileType, Mode, OFlags, Stat, fstat, open},
     io::Errno,
 };
 
@@ -186,12 +187,15 @@ impl Allowed {
         Ok(Self { path, folder, identity: identity(&stat) })
     }
 
-    /// Opens the file itself.
+    /// Opens the file itself: its last name in its folder, which has no links.
     fn file(&self, role: Role, name: &FileName) -> Result<Opened> {
-        match open(&self.path, FILE_FLAGS, Mode::empty()) {
-            Ok(file) => opened(role, name, file.into(), &self.path),
-            Err(errno) => Err(refused(errno, role, name)),
-        }
+        let (Some(parent), Some(base)) = (self.path.parent(), self.path.file_name()) else {
+            return Err(missing(role, name));
+        };
+        let folder = open_folder(parent).map_err(Error::from)?;
+        let mut opened = open_beneath(&folder, role, name, Path::new(base))?;
+        opened.place.name = self.path.to_string_lossy().into_owned();
+        Ok(opened)
     }
 
     /// Opens a file of the folder.
@@ -202,47 +206,31 @@ impl Allowed {
     }
 }
 
-/// How a file is opened of which it is not known yet whether it is a regular one.
-const FILE_FLAGS: OFlags =
-    OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC).union(OFlags::NOCTTY);
-
+/// Opens a folder to open files of it; it need not be one that may be listed.
 fn open_folder(path: &Path) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     Ok(open(path, flags, Mode::empty())?.into())
 }
 
-/// Opens a regular file beneath a folder; the kernel follows no link and leaves it nowhere.
+/// Opens a regular file beneath a folder.
 fn open_beneath(folder: &File, role: Role, name: &FileName, path: &Path) -> Result<Opened> {
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    match openat2(folder, path, FILE_FLAGS, Mode::empty(), resolve) {
-        Ok(file) => opened(role, name, file.into(), path),
-        Err(errno) => Err(refused(errno, role, name)),
-    }
-}
-
-/// What it means that the kernel did not open a file.
-fn refused(errno: Errno, role: Role, name: &FileName) -> Error {
-    let shown = shown(name.text());
-    match errno {
-        Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG => missing(role, name),
-        Errno::XDEV => Error::new(Kind::Unsafe, FolderError::Outside { role, name: shown }),
-        Errno::LOOP => Error::new(Kind::Unsafe, FolderError::Link { role, name: shown }),
-        // What a socket answers, or a device without a driver.
-        Errno::NXIO | Errno::NODEV => {
-            Error::new(Kind::Unsafe, FolderError::NotAFile { role, name: shown })
-        }
-        other => Error::from(io::Error::from(other)).in_file(name.text()),
-    }
-}
-
-fn opened(role: Role, name: &FileName, file: File, path: &Path) -> Result<Opened> {
+    let file = beneath::open_file(folder, path).map_err(|why| refused(why, role, name))?;
     let stat = fstat(&file).map_err(io::Error::from)?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        let leaf = FolderError::NotAFile { role, name: shown(name.text()) };
-        return Err(Error::new(Kind::Unsafe, leaf));
-    }
     let place = Place { name: path.to_string_lossy().into_owned(), file: Some(identity(&stat)) };
     Ok(Opened { bytes: Arc::new(FileBytes::new(file)?), place })
+}
+
+/// Why a file was not opened, in the words of the image that names it.
+fn refused(why: Refusal, role: Role, name: &FileName) -> Error {
+    let shown = shown(name.text());
+    let leaf = match why {
+        Refusal::Missing => return missing(role, name),
+        Refusal::Io(error) => return Error::from(error).in_file(name.text()),
+        Refusal::Outside => FolderError::Outside { role, name: shown },
+        Refusal::Link => FolderError::Link { role, name: shown },
+        Refusal::NotAFile => FolderError::NotAFile { role, name: shown },
+    };
+    Error::new(Kind::Unsafe, leaf)
 }
 
 fn missing(role: Role, name: &FileName) -> Error {

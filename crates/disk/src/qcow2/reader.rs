@@ -240,6 +240,15 @@ impl Image for Reader {
         &self.bytes
     }
 
+    fn check_unchanged(&self) -> Result<()> {
+        self.bytes.check_unchanged()?;
+        let (data, _) = self.data();
+        data.check_unchanged().map_err(|error| match self.files.get(1) {
+            Some(name) => Error::from(error).in_file(name),
+            None => error.into(),
+        })
+    }
+
     fn metadata(&self) -> Box<dyn Iterator<Item = (u32, Range<u64>)> + '_> {
         let cluster_bytes = self.header.cluster_bytes();
         let span = |start: u64, len: u64| start..start.saturating_add(len);

@@ -170,6 +170,10 @@ impl ReadAt for Patched {
         }
         Ok(())
     }
+
+    fn check_unchanged(&self) -> io::Result<()> {
+        self.file.check_unchanged()
+    }
 }
 
 #[cfg(test)]

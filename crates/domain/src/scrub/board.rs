@@ -60,6 +60,9 @@ const FIRMWARE_FOLDERS: [&str; 9] = [
     "/usr/share/seabios/",
 ];
 
+/// The most threads for the disks of a machine: the limit of this product; a disk has use for one.
+const MAX_IO_THREADS: u32 = 1024;
+
 /// Where libvirt keeps the variables of machines.
 const VARIABLES_FOLDER: &str = "/var/lib/libvirt/qemu/nvram/";
 
@@ -76,6 +79,7 @@ pub(super) fn judge(element: &Element<'_>, parent: &Element<'_>, path: &str) -> 
         }
         (Some("seclabel"), None, _) => seclabel(element),
         (Some("resource"), None, _) => resource(element),
+        (Some("iothreads"), None, _) => io_threads(element),
         (Some(name), None, _) if ELEMENTS.contains(&name) => Verdict::Judge,
         (Some(_), None, _) => Verdict::remove(Code::W0204, NOT_LISTED),
         (Some("blkiotune"), Some("device"), None) => {
@@ -97,8 +101,11 @@ fn seclabel(label: &Element<'_>) -> Verdict {
     if is_plain {
         return Verdict::Judge;
     }
-    Verdict::remove(Code::W0205, "the host's own rules say how its machines are guarded")
+    Verdict::remove(Code::W0205, GUARDED)
 }
+
+/// Why a label goes.
+pub(super) const GUARDED: &str = "the host's own rules say how its machines are guarded";
 
 /// The host's default for its machines is the only place that is known to be for them.
 fn resource(element: &Element<'_>) -> Verdict {
@@ -107,6 +114,16 @@ fn resource(element: &Element<'_>) -> Verdict {
         return Verdict::Judge;
     }
     Verdict::remove(Code::W0205, "the host says which share its machines have")
+}
+
+/// Threads are made for as many as a definition asks for.
+fn io_threads(element: &Element<'_>) -> Verdict {
+    let count = element.word().and_then(|text| text.parse::<u32>().ok());
+    if count.is_some_and(|count| count <= MAX_IO_THREADS) {
+        return Verdict::Judge;
+    }
+    let why = format!("is no number of threads in 0..={MAX_IO_THREADS}");
+    Verdict::remove(Code::W0204, why)
 }
 
 fn os(element: &Element<'_>, os: &Element<'_>, name: &str) -> Verdict {
@@ -178,6 +195,14 @@ mod tests {
                 "W0607 /domain/bootloader: no program of the host is run to start the guest".to_owned(),
             ),
             (
+                "<iothreads>4294967295</iothreads>",
+                "W0204 /domain/iothreads: is no number of threads in 0..=1024".to_owned(),
+            ),
+            (
+                "<iothreads>-1</iothreads>",
+                "W0204 /domain/iothreads: is no number of threads in 0..=1024".to_owned(),
+            ),
+            (
                 "<launchSecurity type='sev'/>",
                 "W0207 /domain/launchSecurity: memory encryption is bound to the old host's processor".to_owned(),
             ),
@@ -211,6 +236,28 @@ mod tests {
         ] {
             assert_removed(label, |part| document(part, ""), want);
         }
+    }
+
+    #[test]
+    fn removes_labels_of_single_files() {
+        let label = "<seclabel model='dac' relabel='yes'><label>1001:1001</label></seclabel>";
+        for (around, at) in [
+            ("<disk><source file='/a'>%</source><target dev='vda'/></disk>", "disk/source"),
+            ("<serial type='pty'><source>%</source></serial>", "serial/source"),
+            ("<channel type='pty'>%</channel>", "channel"),
+        ] {
+            let want = format!("W0205 /domain/devices/{at}/seclabel: {GUARDED}");
+            assert_removed(label, |part| document("", &around.replace('%', part)), &want);
+        }
+        let nvram = |part: &str| {
+            let text = "<os><nvram type='file'><source file='/var/lib/libvirt/qemu/nvram/v.fd'>%</source></nvram></os>";
+            document(&text.replace('%', part), "")
+        };
+        assert_removed(
+            label,
+            nvram,
+            &format!("W0205 /domain/os[2]/nvram/source/seclabel: {GUARDED}"),
+        );
     }
 
     #[test]
@@ -272,7 +319,7 @@ mod tests {
         assert_kept(&[document(
             "<os firmware='efi'><loader type='pflash'>/usr/share/OVMF/OVMF_CODE_4M.fd</loader>\
              <nvram template='/usr/share/OVMF/OVMF_VARS_4M.fd'>/var/lib/libvirt/qemu/nvram/n_VARS.fd</nvram>\
-             <bootmenu enable='yes'/></os><seclabel type='dynamic' model='dac' relabel='yes'/>",
+             <bootmenu enable='yes'/></os><iothreads>1024</iothreads><seclabel type='dynamic' model='dac' relabel='yes'/>",
             "",
         )]);
     }

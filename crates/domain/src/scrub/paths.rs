@@ -6,7 +6,19 @@ use super::Verdict;
 use crate::{document::Element, patch::CHANNEL_FOLDERS};
 
 /// Attributes that name something of the host even where they do not begin with a slash.
-const PATHS: [&str; 8] = ["dir", "evdev", "file", "logFile", "path", "rendernode", "socket", "tap"];
+const PATHS: [&str; 11] = [
+    "agentsock",
+    "dir",
+    "evdev",
+    "file",
+    "keyfile",
+    "logFile",
+    "path",
+    "rendernode",
+    "socket",
+    "tap",
+    "vhost",
+];
 
 /// Elements whose text and attributes are data, or are judged as a whole elsewhere.
 const DATA: [&str; 9] = [
@@ -56,7 +68,7 @@ fn names_a_path(element: &Element<'_>) -> bool {
         !value.is_empty() && (PATHS.contains(&name) || value.trim_start().starts_with('/'))
     };
     element.attributes.iter().any(|attribute| is_path(attribute.name, &attribute.value))
-        || element.word().is_some_and(|text| text.starts_with('/'))
+        || element.word().is_some_and(|text| element.is("path") || text.starts_with('/'))
 }
 
 /// Whether it repeats what libvirt made for a running machine, and makes anew.
@@ -105,6 +117,11 @@ mod tests {
                 "<backend type='passt' logFile='/l'/>",
                 "interface/backend",
             ),
+            (
+                "<interface type='network'>%</interface>",
+                "<backend vhost='dev/vhost-net'/>",
+                "interface/backend",
+            ),
             ("<serial type='pty'>%</serial>", "<log file='/etc/x'/>", "serial/log"),
             ("<serial type='pty'>%</serial>", "<source path='/dev/sda'/>", "serial/source"),
             ("<serial type='pty'>%</serial>", "<source path='/dev/pts/../sda'/>", "serial/source"),
@@ -125,6 +142,8 @@ mod tests {
             ),
             ("<graphics type='spice'>%</graphics>", "<gl rendernode='/dev/dri/x'/>", "graphics/gl"),
             ("<panic>%</panic>", "<x> /etc/shadow </x>", "panic/x"),
+            // QEMU runs in the root of the file system: what does not begin with a slash is a path, too.
+            ("<pstore backend='acpi-erst'>%</pstore>", "<path>etc/shadow</path>", "pstore/path"),
             ("<disk>%<target dev='vda'/></disk>", "<driver name='qemu' x='/y'/>", "disk/driver"),
         ] {
             let around = |part: &str| document("", &around.replace('%', part));

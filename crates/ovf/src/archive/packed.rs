@@ -1,8 +1,10 @@
 //! An archive that somebody packed as a whole: unpacked as it passes, never stored.
 
+mod frames;
+
 use std::{
     fmt,
-    io::{self, Cursor, Read},
+    io::{self, BufReader, Cursor, Read},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -16,6 +18,7 @@ use liblzma::{
     stream::{CONCATENATED, Stream},
 };
 
+use self::frames::Frames;
 use crate::{Error, Kind};
 
 /// The first bytes that tell how an archive is packed.
@@ -23,9 +26,6 @@ const HEAD_BYTES: u64 = 6;
 
 /// The memory that unpacking xz may take (ours): `xz -9` asks for 65 MiB.
 const MAX_XZ_BYTES: u64 = 96 << 20;
-
-/// The largest window of zstd (ours), as a power of two.
-const MAX_ZSTD_WINDOW_LOG: u32 = 27;
 
 /// What may be unpacked for each byte that was read (ours): more than deflate can hold (1032)…
 const MAX_RATIO: u64 = 1100;
@@ -91,11 +91,7 @@ pub fn unpack<'a>(mut reader: Box<dyn Read + Send + 'a>) -> io::Result<Unpacked<
             let stream = Stream::new_stream_decoder(MAX_XZ_BYTES, CONCATENATED)?;
             Box::new(XzDecoder::new_stream(inner, stream))
         }
-        Compression::Zstd => {
-            let mut decoder = zstd::stream::read::Decoder::new(inner)?;
-            decoder.window_log_max(MAX_ZSTD_WINDOW_LOG)?;
-            Box::new(decoder)
-        }
+        Compression::Zstd => Box::new(Frames::new(BufReader::new(inner))),
     };
     let bounded = Bounded { decoder, compression, read, unpacked: 0, free_bytes: FREE_BYTES };
     Ok((Box::new(bounded), packed))
@@ -152,6 +148,9 @@ impl Read for Bounded<'_> {
 impl Bounded<'_> {
     fn told(&self, error: io::Error) -> io::Error {
         if error.kind() == io::ErrorKind::Interrupted {
+            return error;
+        }
+        if error.get_ref().is_some_and(|inner| inner.is::<Error>()) {
             return error;
         }
         if error.get_ref().is_some_and(|inner| inner.is::<Outside>()) {
@@ -252,7 +251,7 @@ mod tests {
         let read = Arc::new(AtomicU64::new(0));
         let counted = Counted { inner: Box::new(&bytes[..]), read: Arc::clone(&read) };
         let mut bounded = Bounded {
-            decoder: Box::new(zstd::stream::read::Decoder::new(counted).unwrap()),
+            decoder: Box::new(Frames::new(BufReader::new(counted))),
             compression: Compression::Zstd,
             read,
             unpacked: 0,

@@ -301,9 +301,16 @@ impl<I: Input> Walk<I> {
         if !matches!(raw, b"." | b"./") {
             name_of(raw, offset)?;
         }
+        // Whether bytes follow that belong to a folder, no two programs agree: what one reads as the next
+        // member, another one passes over.
         let length = block.length_with(extension.length_bytes(), offset)?;
-        self.skip(length)?;
-        self.skip_padding(length)
+        if length > 0 {
+            let shown = String::from_utf8_lossy(raw);
+            let message =
+                format!("the folder {} has {length} bytes, 0 are due", quote::Quoted(&shown));
+            return Err(Error::malformed(Code::E0101, message).at(Place::Offset(offset)));
+        }
+        Ok(())
     }
 
     fn enter_member(
@@ -651,6 +658,15 @@ mod tests {
             (garbage, size),
             (wrong_sum, "the checksum of a tar header is 2124, but it states 2125"),
             (two_sizes, "a tar entry has two sizes, 5 and 9 bytes"),
+            (
+                [typed("d/", b'5', &[7; 512]), file("b", b"2")].concat(),
+                "the folder 'd/' has 512 bytes, 0 are due",
+            ),
+            (typed("d/", b'0', b"1"), "the folder 'd/' has 1 bytes, 0 are due"),
+            (
+                [pax(&[("size", "512")]), typed("d/", b'5', b"")].concat(),
+                "the folder 'd/' has 512 bytes, 0 are due",
+            ),
             (mixed, "pax and GNU records for one tar entry"),
         ] {
             let bytes = [file("a", b"1"), bytes, end()].concat();

@@ -3,17 +3,18 @@
 //! Files are opened beneath it by its own descriptor: no link is followed, and no name climbs out.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use beneath::Refusal;
 use code::Code;
 use disk::{FileBytes, ReadAt};
 use ovf::EntryName;
 use rustix::{
-    fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2, statat},
+    fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, open, statat},
     io::Errno,
 };
 
@@ -28,7 +29,30 @@ const MAX_NAMES: usize = 100_000;
 
 /// An open folder.
 #[derive(Debug)]
-pub(super) struct Folder(File);
+pub(super) struct Folder {
+    folder: File,
+    /// What the files were when they were opened first; each time it must be the same one.
+    opened: Mutex<BTreeMap<EntryName, Stamp>>,
+}
+
+/// What tells one state of one file from another: its inode, its length, and when it was written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    file: (u64, u64),
+    length_bytes: i64,
+    written_at: (i64, i64),
+}
+
+impl Stamp {
+    fn of(found: &Stat) -> Self {
+        let nanoseconds = i64::try_from(found.st_mtime_nsec).unwrap_or_default();
+        Self {
+            file: (found.st_dev, found.st_ino),
+            length_bytes: found.st_size,
+            written_at: (found.st_mtime, nanoseconds),
+        }
+    }
+}
 
 /// A descriptor that the user typed, in its folder.
 pub(super) struct Typed {
@@ -41,7 +65,7 @@ pub(super) struct Typed {
 impl Folder {
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
         open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-            .map(|folder| Self(folder.into()))
+            .map(|folder| Self { folder: folder.into(), opened: Mutex::default() })
             .map_err(|source| {
                 Error::io(format!("cannot open the folder {}", path.display()), source.into())
             })
@@ -66,7 +90,7 @@ impl Folder {
 
     /// The names in the folder that a package may use, sorted; others are passed over.
     pub(super) fn names(&self) -> Result<BTreeSet<EntryName>, Error> {
-        list(&self.0, None)
+        list(&self.folder, None)
     }
 
     /// The descriptor, and the files of the folder and of those sub-folders that are there.
@@ -108,16 +132,17 @@ impl Folder {
 
     /// The names in a sub-folder; none where it is not there.
     fn names_in(&self, name: &str) -> Result<BTreeSet<EntryName>, Error> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        match openat2(&self.0, name, flags, Mode::empty(), beneath()) {
-            Ok(inner) => list(&File::from(inner), Some(name)),
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => Ok(BTreeSet::new()),
-            Err(source) => Err(Error::io(format!("cannot open the folder {name}"), source.into())),
+        match beneath::open_folder(&self.folder, Path::new(name)) {
+            Ok(inner) => list(&inner, Some(name)),
+            Err(Refusal::Io(source)) => {
+                Err(Error::io(format!("cannot open the folder {name}"), source))
+            }
+            Err(_) => Ok(BTreeSet::new()),
         }
     }
 
     fn member(&self, name: EntryName, spoken_of: bool) -> Result<Option<Member>, Error> {
-        let stat = match statat(&self.0, name.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
+        let stat = match statat(&self.folder, name.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => stat,
             Err(source) if spoken_of => {
                 return Err(Error::io(format!("cannot look at {name}"), source.into()));
@@ -135,17 +160,34 @@ impl Folder {
     }
 
     fn open_file(&self, name: &EntryName) -> Result<Option<File>, Error> {
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match openat2(&self.0, name.as_str(), flags, Mode::empty(), beneath()) {
+        let file = match beneath::open_file(&self.folder, Path::new(name.as_str())) {
             Ok(file) => file,
-            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
-            Err(Errno::LOOP | Errno::XDEV) => return Err(is_a_link(name)),
-            Err(source) => return Err(Error::io(format!("cannot open {name}"), source.into())),
+            Err(Refusal::Missing | Refusal::NotAFile) => return Ok(None),
+            Err(Refusal::Link | Refusal::Outside) => return Err(is_a_link(name)),
+            Err(Refusal::Io(source)) => {
+                return Err(Error::io(format!("cannot open {name}"), source));
+            }
         };
-        let stat = fstat(&file)
+        let found = fstat(&file)
             .map_err(|source| Error::io(format!("cannot look at {name}"), source.into()))?;
-        let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-        Ok(is_file.then(|| file.into()))
+        let now = Stamp::of(&found);
+        let then = *self.opened().entry(name.clone()).or_insert(now);
+        if then == now { Ok(Some(file)) } else { Err(Error::changed(name.as_str())) }
+    }
+
+    /// Asks whether every file that was opened is still there as it was, under its name.
+    pub(super) fn check_unchanged(&self) -> Result<(), Error> {
+        for (name, then) in &*self.opened() {
+            let found = statat(&self.folder, name.as_str(), AtFlags::SYMLINK_NOFOLLOW);
+            if found.map(|found| Stamp::of(&found)) != Ok(*then) {
+                return Err(Error::changed(name.as_str()));
+            }
+        }
+        Ok(())
+    }
+
+    fn opened(&self) -> MutexGuard<'_, BTreeMap<EntryName, Stamp>> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -178,8 +220,4 @@ fn text_of(name: EntryName, mut file: File) -> Result<Text, Error> {
     }
     let length_bytes = found.len();
     read_text(name, &mut file, length_bytes)
-}
-
-const fn beneath() -> ResolveFlags {
-    ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS)
 }

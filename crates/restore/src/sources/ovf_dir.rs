@@ -71,6 +71,10 @@ impl Source for OvfDir {
         self.folder.bytes(name)
     }
 
+    fn check_unchanged(&self) -> Result<(), Error> {
+        self.folder.check_unchanged()
+    }
+
     fn deliver(
         &mut self,
         wanted: &dyn Fn(&EntryName) -> bool,

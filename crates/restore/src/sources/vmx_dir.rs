@@ -81,6 +81,10 @@ impl Source for VmxDir {
         self.folder.bytes(name)
     }
 
+    fn check_unchanged(&self) -> Result<(), Error> {
+        self.folder.check_unchanged()
+    }
+
     fn deliver(
         &mut self,
         wanted: &dyn Fn(&EntryName) -> bool,

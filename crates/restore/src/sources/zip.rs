@@ -128,6 +128,10 @@ impl ReadAt for Inflated {
         self.entry.length_bytes
     }
 
+    fn check_unchanged(&self) -> io::Result<()> {
+        self.stored.check_unchanged()
+    }
+
     fn read_exact_at(&self, buf: &mut [u8], offset_bytes: u64) -> io::Result<()> {
         let end = offset_bytes.checked_add(buf.len() as u64);
         if end.is_none_or(|end| end > self.len_bytes()) {

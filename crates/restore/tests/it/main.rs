@@ -1,5 +1,6 @@
 //! From a package to a folder: planned, carried out, taken back.
 
+mod changing;
 mod damage;
 mod folder;
 mod on_host;
@@ -60,7 +61,16 @@ fn convert(
     host: &dyn Host,
     watch: &Quiet,
 ) -> Result<Outcome, Error> {
-    let plan = plan(source, folder, choices)?;
+    carry_out(&plan(source, folder, choices)?, source, host, watch)
+}
+
+/// Carries a plan out.
+fn carry_out(
+    plan: &Plan,
+    source: &mut dyn Source,
+    host: &dyn Host,
+    watch: &Quiet,
+) -> Result<Outcome, Error> {
     let with = Execution {
         host,
         hypervisor: None,
@@ -70,7 +80,7 @@ fn convert(
         keep_partial: false,
         render: &|_| b"{}".to_vec(),
     };
-    restore::execute(&plan, source, &with)
+    restore::execute(plan, source, &with)
 }
 
 /// Writes an OVA into a folder and opens it.

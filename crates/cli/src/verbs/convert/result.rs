@@ -7,7 +7,7 @@ use restore::{Outcome, Output, Plan, plan::Licence};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    json::{Message, SignerData},
+    json::{self, Message, SignerData},
     verbs::plan::{
         document::{self, RowData, SourceData},
         package::{self, StartupData},
@@ -95,8 +95,9 @@ impl Written {
 
 /// The result file, laid out for people as well.
 pub(super) fn render(plan: &Plan, done: &Outcome) -> Vec<u8> {
-    let mut bytes =
-        serde_json::to_vec_pretty(&of(plan, done)).expect("our own types have a JSON form");
+    let text =
+        serde_json::to_string_pretty(&of(plan, done)).expect("our own types have a JSON form");
+    let mut bytes = json::harmless(text).into_bytes();
     bytes.push(b'\n');
     bytes
 }
