@@ -2,7 +2,7 @@
 
 use crate::bench::Bench;
 
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 27] = [
     "import",
     "inspect",
     "plan",
@@ -20,6 +20,13 @@ const COMMANDS: [&str; 20] = [
     "backup compress",
     "backup decompress",
     "backup append",
+    "batch",
+    "batch plan",
+    "batch run",
+    "batch status",
+    "batch retry",
+    "batch report",
+    "batch merge",
     "sample create",
     "explain",
     "completions",
@@ -37,10 +44,26 @@ fn every_command_has_two_examples_and_each_of_them_runs() {
             let fresh = Bench::new();
             crate::backups::write(&fresh.path("web01.tar"), bundle::Form::Tar);
             fresh.write("tools.iso", &[9; 4096]);
+            if command.starts_with("batch") {
+                prepare_batch(&fresh, line);
+            }
             let run = fresh.shell(line);
             assert_eq!(run.code, Some(0), "{line}: {run:?}");
             assert!(!run.stdout.is_empty(), "{line}");
         }
+    }
+}
+
+/// What the examples of batches name: appliances, a list, a batch file unless the line writes it.
+fn prepare_batch(bench: &Bench, line: &str) {
+    std::fs::create_dir(bench.path("appliances")).unwrap();
+    bench.package("appliances/web-01.ova");
+    bench.write("list.csv", b"id,source\nweb-01,appliances/web-01.ova\n");
+    std::fs::create_dir(bench.path("other")).unwrap();
+    bench.write("other/wave1.journal.0-of-3.jsonl", b"");
+    if !line.ends_with("-o wave1.toml") {
+        let planned = bench.shell("relift batch plan appliances --to dir:machines -o wave1.toml");
+        assert_eq!(planned.code, Some(0), "{planned:?}");
     }
 }
 

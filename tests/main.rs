@@ -7,6 +7,7 @@
 
 mod append_crashes;
 mod backups;
+mod batch;
 mod bench;
 mod containers;
 mod crashes;

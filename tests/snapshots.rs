@@ -37,6 +37,8 @@ snapshots! {
     explain: ["explain", "e0203"];
     help: ["-h"];
     help_of_convert: ["convert", "--help"];
+    help_of_batch: ["batch", "--help"];
+    help_of_batch_run: ["batch", "run", "--help"];
     unknown_command: ["improt", "demo.ova"];
     unknown_option: ["inspect", "--fill", "demo.ova"];
     unknown_value: ["plan", "fixtures/demo.ova", "--profile", "best"];

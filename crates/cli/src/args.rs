@@ -5,6 +5,7 @@ use std::{path::PathBuf, str::FromStr};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod backup;
+mod batch;
 mod doctor;
 mod hardware;
 mod images;
@@ -13,6 +14,10 @@ mod restore;
 pub(crate) use backup::{
     BackupAppendArgs, BackupCommand, BackupCompressArgs, BackupConfigArgs, BackupRewriteArgs,
     BackupShowArgs, BackupVerifyArgs, BackupVerifyLevel,
+};
+pub(crate) use batch::{
+    BatchCommand, BatchFileArgs, BatchLimitArgs, BatchMergeArgs, BatchPlanArgs, BatchReportArgs,
+    BatchRetryArgs, BatchRunArgs, OnError, OrderChoice,
 };
 pub(crate) use doctor::DoctorArgs;
 pub(crate) use hardware::{
@@ -29,7 +34,7 @@ pub(crate) use restore::{ConflictChoice, ImportArgs, PlaceArgs, RestoreArgs, Tar
 const TOP_HELP: &str = "\
 {about}
 
-{usage-heading} {usage}
+{usage-heading} {usage}     start with:  relift inspect FILE.ova
 
 Move in:
   inspect    What is in this package?
@@ -39,6 +44,7 @@ Move in:
   export     Folder back to OVA or OVF
   verify     Check manifest, package and disk structure
   disk       Look at, check, compare, measure or convert single disk images
+  batch      Hundreds of packages: plan, run, resume, report
 
 Protect:
   restore    A machine back from a backup, a domain XML, an OVF
@@ -50,7 +56,6 @@ Service and tools:
 
 Options (on every command): -q, -v, --json, --events, --color, --progress, --connect
   -h one screen, --help with examples, -V version; RELIFT_SANDBOX=off lifts the sandbox
-Start with:  relift inspect FILE.ova
 ";
 
 /// Imports OVA and OVF appliances into KVM, with a reason for each change.
@@ -138,6 +143,7 @@ impl Command {
             Self::Export(_) => "export",
             Self::Disk(command) => command.verb(),
             Self::Backup(command) => command.verb(),
+            Self::Batch(command) => command.verb(),
             Self::Sample(SampleCommand::Create(_)) => "sample.create",
             Self::Doctor(_) => "doctor",
             Self::Explain(_) => "explain",
@@ -176,6 +182,9 @@ pub(crate) enum Command {
     /// Look at, check, compress or add to native backup files.
     #[command(subcommand, after_long_help = backup::EXAMPLES)]
     Backup(BackupCommand),
+    /// Convert hundreds of packages: one file to review, a journal to resume from, a report.
+    #[command(subcommand, after_long_help = batch::EXAMPLES)]
+    Batch(BatchCommand),
     /// Make sample packages; needs no network.
     #[command(subcommand, after_long_help = SAMPLE_EXAMPLES)]
     Sample(SampleCommand),

@@ -39,6 +39,11 @@ impl Hypervisor {
         Self { uri: self.uri.clone(), is_named: true }
     }
 
+    /// The words that name it on a command line; none where the user did not name it.
+    pub(crate) fn words(&self) -> Option<[&str; 2]> {
+        self.is_named.then_some(["--connect", &self.uri])
+    }
+
     /// Asks it what it offers.
     pub(crate) fn ask(&self) -> Answer {
         Libvirt::connect(&self.uri).and_then(|host| host.offered())
@@ -112,6 +117,7 @@ mod tests {
     fn a_host_that_was_named_must_answer() {
         let named = Hypervisor::of(Some("qemu+ssh://h/system"));
         assert_eq!((named.uri.as_str(), named.is_named), ("qemu+ssh://h/system", true));
-        assert!(!Hypervisor::of(None).is_named);
+        assert_eq!(named.words(), Some(["--connect", "qemu+ssh://h/system"]));
+        assert!(!Hypervisor::of(None).is_named && Hypervisor::of(None).words().is_none());
     }
 }

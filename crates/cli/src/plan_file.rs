@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use restore::plan::{Pinned, Said};
 
-pub(crate) use flags::{Flags, Recorded, typed};
+pub(crate) use flags::{Flags, Recorded, command_line, typed, value};
 pub(crate) use write::{Origin, write};
 
 use crate::failure::{Failure, Result};

@@ -3,7 +3,7 @@
 use std::{ffi::OsString, process::ExitCode};
 
 use clap::Parser as _;
-use host::limits;
+use host::{limits, worker};
 
 use crate::{
     args::Cli,
@@ -17,6 +17,10 @@ use crate::{
 pub fn run() -> ExitCode {
     limits::raise_open_files();
     limits::forbid_core_files();
+    // Where whoever started this process has ended, nobody waits for what it would do.
+    if worker::follow_parent(|name| std::env::var_os(name)).is_err() {
+        return ExitCode::FAILURE;
+    }
     let typed: Vec<OsString> = std::env::args_os().collect();
     let cli = match Cli::try_parse_from(&typed) {
         Ok(cli) => cli,

@@ -112,7 +112,8 @@ pub(crate) fn of(command: &Command, usual: &Hypervisor) -> Option<Bounds> {
         Command::Disk(command) => Some(disk(command, bounds)),
         Command::Backup(command) => backup(command, bounds, usual),
         Command::Sample(SampleCommand::Create(args)) => Some(bounds.write(&args.out)),
-        Command::Doctor(_) => None,
+        // A batch has each item done by a process of its own, which is confined.
+        Command::Doctor(_) | Command::Batch(_) => None,
         Command::Explain(_) | Command::Completions(_) => Some(bounds),
     }
 }

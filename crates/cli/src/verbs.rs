@@ -1,6 +1,7 @@
 //! The commands, one file each: each takes its arguments and gives a report.
 
 mod backup;
+mod batch;
 mod completions;
 mod convert;
 mod disk;
@@ -20,7 +21,7 @@ pub(crate) use source::Need;
 pub(crate) use target::{Target, USUAL as USUAL_TARGET};
 
 use crate::{
-    args::{BackupCommand, Command, DiskCommand, SampleCommand},
+    args::{BackupCommand, BatchCommand, Command, DiskCommand, SampleCommand},
     failure::Result,
     progress::{self, Gauge},
     report::Report,
@@ -57,6 +58,12 @@ fn dispatch(command: &Command, session: &Session, gauge: &Gauge<'_>) -> Result<R
             backup::rewrite::decompress(args, session, gauge)
         }
         Command::Backup(BackupCommand::Append(args)) => backup::append::run(args, gauge),
+        Command::Batch(BatchCommand::Plan(args)) => batch::plan::run(args, session),
+        Command::Batch(BatchCommand::Run(args)) => batch::run::run(args, session),
+        Command::Batch(BatchCommand::Status(args)) => batch::status::run(args),
+        Command::Batch(BatchCommand::Retry(args)) => batch::retry::run(args, session),
+        Command::Batch(BatchCommand::Report(args)) => batch::report::run(args, session),
+        Command::Batch(BatchCommand::Merge(args)) => batch::merge::run(args),
         Command::Sample(SampleCommand::Create(args)) => sample::run(args, session),
         Command::Doctor(_) => doctor::run(session),
         Command::Explain(args) => explain::run(args),

@@ -106,7 +106,7 @@ codes! {
     E0508 Storage "input or output error"
     E0509 Storage "a file of that name exists"
     E0601 NoRepository "the repository is absent"
-    E0602 Locked "the repository is locked"
+    E0602 Locked "the repository or the batch is locked"
     E0603 Key "wrong key"
     E0604 Package "no readable machine definition in the bundle"
     E0605 Integrity "a bundle member is damaged"

@@ -14,12 +14,14 @@
 pub mod dir;
 mod error;
 pub mod fake;
+pub mod here;
 pub mod http;
 pub mod libvirt;
 pub mod limits;
 mod program;
 pub mod sandbox;
 pub mod tool;
+pub mod worker;
 
 use std::{
     fs::File,

@@ -70,9 +70,12 @@ pub(super) fn keys() -> Vec<String> {
 /// The flags that were typed on a command line, as far as they choose what becomes of a package.
 pub(crate) fn typed(words: &[OsString]) -> Result<Recorded> {
     let matches = Cli::command().try_get_matches_from(words).ok();
-    let Some((_, typed)) = matches.as_ref().and_then(ArgMatches::subcommand) else {
+    let Some((_, mut typed)) = matches.as_ref().and_then(ArgMatches::subcommand) else {
         return Ok(Recorded::new());
     };
+    while let Some((_, of_subcommand)) = typed.subcommand() {
+        typed = of_subcommand;
+    }
     let mut recorded = Recorded::new();
     for flag in Flags::command().get_arguments() {
         let key = flag.get_id().as_str();
@@ -133,6 +136,27 @@ fn words(key: &str, value: &Value) -> std::result::Result<Vec<String>, String> {
         Value::Array(values) => values.iter().map(word).collect(),
         other => word(other).map(|word| vec![word]),
     }
+}
+
+/// A cell of a table of appliances as the value of a flag; several values are several of the flag's.
+pub(crate) fn value(key: &str, values: Vec<String>) -> Value {
+    let command = Flags::command();
+    let flag = command.get_arguments().find(|flag| flag.get_id() == key);
+    match flag.map(clap::Arg::get_action) {
+        Some(ArgAction::SetTrue) => {
+            let is_set = |text: &String| matches!(text.as_str(), "true" | "yes" | "1");
+            Value::Boolean(values.iter().all(is_set))
+        }
+        Some(ArgAction::Append) => Value::Array(values.into_iter().map(Value::String).collect()),
+        _ => scalar(values.join(";")),
+    }
+}
+
+/// The words of a command line that a table of flags stands for.
+pub(crate) fn command_line(recorded: &Recorded) -> Result<Vec<String>> {
+    parse(recorded).map_err(|(_, failure)| failure)?;
+    let all = recorded.iter().map(|(key, value)| words(key, value).map_err(Failure::usage));
+    Ok(all.collect::<Result<Vec<_>>>()?.concat())
 }
 
 /// The flags that a table stands for.
