@@ -67,6 +67,40 @@ fn a_packed_archive_that_is_cut_or_changed_is_refused() {
     }
 }
 
+/// The archive, in which the member of this name claims to be 1 TiB long.
+fn claiming(mut ova: Vec<u8>, name: &str) -> Vec<u8> {
+    let named = format!("{name}\0");
+    let at = ova.chunks(512).position(|block| block.starts_with(named.as_bytes())).unwrap() * 512;
+    let header = &mut ova[at..at + 512];
+    // Base 256, as GNU tar writes numbers of more than 33 bits.
+    header[124..128].copy_from_slice(&[0x80, 0, 0, 0]);
+    header[128..136].copy_from_slice(&(1_u64 << 40).to_be_bytes());
+    header[148..156].fill(b' ');
+    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    ova
+}
+
+#[test]
+fn a_member_that_claims_more_than_the_descriptor_lets_expect_is_not_unpacked() {
+    let bench = Bench::empty();
+    for name in ["pad.bin", "._pad"] {
+        let package = bench.package("vm.ova").member(name, Vec::new());
+        let ova = claiming(package.ova(), name);
+        for (_, bytes) in packed(&ova) {
+            bench.write("packed", &bytes);
+            for line in ["relift inspect packed", "cat packed | relift convert - -o out"] {
+                let run = refused(&bench, line, "E0106", 4);
+                assert!(
+                    run.stderr.contains("the members of the packed archive come to"),
+                    "{run:?}"
+                );
+                assert!(run.stderr.contains("give the plain .ova"), "{run:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_zip_is_read_where_it_lies_and_gives_the_same_machine() {
     let signer = Signer::rsa("Example");

@@ -165,6 +165,10 @@ fn a_raw_disk_that_is_gzip_is_as_long_as_what_is_unpacked() {
     converts(&bench, FOLDER);
     bench.write(&format!("vm/{name}"), &gzip(&content(MIB)[..1 << 19]));
     refuses(&bench, FOLDER, "E0403", 4);
+    bench.write(&format!("vm/{name}"), &gzip(&vec![0; 9 << 20]));
+    let run = refuses(&bench, FOLDER, "E0403", 4);
+    let told = "disk.raw.gz unpacks to more than the 1048576 bytes that the descriptor says";
+    assert!(run.stderr.contains(told), "{run:?}");
 }
 
 #[test]

@@ -20,6 +20,10 @@ const AHEAD_BYTES: u64 = 4 << 20;
 /// What stands for the length until the end is seen.
 const ENDLESS_BYTES: u64 = i64::MAX as u64;
 
+/// What may follow an image in an input of unknown length (ours): what was unpacked costs nothing to
+/// store, so a small file could go on for hours.
+const MAX_TAIL_BYTES: u64 = 256 << 20;
+
 /// An input that is only read forwards.
 pub(crate) struct Forward<'a> {
     reader: Box<dyn Read + Send + 'a>,
@@ -37,6 +41,10 @@ struct EndsEarly {
     found: u64,
     wanted: u64,
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("more than {MAX_TAIL_BYTES} bytes follow the image")]
+struct LongTail;
 
 impl<'a> Forward<'a> {
     pub(crate) fn new(reader: Box<dyn Read + Send + 'a>, length: Length) -> Self {
@@ -97,7 +105,8 @@ impl<'a> Forward<'a> {
         Ok(())
     }
 
-    /// Reads to the end; how many bytes that were, and whether all of them are zeros.
+    /// Reads to the end; how many bytes that were, and whether all of them are zeros. What has no
+    /// known end must come to it within [`MAX_TAIL_BYTES`].
     pub(crate) fn drain(&mut self) -> Result<(u64, bool)> {
         let start = self.at;
         let mut zeros = true;
@@ -110,6 +119,10 @@ impl<'a> Forward<'a> {
             }
             self.read_exact(part)?;
             zeros &= is_zero(part);
+            let tail_bytes = self.at.saturating_sub(start);
+            if self.len_bytes == ENDLESS_BYTES && tail_bytes > MAX_TAIL_BYTES {
+                return Err(Error::malformed(LongTail).at(start));
+            }
         }
     }
 
@@ -190,6 +203,15 @@ mod tests {
         let error = forward.append(&mut buf, 7).unwrap_err();
         assert_eq!(error.to_string(), "the image has 10 bytes, 100 were announced, at byte 10");
         assert!(forward.skip(1).is_err());
+    }
+
+    #[test]
+    fn what_has_no_known_end_must_come_to_it() {
+        let mut forward = Forward::new(Box::new(io::repeat(0)), Length::Unknown);
+        forward.skip(9).unwrap();
+        let error = forward.drain().unwrap_err();
+        assert_eq!(error.to_string(), "more than 268435456 bytes follow the image, at byte 9");
+        assert_eq!(error.kind(), crate::error::Kind::Malformed);
     }
 
     #[test]

@@ -22,13 +22,16 @@ pub fn open_gzip<'a>(
     open_stream(Box::new(Unpacked::new(reader, length)), length, declared)
 }
 
-/// Unpacks what `reader` has gzip'd, only to know how long it is.
+/// Unpacks what `reader` has gzip'd, only to know how long it is; `None` where that is more than
+/// `most_bytes`, and no more than one byte beyond them is unpacked to know so.
 ///
 /// # Errors
 ///
 /// Of kind [`Malformed`](Kind::Malformed) when the gzip stream is damaged.
-pub fn gzip_len_bytes(reader: Box<dyn Read + Send + '_>) -> Result<u64> {
-    Ok(io::copy(&mut Unpacked::new(reader, Length::Unknown), &mut io::sink())?)
+pub fn gzip_len_bytes(reader: Box<dyn Read + Send + '_>, most_bytes: u64) -> Result<Option<u64>> {
+    let unpacked = Unpacked::new(reader, Length::Unknown);
+    let len_bytes = io::copy(&mut unpacked.take(most_bytes.saturating_add(1)), &mut io::sink())?;
+    Ok((len_bytes <= most_bytes).then_some(len_bytes))
 }
 
 /// What is unpacked; damage is told as damage.
@@ -189,6 +192,20 @@ mod tests {
         assert_eq!(read(&gzip(&content), known, declared).unwrap(), content);
         let error = read(&gzip(&content), Length::Unknown, declared).unwrap_err();
         assert!(error.to_string().contains("length"), "{error}");
+    }
+
+    #[test]
+    fn no_more_is_unpacked_than_it_takes_to_know_that_it_is_too_much() {
+        let mut packed = gzip(&testkit::content(1 << 20));
+        let len = |packed: &[u8], most_bytes| gzip_len_bytes(Box::new(packed), most_bytes);
+        assert_eq!(len(&packed, 1 << 20).unwrap(), Some(1 << 20));
+        assert_eq!(len(&packed, u64::MAX).unwrap(), Some(1 << 20));
+        assert_eq!(len(&packed, (1 << 20) - 1).unwrap(), None);
+        // Damage at the end is met only by who comes there.
+        let sum = packed.len() - 8;
+        packed[sum] ^= 1;
+        assert_eq!(len(&packed, 1 << 10).unwrap(), None);
+        assert_eq!(len(&packed, 1 << 20).unwrap_err().kind(), Kind::Malformed);
     }
 
     #[test]

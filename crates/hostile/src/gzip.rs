@@ -14,7 +14,7 @@ const RAW: u64 = 20 << 10;
 pub(crate) const GZIP: Feed = Feed {
     name: "gzip",
     read: |bytes| {
-        let unpacked = disk::gzip_len_bytes(Box::new(Dribble::new(bytes)));
+        let unpacked = disk::gzip_len_bytes(Box::new(Dribble::new(bytes)), u64::MAX);
         for (declared, length) in [
             (Declared::Claimed(Format::Vmdk), Length::Unknown),
             (Declared::Claimed(Format::Raw), Length::Known(RAW)),

@@ -35,13 +35,22 @@ pub struct PackedImage {
     pub parents: Vec<EntryName>,
     /// What is known of the format.
     pub declared: Declared,
+    /// What the descriptor says that the image holds: a raw one that is gzip'd is unpacked no further.
+    pub stated_bytes: Option<u64>,
 }
 
 impl PackedImage {
     /// An image that one member holds as it is.
     #[must_use]
     pub const fn plain(name: EntryName, declared: Declared) -> Self {
-        Self { name, further: Vec::new(), is_gzip: false, parents: Vec::new(), declared }
+        Self {
+            name,
+            further: Vec::new(),
+            is_gzip: false,
+            parents: Vec::new(),
+            declared,
+            stated_bytes: None,
+        }
     }
 
     /// The members that hold the image itself.

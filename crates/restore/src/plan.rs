@@ -229,7 +229,7 @@ pub fn images(facts: &Facts, choices: &Choices) -> Result<Vec<PackedImage>, Erro
                 continue;
             };
             if wanted.iter().all(|image| image.name != found.image.name) {
-                wanted.push(found.image);
+                wanted.push(PackedImage { stated_bytes: disk.capacity_bytes, ..found.image });
             }
         }
     }

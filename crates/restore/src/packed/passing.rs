@@ -9,9 +9,17 @@ use code::Code;
 use disk::{Declared, Format, Image, Length, Piece, ReadAt, Sequential, Warning, Workbench};
 
 use super::{FrontToEnd, PackedImage};
+use crate::Error;
 
 /// What a gzip stream with deflate in it begins with (RFC 1952).
 const GZIP_MAGIC: &[u8] = b"\x1f\x8b\x08";
+
+/// What a gzip'd raw image may unpack to where nothing says its capacity (ours): the largest optical
+/// disc has 128 GB.
+const MAX_UNSTATED_BYTES: u64 = 128 << 30;
+
+/// A capacity is counted in whole sectors.
+const SECTOR_BYTES: u64 = 512;
 
 /// How an image can be read.
 #[expect(missing_debug_implementations, reason = "images have none")]
@@ -42,17 +50,17 @@ pub(super) enum Packing {
 
 impl Passing {
     /// Takes the bytes of all chunks. A raw image that is gzip'd has nothing that says how large it
-    /// is, so it is unpacked once to know.
+    /// is, so it is unpacked once to know, as far as its descriptor allows.
     pub(super) fn new(
         image: &PackedImage,
         bytes: Arc<dyn ReadAt>,
         packing: Packing,
-    ) -> Result<Self, disk::Error> {
+    ) -> Result<Self, Error> {
         let raw = Format::Raw;
         let is_raw = matches!(image.declared, Declared::Claimed(said) | Declared::Stated(said) if said == raw);
         let unpacked = match packing {
             Packing::Gzip if is_raw => {
-                Length::Known(disk::gzip_len_bytes(Box::new(FrontToEnd::new(&*bytes)))?)
+                Length::Known(image.raw_gzip_bytes(Box::new(FrontToEnd::new(&*bytes)))?)
             }
             Packing::Gzip | Packing::Plain => Length::Unknown,
         };
@@ -124,6 +132,21 @@ impl PackedImage {
         let raw = Format::Raw;
         matches!(self.declared, Declared::Claimed(said) | Declared::Stated(said) if said == raw)
             && !self.name.has_extension("gz")
+    }
+
+    /// How many bytes a gzip'd raw image holds.
+    fn raw_gzip_bytes(&self, reader: Box<dyn Read + Send + '_>) -> Result<u64, Error> {
+        let stated =
+            self.stated_bytes.and_then(|bytes| bytes.checked_next_multiple_of(SECTOR_BYTES));
+        let most_bytes = stated.unwrap_or(MAX_UNSTATED_BYTES);
+        disk::gzip_len_bytes(reader, most_bytes)?.ok_or_else(|| {
+            let said = match stated {
+                Some(_) => "that the descriptor says",
+                None => "that are allowed where no descriptor says how many",
+            };
+            let text = format!("{} unpacks to more than the {most_bytes} bytes {said}", self.name);
+            Error::new(Code::E0403, text)
+        })
     }
 
     /// Opens the image as it passes, with what was tolerated about its packing. `stored_bytes` is

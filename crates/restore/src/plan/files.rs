@@ -72,7 +72,8 @@ pub(super) fn resolve(
         findings.extend(noted);
     }
     let declared = declared(stated, &name);
-    let image = PackedImage { name, further, is_gzip, parents: below, declared };
+    let plain = PackedImage::plain(name, declared);
+    let image = PackedImage { further, is_gzip, parents: below, ..plain };
     Ok(Ok(Found { image, href: None, findings }))
 }
 

@@ -311,7 +311,7 @@ fn disk_file(
                 let (bytes, seen) = look(seen, source.capacity_bytes);
                 stated_bytes = bytes.or(stated_bytes);
                 notes.extend(seen);
-                image = Some(found.image);
+                image = Some(PackedImage { stated_bytes: source.capacity_bytes, ..found.image });
                 href = found.href;
             }
         },

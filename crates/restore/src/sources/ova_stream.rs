@@ -7,6 +7,7 @@ use disk::ReadAt;
 use ovf::{
     EntryName, Finding,
     archive::{self, Compression, Member as Entry, StreamInput, Walk},
+    descriptor::Envelope,
 };
 
 use super::{
@@ -17,6 +18,13 @@ use crate::{
     Delivery, Description, Error, Facts, ManifestPolicy, Policy, Source, SourceKind,
     source::{Member, Take, Text},
 };
+
+/// What the members of a packed archive may come to beside what the descriptor says of its files
+/// (ours): manifests, certificates, what nobody refers to.
+const SPARE_BYTES: u64 = 1 << 30;
+
+/// What a file may be of which the descriptor does not say how long it is (ours).
+const UNSTATED_BYTES: u64 = 64 << 30;
 
 /// An archive on a pipe: the descriptor has passed, the disks have not.
 pub(super) struct OvaStream<'a> {
@@ -29,6 +37,8 @@ pub(super) struct OvaStream<'a> {
     manifest: Option<Text>,
     /// The certificate that has passed before its manifest.
     certificate: Option<Text>,
+    /// What the members may come to; only a packed archive can name more than it holds.
+    most_bytes: Option<u64>,
 }
 
 impl<'a> OvaStream<'a> {
@@ -53,7 +63,9 @@ impl<'a> OvaStream<'a> {
                 let passed = small.iter().map(|text| &text.name);
                 refuse_second(&entry.name, passed)?;
                 small.push(read_text(entry.name.clone(), &mut walk, entry.length_bytes)?);
-            } else if !is_ignored(&entry.name) {
+            } else if is_ignored(&entry.name) {
+                check_room(&members, packed.map(|_| SPARE_BYTES))?;
+            } else {
                 break Some(entry);
             }
         };
@@ -75,6 +87,7 @@ impl<'a> OvaStream<'a> {
         };
         let later = |_: &str| Err(Error::new(Code::E0107, "on a pipe it is still to come"));
         let judged = papers.judge(&named.name, policy, &later)?;
+        let most_bytes = packed.map(|_| most_bytes(&judged.envelope));
         let waits = certificate.clone();
         let facts = Facts {
             kind: SourceKind::Ova,
@@ -91,7 +104,8 @@ impl<'a> OvaStream<'a> {
             package_bytes: None,
             findings: packed.map(packed_finding).into_iter().chain(judged.findings).collect(),
         };
-        Ok(Self { walk, policy: policy.clone(), facts, waiting, manifest, certificate })
+        let policy = policy.clone();
+        Ok(Self { walk, policy, facts, waiting, manifest, certificate, most_bytes })
     }
 
     /// A small member that comes behind the disks.
@@ -142,6 +156,7 @@ impl Source for OvaStream<'_> {
         let may_be_listed =
             self.facts.manifest.is_none() && self.policy.manifest != ManifestPolicy::Skip;
         while let Some(entry) = self.waiting.take() {
+            check_room(&self.facts.members, self.most_bytes)?;
             let taken = if is_small(&entry.name) {
                 self.late(&entry)
             } else if wanted(&entry.name) || may_be_listed {
@@ -177,6 +192,24 @@ fn packed_finding(packed: Compression) -> Finding {
         path: None,
         line: None,
     }
+}
+
+/// What the members may come to by what the descriptor says of its files.
+fn most_bytes(envelope: &Envelope) -> u64 {
+    let lengths = envelope.files.iter().map(|file| file.size_bytes.unwrap_or(UNSTATED_BYTES));
+    lengths.fold(SPARE_BYTES, u64::saturating_add)
+}
+
+/// Refuses the last member by its header, before what it claims to hold is unpacked.
+fn check_room(members: &[Member], most_bytes: Option<u64>) -> Result<(), Error> {
+    let lengths = members.iter().map(|member| member.length_bytes);
+    let named_bytes = lengths.fold(0_u64, u64::saturating_add);
+    let Some(most_bytes) = most_bytes.filter(|most| named_bytes > *most) else { return Ok(()) };
+    let text = format!(
+        "the members of the packed archive come to {named_bytes} bytes, and no more than \
+         {most_bytes} are to be expected"
+    );
+    Err(Error::new(Code::E0106, text).fix("unpack the archive once and give the plain .ova"))
 }
 
 fn member(entry: &Entry) -> Member {
