@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The clock, the environment and signals are read here and nowhere below. Before anything is read that
-//! somebody else wrote, the program gives up what the command does not need: [`sandbox`].
+//! somebody else wrote, the program gives up what the command does not need: `sandbox`.
 //!
 //! It is a library so that what feeds parsers with bad bytes reaches plan files; the program is [`run`].
 
