@@ -13,6 +13,7 @@ mod calendar;
 mod error;
 mod quiesce;
 mod retention;
+pub mod snapshot;
 
 pub use calendar::Schedule;
 pub use error::{Error, Kind, Result};
