@@ -2,7 +2,10 @@
 
 use vm::Uuid;
 
-use super::LibvirtError;
+use super::{
+    Libvirt, LibvirtError,
+    virsh::{MAX_LISTED, Order},
+};
 
 /// What a document of a checkpoint tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,11 +67,91 @@ pub trait Checkpoints {
         extent: Extent,
     ) -> Result<(), LibvirtError>;
 
-    /// Tells of a checkpoint whose bitmaps are there already, by its document.
-    ///
-    /// The machine's definition in it is read: it is a document that was written without `--no-domain`.
+    /// Tells of a checkpoint whose bitmaps are there already, by its document; one of that name is
+    /// replaced.
     ///
     /// # Errors
     /// The host does not take it.
     fn redefine_checkpoint(&self, machine: Uuid, xml: &str) -> Result<(), LibvirtError>;
+}
+
+impl Checkpoints for Libvirt {
+    fn checkpoints(&self, machine: Uuid) -> Result<Vec<String>, LibvirtError> {
+        let verb = &["checkpoint-list", "--name", "--topological"];
+        self.names("list the checkpoints", verb, machine)
+    }
+
+    fn checkpoint_xml(
+        &self,
+        machine: Uuid,
+        name: &str,
+        detail: Detail,
+    ) -> Result<String, LibvirtError> {
+        let verb: &'static [&'static str] = match detail {
+            Detail::Definition => &["checkpoint-dumpxml", "--no-domain"],
+            Detail::Size => &["checkpoint-dumpxml", "--no-domain", "--size"],
+        };
+        let (what, machine) = (format!("show the checkpoint {name}"), machine.to_string());
+        let values = [("--domain", &*machine), ("--checkpointname", name)];
+        self.exact_text(&Order { what: &what, verb, values: &values })
+    }
+
+    fn delete_checkpoint(
+        &self,
+        machine: Uuid,
+        name: &str,
+        scope: Scope,
+        extent: Extent,
+    ) -> Result<(), LibvirtError> {
+        let verb: &'static [&'static str] = match (scope, extent) {
+            (Scope::One, Extent::Whole) => &["checkpoint-delete"],
+            (Scope::One, Extent::Metadata) => &["checkpoint-delete", "--metadata"],
+            (Scope::WithChildren, Extent::Whole) => &["checkpoint-delete", "--children"],
+            (Scope::WithChildren, Extent::Metadata) => {
+                &["checkpoint-delete", "--children", "--metadata"]
+            }
+        };
+        let (what, machine) = (format!("delete the checkpoint {name}"), machine.to_string());
+        let values = [("--domain", &*machine), ("--checkpointname", name)];
+        self.act(&Order { what: &what, verb, values: &values }, b"")
+    }
+
+    fn redefine_checkpoint(&self, machine: Uuid, xml: &str) -> Result<(), LibvirtError> {
+        let machine = machine.to_string();
+        let what = format!("tell of a checkpoint of the machine {machine}");
+        let values = [("--domain", &*machine), ("--xmlfile", "/dev/stdin")];
+        let verb = &["checkpoint-create", "--redefine"];
+        self.act(&Order { what: &what, verb, values: &values }, xml.as_bytes())
+    }
+}
+
+impl Libvirt {
+    /// Asks for a list of names of a machine's, one a line.
+    pub(super) fn names(
+        &self,
+        what: &str,
+        verb: &'static [&'static str],
+        machine: Uuid,
+    ) -> Result<Vec<String>, LibvirtError> {
+        let machine = machine.to_string();
+        let said = self.exact_text(&Order { what, verb, values: &[("--domain", &machine)] })?;
+        Ok(names(&said))
+    }
+}
+
+/// Reads the names of a list; one may begin or end with blanks.
+fn names(said: &str) -> Vec<String> {
+    let lines = said.lines().filter(|line| !line.is_empty());
+    lines.take(MAX_LISTED).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_names_as_they_are() {
+        assert_eq!(names("relift-1\n relift 2 \n\n"), ["relift-1", " relift 2 "]);
+        assert!(names("\n").is_empty());
+    }
 }
