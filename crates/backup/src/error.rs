@@ -3,6 +3,7 @@
 use std::{fmt, io, path::Path};
 
 use code::Code;
+use host::libvirt::{LibvirtError, LibvirtKind};
 
 /// The result of what this crate does.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -20,6 +21,12 @@ pub enum Kind {
     Protected,
     /// A file cannot be read or written.
     Io,
+    /// The machine is not in a state in which this can be done.
+    State,
+    /// The guest could not be made quiet, and that was wanted.
+    Quiesce,
+    /// The host refused.
+    Host(LibvirtKind),
 }
 
 /// A fault, with the place where it is.
@@ -27,8 +34,10 @@ pub enum Kind {
 pub struct Error {
     kind: Kind,
     text: String,
+    /// What the host's own code is, where it refused.
+    host_code: Option<Code>,
     #[source]
-    source: Option<io::Error>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl fmt::Display for Error {
@@ -39,7 +48,7 @@ impl fmt::Display for Error {
 
 impl Error {
     pub(crate) fn new(kind: Kind, text: impl Into<String>) -> Self {
-        Self { kind, text: text.into(), source: None }
+        Self { kind, text: text.into(), host_code: None, source: None }
     }
 
     pub(crate) fn usage(text: impl Into<String>) -> Self {
@@ -48,7 +57,16 @@ impl Error {
 
     pub(crate) fn io(act: &str, path: &Path, source: io::Error) -> Self {
         let text = format!("{act} {}", path.display());
-        Self { kind: Kind::Io, text, source: Some(source) }
+        Self { kind: Kind::Io, text, host_code: None, source: Some(source.into()) }
+    }
+
+    /// The guest was to be quiet and is not, because of `source`.
+    pub(crate) fn restless(
+        text: impl Into<String>,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        let source = Some(source.into());
+        Self { kind: Kind::Quiesce, text: text.into(), host_code: None, source }
     }
 
     /// What kind of fault it is.
@@ -66,6 +84,17 @@ impl Error {
             Kind::Locked => Some(Code::E0602),
             Kind::Protected => Some(Code::E0607),
             Kind::Io => Some(Code::E0508),
+            Kind::State | Kind::Host(LibvirtKind::WrongState) => Some(Code::E0510),
+            Kind::Quiesce => Some(Code::E0511),
+            Kind::Host(LibvirtKind::Busy) => Some(Code::E0602),
+            Kind::Host(_) => self.host_code,
         }
+    }
+}
+
+impl From<LibvirtError> for Error {
+    fn from(error: LibvirtError) -> Self {
+        let (kind, host_code, text) = (error.kind(), Some(error.code()), error.to_string());
+        Self { kind: Kind::Host(kind), text, source: error.into_cause(), host_code }
     }
 }

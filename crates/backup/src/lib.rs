@@ -3,16 +3,20 @@
 //! ```text
 //! Schedule --next run--> due jobs                            calendar: pure
 //! Item (a bundle) + Rules --decide--> keep | drop, why       retention: pure
+//! machine --freeze, act, thaw--> Moment of the act           quiesce: through a host
 //! ```
 //!
-//! The crate reads no clock and prints nothing: the time, the zone and the folders are handed in.
+//! The crate prints nothing and asks for no time of day: the time, the zone and the folders are handed in.
+//! How long a guest was frozen is all that it measures.
 
 mod calendar;
 mod error;
+mod quiesce;
 mod retention;
 
 pub use calendar::Schedule;
 pub use error::{Error, Kind, Result};
+pub use quiesce::{Armed, Asked, Broken, Guards, Moment, Processes, Quiesce, at_a_quiet_moment};
 pub use retention::{
     Condition, Dropped, Item, Kept, Outcome, Period, Rules, Verdict, decide, is_full_due,
 };
