@@ -60,12 +60,23 @@ pub struct Increment {
     pub additions: Vec<Addition>,
     /// A snapshot that they make, for the tree.
     pub snapshot: Option<Snapshot>,
+    /// What somebody says of the bundle from now on.
+    pub mark: Option<Mark>,
     /// The program that adds them.
     pub tool: String,
     /// The time, in seconds since 1970; the manifest gets a later one where it is not the latest.
     pub unix_seconds: u64,
     /// The level of zstd, of effect on a compressed bundle only.
     pub level: i32,
+}
+
+/// What somebody says of a bundle.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// Whether nothing deletes it before the protection is taken off.
+    pub protected: bool,
+    /// What is written on it; `None` leaves what is.
+    pub note: Option<String>,
 }
 
 /// Keeps others from writing a bundle until the file is closed.
@@ -245,6 +256,10 @@ fn successor(
     manifest.tool.clone_from(&increment.tool);
     manifest.members.extend(written.iter().cloned());
     manifest.snapshots.extend(increment.snapshot.clone());
+    if let Some(mark) = &increment.mark {
+        manifest.protected = mark.protected;
+        manifest.note = mark.note.clone().or(manifest.note);
+    }
     for addition in &increment.additions {
         if Role::of(&addition.name).is_image() {
             let name = addition.name.as_str();
@@ -370,6 +385,33 @@ mod tests {
     /// After success nothing is left that a power cut could undo.
     fn medium_is_synced(medium: &Memory) -> bool {
         medium.after_a_power_cut().len() == 2
+    }
+
+    #[test]
+    fn a_mark_is_an_append_of_a_manifest_alone() {
+        for form in FORMS {
+            let mut bytes = sample::bundle(form);
+            let mark = |protected, note: Option<&str>| Increment {
+                mark: Some(Mark { protected, note: note.map(str::to_owned) }),
+                tool: "relift test".to_owned(),
+                ..Increment::default()
+            };
+            for (increment, want) in [
+                (mark(true, Some("golden")), (true, Some("golden"))),
+                (mark(false, None), (false, Some("golden"))),
+            ] {
+                let before = sample::open(bytes.clone());
+                let medium = Memory::with(bytes);
+                append(&before, &medium, &increment, &Unheard).unwrap();
+                bytes = medium.bytes();
+                let after = sample::open(bytes.clone());
+                let (old, new) = (before.manifest().unwrap(), after.manifest().unwrap().unwrap());
+                assert_eq!((new.protected, new.note.as_deref()), want);
+                assert_eq!(new.members, old.unwrap().members);
+                let report = verify(&after, Level::Deep, &Unheard).unwrap();
+                assert_eq!(report.faults, [], "{form:?}");
+            }
+        }
     }
 
     #[test]
