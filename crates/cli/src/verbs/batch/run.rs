@@ -25,6 +25,7 @@ use crate::{
     clock::{self, Window},
     events::Event,
     failure::{Failure, Result},
+    rate::RateLimit,
     report::Report,
     session::Session,
     show::{clean, quoted},
@@ -120,7 +121,10 @@ impl<'a> Job<'a> {
         }
         let display = Display::new(&todo, self.session);
         let (crew, watch) = (Crew::default(), Looking { display: &display, window, job: self });
-        let foreman = Foreman { job: self, history: &history, crew: &crew, display: &display };
+        let limit_rate =
+            self.args.limit_rate.map(|rate| rate.shared_by(limits.jobs.min(todo.len())));
+        let foreman =
+            Foreman { job: self, history: &history, crew: &crew, display: &display, limit_rate };
         let order = match self.args.order {
             OrderChoice::Size => Order::Size,
             OrderChoice::Name => Order::Name,
@@ -246,6 +250,8 @@ struct Foreman<'a> {
     history: &'a History,
     crew: &'a Crew,
     display: &'a Display<'a>,
+    /// How fast each of the workers may read.
+    limit_rate: Option<RateLimit>,
 }
 
 impl Work for Foreman<'_> {
@@ -323,11 +329,14 @@ impl Foreman<'_> {
         let mut command: Vec<OsString> =
             ["--events", "-", "--quiet", "--progress", "none"].map(OsString::from).to_vec();
         command.extend(self.job.words("import", item)?);
+        let at = command.iter().position(|word| word == "--").unwrap_or(command.len());
         let is_again =
             attempt > 1 || self.history.get(&item.id).is_some_and(|status| status.is_begun);
         if is_again && self.job.batch.target.starts_with("dir:") {
-            let at = command.iter().position(|word| word == "--").unwrap_or(command.len());
             command.insert(at, "--force".into());
+        }
+        if let Some(rate) = self.limit_rate {
+            command.insert(at, format!("--limit-rate={rate}").into());
         }
         Ok(command)
     }
