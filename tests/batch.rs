@@ -396,6 +396,14 @@ mod afterwards {
             assert_eq!(to_file.stdout, "Wrote r\n");
             assert!(!bench.read("r").is_empty());
         }
+        let document = |flag: &str| {
+            let mut document = line(&bench, &format!("batch report b.toml {flag}")).json();
+            assert!(document["data"]["reported"].take().is_string(), "{document}");
+            document
+        };
+        let whole = document("--json");
+        assert_eq!(whole["schema"], "relift.batch.report/1");
+        assert_eq!(document("--format json"), whole);
         let run = line(&bench, "batch report b.toml --format pdf");
         assert_eq!(run.code, Some(2), "{run:?}");
     }
