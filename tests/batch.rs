@@ -262,6 +262,26 @@ mod carried_out {
     }
 
     #[test]
+    fn what_is_done_and_gone_since_is_done_again_and_the_run_says_why() {
+        let bench = appliances(&["web", "db"]);
+        plan(&bench, "");
+        assert_eq!(line(&bench, "batch run b.toml").code, Some(0));
+        let whole = outputs(&bench);
+        fs::remove_file(bench.path("out/db/vm-disk0.qcow2")).unwrap();
+        fs::remove_dir_all(bench.path("out/web")).unwrap();
+        let run = line(&bench, "batch run b.toml --dry-run");
+        assert_eq!(run.stdout, "Would do 1 items, 1 are done already\n\n  web\n");
+        assert_eq!(run.stderr, "again    web  its output is gone\n");
+        let run = line(&bench, "batch run b.toml");
+        assert_eq!(run.code, Some(0), "{run:?}");
+        assert!(run.stdout.starts_with("Done 1 · failed 0 · skipped 1 "), "{run:?}");
+        assert!(run.stderr.starts_with("again    web  its output is gone\n"), "{run:?}");
+        let of_web = |(name, _): &(&String, &Vec<u8>)| name.starts_with("out/web/");
+        assert!(outputs(&bench).iter().filter(of_web).eq(whole.iter().filter(of_web)));
+        assert!(!bench.path("out/db/vm-disk0.qcow2").exists(), "who moved a disk knows why");
+    }
+
+    #[test]
     fn a_dry_run_names_what_would_be_done_and_writes_nothing() {
         let bench = mixed();
         plan(&bench, "");

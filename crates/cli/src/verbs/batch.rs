@@ -2,6 +2,7 @@
 
 mod display;
 pub(super) mod merge;
+mod outputs;
 pub(super) mod plan;
 pub(super) mod report;
 pub(super) mod retry;
@@ -100,8 +101,8 @@ fn stamp(source: &Path) -> Option<String> {
 
 /// Where an item goes: of a folder its own part.
 fn target(batch: &Batch, item: &Item) -> String {
-    match batch.target.strip_prefix("dir:") {
-        Some(path) => format!("dir:{}", Path::new(path).join(&item.id).display()),
+    match outputs::folder(batch, item) {
+        Some(folder) => format!("dir:{}", folder.display()),
         None => batch.target.clone(),
     }
 }

@@ -17,7 +17,7 @@ use vm::ByteSize;
 
 use super::{
     display::Display,
-    history, journal_path, partial, stamp, words,
+    history, journal_path, outputs, partial, stamp, words,
     worker::{Crew, Told, Words},
 };
 use crate::{
@@ -89,6 +89,10 @@ impl<'a> Job<'a> {
         let Some(status) = history.get(&item.id).filter(|status| status.is_done_as(&plan)) else {
             return false;
         };
+        if outputs::are_gone(self.batch, item, status) {
+            self.session.show.say(&format!("again    {}  its output is gone", item.id));
+            return false;
+        }
         let (then, now) = (status.last.stamp.as_deref(), stamp(&item.source));
         if then.is_some() && then == now.as_deref() {
             return true;
@@ -309,8 +313,7 @@ impl Foreman<'_> {
     /// Removes what an item left in its folder under names that it no longer has, and that would be in
     /// the way when it gets them back.
     fn sweep(&self, item: &Item, done: &Done) {
-        let Some(path) = self.job.batch.target.strip_prefix("dir:") else { return };
-        let folder = Path::new(path).join(&item.id);
+        let Some(folder) = outputs::folder(self.job.batch, item) else { return };
         let is_in_it = |file: &Path| {
             let mut beneath = file.strip_prefix(&folder).into_iter().flat_map(Path::components);
             beneath.clone().next().is_some()
