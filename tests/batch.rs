@@ -658,6 +658,51 @@ mod cut_off {
     }
 
     #[test]
+    fn two_runs_do_not_do_one_item_whatever_journals_they_have() {
+        let bench = appliances(&["a", "b", "c", "d"]);
+        plan(&bench, "");
+        let owner = r#"{"t":"2026-11-21T10:00:00.000Z","batch":"b","run":"vh2, process 9"}"#;
+        let all = ["run", "run --shard 0/2", "run --shard 1/4", "run --journal x.jsonl", "retry"];
+        for (held, refused) in [
+            (JOURNAL, all.as_slice()),
+            ("b.journal.0-of-2.jsonl", &["run", "run --shard 2/4", "run --shard 0/3", "retry"]),
+        ] {
+            bench.write(held, format!("{owner}\n").as_bytes());
+            let journal = File::open(bench.path(held)).unwrap();
+            flock(&journal, FlockOperation::LockExclusive).unwrap();
+            for words in refused {
+                let run = line(&bench, &format!("batch {words} b.toml"));
+                assert_eq!(run.code, Some(11), "{words}: {run:?}");
+                let told = format!(
+                    "error[E0602]: the journal {held} is in use by vh2, process 9, \
+                     since 2026-11-21T10:00:00.000Z\n"
+                );
+                assert!(run.stderr.starts_with(&told), "{words}: {run:?}");
+            }
+            assert_eq!(bench.files("out"), [""; 0]);
+        }
+        // Another part of the same two, and a part of that one.
+        let journal = File::open(bench.path("b.journal.0-of-2.jsonl")).unwrap();
+        flock(&journal, FlockOperation::LockExclusive).unwrap();
+        for words in ["run --shard 1/2", "run --shard 3/4"] {
+            let run = line(&bench, &format!("batch {words} b.toml"));
+            assert_eq!(run.code, Some(0), "{words}: {run:?}");
+        }
+    }
+
+    #[test]
+    fn a_run_that_cannot_keep_others_off_says_so() {
+        let bench = appliances(&["a"]);
+        plan(&bench, "");
+        std::os::unix::fs::symlink("absent/journal", bench.path(JOURNAL)).unwrap();
+        let run = line(&bench, "batch run b.toml --journal x.jsonl");
+        assert_eq!(run.code, Some(0), "{run:?}");
+        let told = "other runs of this batch are not kept from its items: \
+                    cannot open the journal b.journal.jsonl\n";
+        assert!(run.stderr.starts_with(told), "{run:?}");
+    }
+
+    #[test]
     fn a_journal_that_ends_in_the_middle_of_a_line_is_gone_on_with() {
         let bench = appliances(&["a", "b"]);
         plan(&bench, "");

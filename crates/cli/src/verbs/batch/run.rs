@@ -16,6 +16,7 @@ use serde_json::Value;
 use vm::ByteSize;
 
 use super::{
+    claim::Claim,
     display::Display,
     history, journal_path, outputs, partial, stamp, words,
     worker::{Crew, Told, Words},
@@ -116,6 +117,8 @@ impl<'a> Job<'a> {
             run: format!("{}, process {}", here::name(), std::process::id()),
         };
         let journal = Journal::open(&self.journal(), &owner)?;
+        let part = (self.file, self.shard);
+        let _claim = Claim::take(part, (&self.journal(), &owner), self.session)?;
         // Only now: another run may have had the journal until a moment ago.
         let history = history(self.file, self.args.journal.as_deref())?;
         let (todo, skipped) = choose(items, &history);
