@@ -196,6 +196,25 @@ impl Journal {
     }
 }
 
+/// Asks whether a run has a journal; no journal is nobody's.
+///
+/// # Errors
+///
+/// When one has it (named by what it wrote last), or the file cannot be opened.
+pub fn check_unused(path: &Path) -> Result<()> {
+    let wrap = |error| Error::io("cannot open the journal", path, error);
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(wrap)?,
+    };
+    // Shared, so that those who ask do not take each other for a run.
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(()),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(locked(path)),
+        Err(error) => Err(wrap(error.into())),
+    }
+}
+
 /// Who has the journal, as its last run said.
 fn locked(path: &Path) -> Error {
     let lines = read(path).unwrap_or_default();
@@ -257,7 +276,10 @@ mod tests {
             )
         );
         assert_eq!(error.code(), Some(code::Code::E0602));
+        assert_eq!(check_unused(&path).unwrap_err().to_string(), error.to_string());
         drop(first);
+        check_unused(&path).unwrap();
+        check_unused(&folder.path().join("absent.jsonl")).unwrap();
         Journal::open(&path, &owner("vh1, process 9")).unwrap();
     }
 

@@ -4,6 +4,8 @@ use std::{path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::rate::RateLimit;
+
 mod backup;
 mod batch;
 mod doctor;
@@ -313,6 +315,9 @@ pub(crate) struct RunArgs {
     /// What to check of each written disk.
     #[arg(long, value_enum, default_value_t = VerifyOutput::Quick)]
     pub(crate) verify: VerifyOutput,
+    /// Read the source no faster than this many bytes a second, such as 50M, 200MiB/s or 1GB/s.
+    #[arg(long, value_name = "RATE")]
+    pub(crate) limit_rate: Option<RateLimit>,
     /// Leave unfinished files behind when the run fails.
     #[arg(long)]
     pub(crate) keep_partial: bool,
