@@ -202,16 +202,10 @@ impl Journal {
 ///
 /// When one has it (named by what it wrote last), or the file cannot be opened.
 pub fn check_unused(path: &Path) -> Result<()> {
-    let wrap = |error| Error::io("cannot open the journal", path, error);
-    let file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        other => other.map_err(wrap)?,
-    };
-    // Shared, so that those who ask do not take each other for a run.
-    match flock(&file, FlockOperation::NonBlockingLockShared) {
-        Ok(()) => Ok(()),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(locked(path)),
-        Err(error) => Err(wrap(error.into())),
+    match lines::is_held(path) {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(locked(path)),
+        Err(error) => Err(Error::io("cannot open the journal", path, error)),
     }
 }
 
