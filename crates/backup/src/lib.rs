@@ -10,6 +10,7 @@
 //! How long a guest was frozen is all that it measures.
 
 mod calendar;
+pub mod create;
 mod error;
 mod quiesce;
 mod retention;

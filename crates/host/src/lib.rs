@@ -24,6 +24,7 @@ pub mod lines;
 pub mod lock;
 mod program;
 pub mod sandbox;
+pub mod scratch;
 pub mod tool;
 pub mod worker;
 
