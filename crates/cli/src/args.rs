@@ -150,6 +150,7 @@ impl Command {
             Self::Doctor(_) => "doctor",
             Self::Explain(_) => "explain",
             Self::Completions(_) => "completions",
+            Self::Guard(_) => host::guard::COMMAND,
         }
     }
 }
@@ -199,6 +200,9 @@ pub(crate) enum Command {
     /// Print the completions for a shell.
     #[command(after_long_help = COMPLETIONS_EXAMPLES)]
     Completions(CompletionsArgs),
+    /// Thaw a machine when the one that froze it ends or takes too long; relift starts it by itself.
+    #[command(name = host::guard::COMMAND, hide = true)]
+    Guard(GuardArgs),
 }
 
 const INSPECT_EXAMPLES: &str = "\
@@ -526,6 +530,17 @@ pub(crate) struct ExplainArgs {
     /// A code such as E0203 or W0101; without one, all are listed.
     #[arg(value_name = "CODE")]
     pub(crate) code: Option<String>,
+}
+
+/// `guard`.
+#[derive(Debug, Args)]
+pub(crate) struct GuardArgs {
+    /// The machine, by its UUID.
+    #[arg(long, value_name = "UUID")]
+    pub(crate) machine: vm::Uuid,
+    /// When it is thawed at the latest.
+    #[arg(long, value_name = "N")]
+    pub(crate) deadline_ms: u64,
 }
 
 /// `completions`.

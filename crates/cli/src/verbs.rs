@@ -8,6 +8,7 @@ mod disk;
 mod doctor;
 mod explain;
 mod export;
+mod guard;
 mod import;
 mod inspect;
 mod plan;
@@ -16,13 +17,14 @@ mod source;
 mod target;
 mod verify;
 
+pub(crate) use guard::run as guard;
 pub(crate) use plan::document::{RowData, rows as plan_rows};
 pub(crate) use source::Need;
 pub(crate) use target::{Target, USUAL as USUAL_TARGET};
 
 use crate::{
     args::{BackupCommand, BatchCommand, Command, DiskCommand, SampleCommand},
-    failure::Result,
+    failure::{Failure, Result},
     progress::{self, Gauge},
     report::Report,
     session::Session,
@@ -68,5 +70,6 @@ fn dispatch(command: &Command, session: &Session, gauge: &Gauge<'_>) -> Result<R
         Command::Doctor(_) => doctor::run(session),
         Command::Explain(args) => explain::run(args),
         Command::Completions(args) => Ok(completions::run(args)),
+        Command::Guard(_) => Err(Failure::usage("a guard has no session")),
     }
 }
