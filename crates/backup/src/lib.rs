@@ -2,17 +2,25 @@
 //!
 //! ```text
 //! Schedule --next run--> due jobs                            calendar: pure
+//! folder --list--> Entry --item--> Item                      catalogue: headers and manifests
 //! Item (a bundle) + Rules --decide--> keep | drop, why       retention: pure
+//! State: jobs, histories, what was verified, places, turns   plain files
 //! ```
 //!
 //! The crate reads no clock and prints nothing: the time, the zone and the folders are handed in.
 
-mod calendar;
 mod error;
+
+mod calendar;
 mod retention;
 
+mod catalogue;
+mod state;
+
 pub use calendar::Schedule;
+pub use catalogue::{Contents, Entry, Facts, Moment, digest, find, list, one};
 pub use error::{Error, Kind, Result};
 pub use retention::{
     Condition, Dropped, Item, Kept, Outcome, Period, Rules, Verdict, decide, is_full_due,
 };
+pub use state::{Depth, State, Verified};
