@@ -238,8 +238,7 @@ fn look(id: String, path: PathBuf, opened: std::result::Result<File, Refusal>) -
     let (file_bytes, contents, is_in_use) = match opened {
         Ok(file) => {
             let file_bytes = file.metadata().map_or(0, |found| found.len());
-            let locked = bundle::lock(&file);
-            let is_in_use = locked.is_err_and(|error| error.code() == Code::E0602);
+            let is_in_use = bundle::is_locked(&file);
             let contents = match read(file) {
                 Ok(Some(contents)) => contents,
                 Ok(None) => return None,

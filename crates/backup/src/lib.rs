@@ -17,9 +17,15 @@ mod retention;
 mod catalogue;
 mod state;
 
+mod jobs;
+
 pub use calendar::Schedule;
 pub use catalogue::{Contents, Entry, Facts, Moment, digest, find, list, one};
 pub use error::{Error, Kind, Result};
+pub use jobs::{
+    CONCURRENCY, Job, Keep, Place, Run, RunState, Step, StepKind, Task, Turn, Turns, Unit, Verify,
+    steps, units,
+};
 pub use retention::{
     Condition, Dropped, Item, Kept, Outcome, Period, Rules, Verdict, decide, is_full_due,
 };
