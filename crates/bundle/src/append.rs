@@ -93,6 +93,19 @@ pub fn lock(file: &File) -> Result<()> {
     })
 }
 
+/// Whether somebody else writes a bundle now, without keeping them from it for longer than the question.
+#[must_use]
+pub fn is_locked(file: &File) -> bool {
+    match flock(file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => {
+            // What cannot be given back is gone with the file.
+            let _given_back = flock(file, FlockOperation::Unlock);
+            false
+        }
+        Err(error) => error == rustix::io::Errno::WOULDBLOCK,
+    }
+}
+
 /// Adds members to the file of a bundle and gives its new length in bytes.
 ///
 /// `medium` is the file that `bundle` was read from, and locked. What is there is neither moved nor read;
@@ -472,8 +485,12 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         lock(file.as_file()).unwrap();
         let other = File::open(file.path()).unwrap();
+        assert!(is_locked(&other));
         let error = lock(&other).unwrap_err();
         assert_eq!(error.to_string(), "the bundle is being written by another process");
         assert_eq!(error.code(), Code::E0602);
+        drop(file);
+        assert!(!is_locked(&other));
+        lock(&other).unwrap();
     }
 }
