@@ -180,20 +180,36 @@ impl Journal {
     ///
     /// When the disk is full or fails.
     pub fn write(&self, line: &Line) -> Result<()> {
-        let wrap = |error| Error::io("cannot write the journal", &self.path, error);
-        let mut text = serde_json::to_vec(line).map_err(|error| wrap(error.into()))?;
-        text.push(b'\n');
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        file.write_all(&text).and_then(|()| file.sync_data()).map_err(wrap)
+        self.write_all(std::slice::from_ref(line))
     }
 
-    /// Adds what happened to an item.
+    /// Adds what happened to an item, and makes it durable.
     ///
     /// # Errors
     ///
     /// As [`write`](Self::write).
-    pub fn record(&self, record: Record) -> Result<()> {
-        self.write(&Line::Item(Box::new(record)))
+    pub fn record(&self, record: &Record) -> Result<()> {
+        self.write_all(std::slice::from_ref(record))
+    }
+
+    /// Adds what happened to many items, and makes it durable with one wait for the disk.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    pub fn record_all(&self, records: &[Record]) -> Result<()> {
+        self.write_all(records)
+    }
+
+    fn write_all(&self, lines: &[impl Serialize]) -> Result<()> {
+        let wrap = |error| Error::io("cannot write the journal", &self.path, error);
+        let mut text = Vec::new();
+        for line in lines {
+            serde_json::to_writer(&mut text, line).map_err(|error| wrap(error.into()))?;
+            text.push(b'\n');
+        }
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.write_all(&text).and_then(|()| file.sync_data()).map_err(wrap)
     }
 }
 
@@ -315,8 +331,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("b.journal.jsonl");
         let journal = Journal::open(&path, &owner("one")).unwrap();
-        journal.record(record("a", State::Queued)).unwrap();
-        journal.record(record("a", State::Done)).unwrap();
+        journal.record(&record("a", State::Queued)).unwrap();
+        journal.record(&record("a", State::Done)).unwrap();
         drop(journal);
         let whole = std::fs::read(&path).unwrap();
         let ends: Vec<_> = (0..whole.len()).filter(|at| whole[*at] == b'\n').collect();
@@ -327,7 +343,7 @@ mod tests {
             let before = read(&path).unwrap();
             assert_eq!(before.len(), lines, "cut at {cut}");
             let journal = Journal::open(&path, &owner("two")).unwrap();
-            journal.record(record("b", State::Done)).unwrap();
+            journal.record(&record("b", State::Done)).unwrap();
             let after = read(&path).unwrap();
             assert_eq!(after[..lines], before);
             assert_eq!(

@@ -32,9 +32,11 @@ mod frames;
 mod archive;
 
 mod bundle;
+mod chain;
 mod config;
 mod digest;
 mod manifest;
+mod point;
 mod state;
 
 mod append;
@@ -53,6 +55,7 @@ mod sample;
 pub use append::{Addition, Increment, append, lock};
 pub use archive::{Form, Member};
 pub use bundle::Bundle;
+pub use chain::chain;
 pub use config::Config;
 pub use error::{Error, Kind, Result};
 pub use growing::Growing;
@@ -61,6 +64,7 @@ pub use manifest::{
 };
 pub use medium::Medium;
 pub use name::{Role, member_name};
+pub use point::{Checkpoint, Indication, LeftOut, Mode, Point, PointDisk, State};
 pub use rewrite::{compact, compare, rewrite};
 pub use state::ImageState;
 pub use verify::{Fault, Level, Report, Verdict, verify};

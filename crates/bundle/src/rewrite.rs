@@ -185,6 +185,7 @@ fn compacted(manifest: &Manifest, written: &[crate::MemberDigest]) -> Result<Man
     next.members = written.to_vec();
     next.nodes.retain(|node| kept(&node.member));
     next.snapshots.retain(|snapshot| kept(&snapshot.config) && snapshot.nodes.iter().all(kept));
+    next.points.retain(|point| point.members().all(kept));
     if let Some(lost) =
         next.nodes.iter().find(|node| node.backing.as_ref().is_some_and(|b| !kept(b)))
     {

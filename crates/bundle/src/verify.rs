@@ -9,7 +9,7 @@ use code::Code;
 use disk::{Alone, Declared, Format, Kind as DiskKind, Progress};
 
 use crate::{
-    Bundle, Error, Kind, Manifest, Member, MemberDigest, Result, Role,
+    Bundle, Error, Kind, Manifest, Member, MemberDigest, Result, Role, chain,
     digest::{compare, digest_of, unlisted},
     frames, tail,
 };
@@ -223,6 +223,8 @@ fn check_nodes(bundle: &Bundle, manifest: Option<&Manifest>, faults: &mut Vec<Fa
             faults.push(Error::damaged(message).in_member(&due.member).into());
         }
     }
+    let wrong = manifest.iter().flat_map(|manifest| chain::wrong(bundle, manifest, &nodes));
+    faults.extend(wrong.map(Fault::from));
 }
 
 /// Reads every byte of a member.

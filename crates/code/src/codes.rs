@@ -111,6 +111,7 @@ codes! {
     E0604 Package "no readable machine definition in the bundle"
     E0605 Integrity "a bundle member is damaged"
     E0606 Package "no increment is possible"
+    E0607 Blocked "the backup is protected"
     E0701 Dependency "a program is missing or too old"
     E0702 Dependency "firmware is missing"
     E0801 Blocked "the plan has blockers"

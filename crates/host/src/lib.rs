@@ -14,6 +14,7 @@
 pub mod dir;
 mod error;
 pub mod fake;
+pub mod guard;
 pub mod here;
 pub mod http;
 pub mod libvirt;

@@ -39,6 +39,22 @@ pub enum LibvirtKind {
     ReadOnly,
     /// The firmware that the machine needs is not installed.
     Firmware,
+    /// Another job of the machine holds what this one needs.
+    Busy,
+    /// The guest has no agent, or it is not connected.
+    NoAgent,
+    /// The agent said nothing in time.
+    AgentSilent,
+    /// A checkpoint has no bitmap any more, or a broken one: the next backup is a full one.
+    BadCheckpoint,
+    /// This libvirt cannot do it, or not in this state of the machine.
+    Unsupported,
+    /// There is no such checkpoint, snapshot or job.
+    NotFound,
+    /// The caller wanted it to end.
+    Stopped,
+    /// The machine is not in the state for it: it is off where it has to run, or on.
+    WrongState,
 }
 
 /// What libvirt says, in lower case, and what it means; the first that is in the text counts.
@@ -161,13 +177,19 @@ impl LibvirtError {
     #[must_use]
     pub const fn code(&self) -> Code {
         match self.kind {
-            LibvirtKind::Missing => Code::E0701,
+            LibvirtKind::Missing | LibvirtKind::Unsupported => Code::E0701,
             LibvirtKind::Unreachable => Code::E0501,
-            LibvirtKind::Refused => Code::E0502,
+            LibvirtKind::Refused
+            | LibvirtKind::Busy
+            | LibvirtKind::NoAgent
+            | LibvirtKind::AgentSilent
+            | LibvirtKind::WrongState
+            | LibvirtKind::Stopped => Code::E0502,
+            LibvirtKind::BadCheckpoint => Code::E0606,
             LibvirtKind::MachineExists => Code::E0503,
             LibvirtKind::VolumeExists => Code::E0509,
             LibvirtKind::UnknownPlace => Code::E0504,
-            LibvirtKind::UnknownId => Code::E0505,
+            LibvirtKind::UnknownId | LibvirtKind::NotFound => Code::E0505,
             LibvirtKind::NoSpace => Code::E0506,
             LibvirtKind::ReadOnly => Code::E0507,
             LibvirtKind::Firmware => Code::E0702,

@@ -122,10 +122,10 @@ impl<'a> Job<'a> {
         // Only now: another run may have had the journal until a moment ago.
         let history = history(self.file, self.args.journal.as_deref())?;
         let (todo, skipped) = choose(items, &history);
-        for item in &skipped {
-            let now = clock::now_exact();
-            journal.record(Record::new(now, &self.batch.name, &item.id, State::Skipped))?;
-        }
+        let of = |item: &&Item| {
+            Record::new(clock::now_exact(), &self.batch.name, &item.id, State::Skipped)
+        };
+        journal.record_all(&skipped.iter().map(of).collect::<Vec<_>>())?;
         let display = Display::new(&todo, self.session);
         let (crew, watch) = (Crew::default(), Looking { display: &display, window, job: self });
         let limit_rate =
