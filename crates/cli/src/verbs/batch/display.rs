@@ -10,7 +10,11 @@ use std::{
 use batch::{Item, Record};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::{progress::Look, session::Session, show};
+use crate::{
+    progress::{Gauge, Look},
+    session::Session,
+    show,
+};
 use board::{Board, Screen};
 
 /// The room where a terminal does not say how much it has.
@@ -19,9 +23,10 @@ const USUAL: Screen = Screen { columns: 80, rows: 24 };
 /// What is shown of a batch while it runs.
 ///
 /// On a terminal each item that runs has a line, and the last line is about all of them; elsewhere each
-/// item that ends is one plain line.
+/// item that ends is one plain line, and the gauge tells how far all of it is.
 pub(super) struct Display<'a> {
     session: &'a Session,
+    gauge: &'a Gauge<'a>,
     /// All lines, drawn as the message of one bar.
     lines: ProgressBar,
     board: Mutex<Board>,
@@ -30,15 +35,18 @@ pub(super) struct Display<'a> {
 
 impl<'a> Display<'a> {
     /// Begins with these items to do.
-    pub(super) fn new(todo: &[&Item], session: &'a Session) -> Self {
+    pub(super) fn new(todo: &[&Item], session: &'a Session, gauge: &'a Gauge<'a>) -> Self {
         let target = match session.look() {
             Look::Bar => ProgressDrawTarget::stderr(),
             Look::Plain | Look::Nothing => ProgressDrawTarget::hidden(),
         };
         let style = ProgressStyle::with_template("{msg}").expect("the template is sound");
         let lines = ProgressBar::with_draw_target(None, target).with_style(style);
-        let board = Mutex::new(Board::new(todo));
-        let display = Self { session, lines, board, begun: Instant::now() };
+        let board = Board::new(todo);
+        gauge.leave_terminal();
+        gauge.phase("batch", None, Some(board.all_bytes()));
+        let board = Mutex::new(board);
+        let display = Self { session, gauge, lines, board, begun: Instant::now() };
         display.draw(&display.board());
         display
     }
@@ -65,6 +73,7 @@ impl<'a> Display<'a> {
     }
 
     fn draw(&self, board: &Board) {
+        self.gauge.reach(board.done_bytes());
         if self.lines.is_hidden() {
             return;
         }

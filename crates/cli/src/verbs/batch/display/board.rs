@@ -45,6 +45,8 @@ struct Running {
     /// Guest bytes of the disk that is being converted, where they are known.
     total_bytes: Option<u64>,
     package_bytes: u64,
+    /// Bytes of the package that are done, in proportion to the disk; never less than before.
+    reached_bytes: u64,
 }
 
 impl Board {
@@ -67,6 +69,7 @@ impl Board {
                     done_bytes: 0,
                     total_bytes: None,
                     package_bytes: item.source_bytes,
+                    reached_bytes: 0,
                 };
                 self.running.entry(item.id.clone()).or_insert(begun).state = state;
                 None
@@ -78,6 +81,8 @@ impl Board {
     pub(super) fn progress(&mut self, item: &Item, done_bytes: u64, total_bytes: Option<u64>) {
         if let Some(running) = self.running.get_mut(&item.id) {
             (running.done_bytes, running.total_bytes) = (done_bytes, total_bytes);
+            let reached_bytes = running.share(running.package_bytes).unwrap_or(0);
+            running.reached_bytes = running.reached_bytes.max(reached_bytes);
         }
     }
 
@@ -144,10 +149,17 @@ impl Board {
         )
     }
 
+    /// Bytes of the packages of all items.
+    pub(super) const fn all_bytes(&self) -> u64 {
+        self.all_bytes
+    }
+
     /// Bytes of packages that are done, of those that run in proportion.
-    fn done_bytes(&self) -> u64 {
-        let running = self.running.values().map(Running::done_of_package);
-        running.fold(self.ended_bytes, u64::saturating_add)
+    pub(super) fn done_bytes(&self) -> u64 {
+        // One that is tried again was counted when it ended.
+        let running = self.running.iter().filter(|(id, _)| !self.ended.contains_key(*id));
+        let reached = running.map(|(_, running)| running.reached_bytes);
+        reached.fold(self.ended_bytes, u64::saturating_add)
     }
 }
 
@@ -157,10 +169,6 @@ impl Running {
         let total = self.total_bytes.filter(|total| *total > 0)?;
         let done = u128::from(self.done_bytes.min(total)) * u128::from(whole) / u128::from(total);
         u64::try_from(done).ok()
-    }
-
-    fn done_of_package(&self) -> u64 {
-        self.share(self.package_bytes).unwrap_or(0)
     }
 
     fn percent(&self) -> String {
@@ -260,6 +268,25 @@ mod tests {
             assert_eq!(told.as_deref(), Some("[2/2] failed   b  E0102  cut\\u{1b}[2J"));
         }
         assert_eq!(board.lines(seconds(6), WIDE), ["2/2 items · 1 failed · 0 B of packages left"]);
+    }
+
+    #[test]
+    fn what_is_done_of_a_package_stays_done_and_counts_once() {
+        let items = items(&["a", "b"]);
+        let mut board = board(&items);
+        to(&mut board, &items[0], State::Convert, 0);
+        board.progress(&items[0], MIB, Some(2 * MIB));
+        assert_eq!(board.done_bytes(), 5 * MIB);
+        // What is looked at afterwards, and its second disk, begin at zero again.
+        to(&mut board, &items[0], State::Verify, 1);
+        board.progress(&items[0], 0, None);
+        assert_eq!(board.done_bytes(), 5 * MIB);
+        assert_eq!(board.lines(seconds(1), WIDE)[0], "  a   verify");
+        to(&mut board, &items[0], State::Failed, 2);
+        assert_eq!(board.done_bytes(), 10 * MIB);
+        to(&mut board, &items[0], State::Convert, 3);
+        board.progress(&items[0], MIB, Some(2 * MIB));
+        assert_eq!(board.done_bytes(), 10 * MIB);
     }
 
     #[test]
