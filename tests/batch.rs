@@ -353,6 +353,9 @@ mod carried_out {
         let phases: Vec<&Value> = of_web.map(|event| &event["phase"]).collect();
         assert_eq!(phases, ["queued", "inspect", "plan", "convert", "verify", "define", "done"]);
         assert_eq!(events[0]["verb"], "batch.run");
+        let of_all = events.iter().find(|event| event["phase"] == "batch").unwrap();
+        let length = fs::metadata(bench.path("in/web.ova")).unwrap().len();
+        assert_eq!(of_all["total_bytes"].as_u64(), Some(length));
         assert_eq!(events.last().unwrap()["event"], "result");
     }
 }

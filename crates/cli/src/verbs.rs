@@ -61,9 +61,9 @@ fn dispatch(command: &Command, session: &Session, gauge: &Gauge<'_>) -> Result<R
         }
         Command::Backup(BackupCommand::Append(args)) => backup::append::run(args, gauge),
         Command::Batch(BatchCommand::Plan(args)) => batch::plan::run(args, session),
-        Command::Batch(BatchCommand::Run(args)) => batch::run::run(args, session),
+        Command::Batch(BatchCommand::Run(args)) => batch::run::run(args, session, gauge),
         Command::Batch(BatchCommand::Status(args)) => batch::status::run(args),
-        Command::Batch(BatchCommand::Retry(args)) => batch::retry::run(args, session),
+        Command::Batch(BatchCommand::Retry(args)) => batch::retry::run(args, session, gauge),
         Command::Batch(BatchCommand::Report(args)) => batch::report::run(args, session),
         Command::Batch(BatchCommand::Merge(args)) => batch::merge::run(args),
         Command::Sample(SampleCommand::Create(args)) => sample::run(args, session),

@@ -4,9 +4,6 @@ use std::path::{Path, PathBuf};
 
 use batch::{Batch, Item, Status};
 
-/// The domain XML of an item with one machine.
-const DOMAIN: &str = "domain.xml";
-
 /// The folder of an item; a host has none.
 pub(super) fn folder(batch: &Batch, item: &Item) -> Option<PathBuf> {
     batch.target.strip_prefix("dir:").map(|path| Path::new(path).join(&item.id))
@@ -18,7 +15,7 @@ pub(super) fn folder(batch: &Batch, item: &Item) -> Option<PathBuf> {
 /// Of a host this is never said: a machine may have moved to another one since, and must not become two.
 pub(super) fn are_gone(batch: &Batch, item: &Item, status: &Status) -> bool {
     let Some(folder) = folder(batch, item) else { return false };
-    let papers = [restore::plan::result_path(&folder), folder.join(DOMAIN)];
+    let papers = [restore::plan::result_path(&folder), folder.join(restore::plan::DOMAIN_XML)];
     // What cannot be looked at is not gone.
     papers.iter().chain(&status.files).all(|path| matches!(path.try_exists(), Ok(false)))
 }

@@ -26,6 +26,7 @@ use crate::{
     clock::{self, Window},
     events::Event,
     failure::{Failure, Result},
+    progress::Gauge,
     rate::RateLimit,
     report::Report,
     session::Session,
@@ -51,13 +52,17 @@ struct Data {
 }
 
 /// Runs what is not done.
-pub(in crate::verbs) fn run(args: &BatchRunArgs, session: &Session) -> Result<Report> {
+pub(in crate::verbs) fn run(
+    args: &BatchRunArgs,
+    session: &Session,
+    gauge: &Gauge<'_>,
+) -> Result<Report> {
     let batch = super::read(&args.file)?;
     let variable = |name: &str| std::env::var(name).ok();
     let shard = args.shard.as_deref().map(|text| Shard::find(text, &variable)).transpose()?;
     let mine = |item: &&Item| shard.is_none_or(|shard| item.id().is_ok_and(|id| shard.holds(&id)));
     let items: Vec<&Item> = batch.items.iter().filter(mine).collect();
-    let job = Job { file: &args.file, batch: &batch, shard, args: &args.run, session };
+    let job = Job { file: &args.file, batch: &batch, shard, args: &args.run, session, gauge };
     if args.dry_run {
         let history = history(&args.file, args.run.journal.as_deref())?;
         let (todo, skipped) = job.split(items, &history);
@@ -73,6 +78,7 @@ pub(super) struct Job<'a> {
     pub(super) shard: Option<Shard>,
     pub(super) args: &'a BatchLimitArgs,
     pub(super) session: &'a Session,
+    pub(super) gauge: &'a Gauge<'a>,
 }
 
 /// Items to do, and items that stay as they are.
@@ -126,7 +132,7 @@ impl<'a> Job<'a> {
             Record::new(clock::now_exact(), &self.batch.name, &item.id, State::Skipped)
         };
         journal.record_all(&skipped.iter().map(of).collect::<Vec<_>>())?;
-        let display = Display::new(&todo, self.session);
+        let display = Display::new(&todo, self.session, self.gauge);
         let (crew, watch) = (Crew::default(), Looking { display: &display, window, job: self });
         let limit_rate =
             self.args.limit_rate.map(|rate| rate.shared_by(limits.jobs.min(todo.len())));
