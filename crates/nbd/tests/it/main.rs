@@ -1,0 +1,5 @@
+//! The client against servers made in the test, and against QEMU's where it is installed.
+
+mod honest;
+mod qemu;
+mod server;
