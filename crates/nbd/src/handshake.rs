@@ -337,3 +337,213 @@ fn append_string(out: &mut Vec<u8>, text: &str) {
 fn len_of(len: usize) -> u32 {
     u32::try_from(len).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use code::Code;
+
+    use super::*;
+
+    const GREETING: &[u8] = b"NBDMAGICIHAVEOPT\x00\x03";
+    const BITMAP: &str = "qemu:dirty-bitmap:cp1";
+
+    fn reply(option: u32, kind: u32, data: &[u8]) -> Vec<u8> {
+        let numbers = [option, kind, u32::try_from(data.len()).unwrap()].map(u32::to_be_bytes);
+        [&OPTION_REPLY_MAGIC.to_be_bytes()[..], &numbers.concat(), data].concat()
+    }
+
+    fn structured() -> Vec<u8> {
+        [GREETING, &reply(option::STRUCTURED_REPLY, option_reply::ACK, b"")].concat()
+    }
+
+    fn context(id: u32, name: &str) -> Vec<u8> {
+        let data = [&id.to_be_bytes(), name.as_bytes()].concat();
+        reply(option::SET_META_CONTEXT, option_reply::META_CONTEXT, &data)
+    }
+
+    fn size(bytes: u64) -> Vec<u8> {
+        let data = [&info::EXPORT.to_be_bytes()[..], &bytes.to_be_bytes(), &[0, 3]].concat();
+        reply(option::GO, option_reply::INFO, &data)
+    }
+
+    fn blocks(min: u32, max: u32) -> Vec<u8> {
+        let sizes = [min, 4096, max].map(u32::to_be_bytes).concat();
+        let data = [&info::BLOCK_SIZE.to_be_bytes()[..], &sizes].concat();
+        reply(option::GO, option_reply::INFO, &data)
+    }
+
+    fn acked(option: u32) -> Vec<u8> {
+        reply(option, option_reply::ACK, b"")
+    }
+
+    /// What a client makes of a server that says this.
+    fn agree(server: &[&[u8]], contexts: &[&str]) -> Result<Agreed> {
+        let contexts: Vec<_> = contexts.iter().map(|&name| name.to_owned()).collect();
+        let bytes = server.concat();
+        let (mut input, mut output) = (&bytes[..], Vec::new());
+        let timeout = Duration::from_secs(1);
+        let handshake = Handshake { input: &mut input, output: &mut output, timeout };
+        handshake.agree("vda", &contexts)
+    }
+
+    fn refusal(server: &[&[u8]], contexts: &[&str]) -> (Kind, String) {
+        let error = agree(server, contexts).unwrap_err();
+        (error.kind(), error.to_string())
+    }
+
+    #[test]
+    fn contexts_are_in_the_order_in_which_they_were_asked_for() {
+        let whole = [
+            &structured()[..],
+            &context(7, "base:allocation"),
+            &context(3, BITMAP),
+            &acked(option::SET_META_CONTEXT),
+            &reply(option::GO, option_reply::INFO, b"\x00\x02a disk"),
+            &size(1 << 20),
+            &blocks(4096, 1_000_000),
+            &acked(option::GO),
+        ];
+        let agreed = agree(&whole, &[BITMAP, "base:allocation"]).unwrap();
+        let contexts: Vec<_> = agreed.contexts.iter().map(|c| (c.id, c.name.as_str())).collect();
+        assert_eq!(contexts, [(3, BITMAP), (7, "base:allocation")]);
+        assert_eq!((agreed.size_bytes, agreed.is_structured), (1 << 20, true));
+        assert_eq!((agreed.min_block_bytes, agreed.max_block_bytes), (4096, 999_424));
+        let whole = whole.concat();
+        for len in 0..whole.len() {
+            let (kind, told) = refusal(&[&whole[..len]], &[BITMAP, "base:allocation"]);
+            assert_eq!((kind, told.as_str()), (Kind::Io, "the server closed the connection"));
+        }
+    }
+
+    #[test]
+    fn a_server_without_structure_and_block_sizes_is_read_without_a_map() {
+        let unknown = reply(option::STRUCTURED_REPLY, option_reply::UNSUPPORTED, b"");
+        let server = [GREETING, &unknown, &size(512), &acked(option::GO)];
+        let agreed = agree(&server, &[]).unwrap();
+        assert_eq!((agreed.min_block_bytes, agreed.max_block_bytes), (512, 32 << 20));
+        assert!(!agreed.is_structured);
+        let want = "the server has no structured replies, so it tells no map of the disk";
+        assert_eq!(refusal(&server, &[BITMAP]), (Kind::Unsupported, want.to_owned()));
+    }
+
+    #[test]
+    fn refuses_who_is_no_server_of_the_protocol() {
+        let no_magic =
+            "the server begins with 0x5353482d322e302d, an NBD server with 0x4e42444d41474943";
+        let old = "the server speaks no fixed newstyle of the NBD protocol";
+        for (server, want) in [
+            (&b"SSH-2.0-OpenSSH_9.2p1"[..], (Kind::Malformed, no_magic)),
+            (b"NBDMAGIC\x00\x00\x42\x02\x81\x86\x12\x53", (Kind::Unsupported, old)),
+            (b"NBDMAGICIHAVEOPT\x00\x02", (Kind::Unsupported, old)),
+        ] {
+            assert_eq!(refusal(&[server], &[]), (want.0, want.1.to_owned()));
+        }
+    }
+
+    #[test]
+    fn refuses_replies_that_fit_no_option() {
+        let other = acked(option::GO);
+        let long =
+            [&other[..8], &option::STRUCTURED_REPLY.to_be_bytes(), &[0, 0, 0, 1, 0, 0, 32, 1]];
+        for (bytes, want) in [
+            (other.clone(), "a reply to option 7, option 8 was sent"),
+            (long.concat(), "a reply to option 8 of 8193 bytes, at most 8192 are allowed"),
+            (
+                vec![7; 20],
+                "a reply to an option begins with 0x0707070707070707, not with \
+                           0x0003e889045565a9",
+            ),
+            (reply(8, 3, b""), "a reply of type 3 to the option for structured replies"),
+        ] {
+            assert_eq!(refusal(&[GREETING, &bytes], &[]).1, want);
+        }
+        let ends = "a reply to an option ends too early";
+        for data in [&b""[..], b"\x00", b"\x00\x00\x01", b"\x00\x03\x00\x00\x10\x00\x00"] {
+            let server = [&structured()[..], &reply(option::GO, option_reply::INFO, data)];
+            assert_eq!(refusal(&server, &[]), (Kind::Malformed, ends.to_owned()));
+        }
+        let endless = size(512).repeat(64);
+        let want = "over 64 replies to the option for the export";
+        assert_eq!(refusal(&[&structured(), &endless], &[]).1, want);
+        let endless: Vec<_> = (0..64).flat_map(|id| context(id, &id.to_string())).collect();
+        let want = "over 64 replies to the option for contexts";
+        assert_eq!(refusal(&[&structured(), &endless], &[BITMAP]).1, want);
+    }
+
+    #[test]
+    fn says_which_context_is_missing_or_was_not_asked_for() {
+        let (allocation, ack) = (context(1, "base:allocation"), acked(option::SET_META_CONTEXT));
+        let asked = ["base:allocation", BITMAP];
+        let told = |replies: &[&[u8]]| refusal(&[&structured(), &replies.concat(), &ack], &asked);
+        let missing = "the server has no context \"qemu:dirty-bitmap:cp1\"".to_owned();
+        assert_eq!(told(&[&allocation]), (Kind::NoContext, missing));
+        for (second, name) in [
+            (context(2, "base:allocation"), "base:allocation"),
+            (context(1, BITMAP), BITMAP),
+            (context(2, "qemu:allocation-depth"), "qemu:allocation-depth"),
+        ] {
+            let want = format!(
+                "the server gives a context \"{name}\" that was not asked for, or gives it twice"
+            );
+            assert_eq!(told(&[&allocation, &second]), (Kind::Malformed, want));
+        }
+    }
+
+    #[test]
+    fn says_why_there_is_no_export() {
+        let go = option::GO;
+        for (kind, text, want, code) in [
+            (option_reply::UNKNOWN, "", "there is no export of that name", Code::E0505),
+            (option_reply::POLICY, "", "it is not allowed", Code::E0502),
+            (option_reply::TLS_REQUIRED, "", "it asks for TLS", Code::E0502),
+            (option_reply::UNSUPPORTED, "", "it does not know how", Code::E0701),
+            (
+                option_reply::SHUTDOWN,
+                "\u{7}bye ",
+                "it is shutting down (it says \"\\u{7}bye\")",
+                Code::E0508,
+            ),
+            (option_reply::REFUSED | 99, "", "refusal 99", Code::E0508),
+        ] {
+            let server = [&structured()[..], &reply(go, kind, text.as_bytes())];
+            let error = agree(&server, &[]).unwrap_err();
+            let want = format!("the server does not give the export: {want}");
+            assert_eq!((error.to_string(), error.code()), (want, code));
+        }
+    }
+
+    #[test]
+    fn refuses_sizes_that_do_not_hold_together() {
+        for (infos, want) in [
+            (vec![], "the server does not tell the size of the export"),
+            (
+                vec![size((64 << 40) + 512)],
+                "a size of 70368744178176 bytes is over the limit of 70368744177664 bytes",
+            ),
+            (vec![size(513)], "a size of 513 bytes is no multiple of 512"),
+            (vec![size(512), blocks(4096, 4096)], "a size of 512 bytes is no multiple of 4096"),
+            (
+                vec![size(512), blocks(0, 4096)],
+                "a minimum block of 0 bytes is not a power of two in 1..=65536",
+            ),
+            (
+                vec![size(512), blocks(1536, 4096)],
+                "a minimum block of 1536 bytes is not a power of two in 1..=65536",
+            ),
+            (
+                vec![size(512), blocks(1 << 17, 1 << 20)],
+                "a minimum block of 131072 bytes is not a power of two in 1..=65536",
+            ),
+            (
+                vec![size(512), blocks(512, 511)],
+                "a maximum block of 511 bytes is under the minimum block of 512 bytes",
+            ),
+        ] {
+            let server = [&structured()[..], &infos.concat(), &acked(option::GO)];
+            assert_eq!(refusal(&server, &[]).1, want);
+        }
+        let name = "n".repeat(4097);
+        let want = "the name of the context has 4097 bytes, at most 4096 are allowed".to_owned();
+        assert_eq!(refusal(&[], &[&name]), (Kind::Limit, want));
+    }
+}

@@ -99,9 +99,9 @@ impl<'b> ReadReply<'b> {
         self.answer.count()?;
         match kind {
             chunk::OFFSET_DATA => {
-                let offset = rules.number(input, u64_of)?;
                 let data_bytes =
                     len_bytes.checked_sub(8).ok_or_else(|| bad_len(kind, len_bytes))?;
+                let offset = rules.number(input, u64_of)?;
                 let out = self.part(offset, data_bytes)?;
                 rules.bytes(input, out)?;
             }
@@ -213,13 +213,6 @@ impl StatusReply {
     }
 
     fn take_list(&mut self, len_bytes: u32, input: &mut Input, rules: Rules<'_>) -> Result<()> {
-        let id = rules.number(input, u32_of)?;
-        let place = rules.agreed.contexts.iter().position(|context| context.id == id);
-        let Some(list @ None) = place.and_then(|place| self.lists.get_mut(place)) else {
-            return Err(Error::malformed(format!(
-                "a map of context {id}, which was not asked for or came before"
-            )));
-        };
         let count = len_bytes
             .checked_sub(4)
             .filter(|bytes| *bytes > 0 && bytes.is_multiple_of(8))
@@ -230,6 +223,13 @@ impl StatusReply {
                 "a map of {count} descriptors, at most {MAX_DESCRIPTORS} are allowed"
             )));
         }
+        let id = rules.number(input, u32_of)?;
+        let place = rules.agreed.contexts.iter().position(|context| context.id == id);
+        let Some(list @ None) = place.and_then(|place| self.lists.get_mut(place)) else {
+            return Err(Error::malformed(format!(
+                "a map of context {id}, which was not asked for or came before"
+            )));
+        };
         let mut descriptors = Vec::new();
         for _ in 0..count {
             let len_bytes = rules.number(input, u32_of)?;
@@ -265,16 +265,22 @@ impl Answer {
         match kind {
             chunk::NONE if is_last && len_bytes == 0 => Ok(()),
             chunk::NONE => Err(bad_len(kind, len_bytes)),
-            kind if kind & chunk::ERROR != 0 => self.take_error(len_bytes, input, rules),
+            kind if kind & chunk::ERROR != 0 => self.take_error(kind, len_bytes, input, rules),
             chunk::OFFSET_HOLE => Err(bad_len(kind, len_bytes)),
             kind => Err(Error::malformed(format!("a chunk of type {kind}, which is no answer"))),
         }
     }
 
     /// Takes an error: a number, a text, and for some types a place, which is not needed.
-    fn take_error(&mut self, len_bytes: u32, input: &mut Input, rules: Rules<'_>) -> Result<()> {
+    fn take_error(
+        &mut self,
+        kind: u16,
+        len_bytes: u32,
+        input: &mut Input,
+        rules: Rules<'_>,
+    ) -> Result<()> {
         let rest = len_bytes.checked_sub(6).filter(|_| len_bytes <= MAX_ERROR_BYTES);
-        let rest = rest.ok_or_else(|| bad_len(chunk::ERROR, len_bytes))?;
+        let rest = rest.ok_or_else(|| bad_len(kind, len_bytes))?;
         let error = rules.number(input, u32_of)?;
         let text_bytes = usize::from(rules.number(input, u16_of)?);
         let mut bytes = vec![0; usize::try_from(rest).unwrap_or(usize::MAX)];

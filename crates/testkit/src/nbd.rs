@@ -3,7 +3,7 @@
 use std::{
     io::{self, Read, Write},
     ops::Range,
-    os::unix::net::UnixListener,
+    os::unix::net::{UnixListener, UnixStream},
     path::Path,
     sync::Arc,
     thread,
@@ -199,6 +199,25 @@ impl NbdExport {
         }
     }
 
+    /// Serves one client honestly, and gives all that it was told.
+    ///
+    /// # Panics
+    ///
+    /// When there is no socket pair, or the client panics.
+    pub fn recorded(&self, client: impl FnOnce(UnixStream)) -> Vec<u8> {
+        let (ours, stream) = UnixStream::pair().expect("a pair");
+        let mut recorder = Recorder { stream, told: Vec::new() };
+        thread::scope(|scope| {
+            let server = scope.spawn(move || {
+                // The client may go when it likes.
+                let _gone = self.serve(&mut recorder, |request| Some(self.answer(request)));
+                recorder.told
+            });
+            client(ours);
+            server.join().expect("an honest server")
+        })
+    }
+
     /// Serves every client that comes to a socket, honestly, until the test's process ends.
     ///
     /// # Panics
@@ -261,6 +280,29 @@ impl NbdExport {
                 _ => reply(1 << 31 | 1, b"")?,
             }
         }
+    }
+}
+
+/// A connection that keeps what is written to it.
+struct Recorder {
+    stream: UnixStream,
+    told: Vec<u8>,
+}
+
+impl Read for Recorder {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(buf)
+    }
+}
+
+impl Write for Recorder {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.told.extend(buf);
+        self.stream.write_all(buf).map(|()| buf.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
     }
 }
 

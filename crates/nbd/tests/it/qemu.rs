@@ -22,7 +22,7 @@ struct Lab {
 
 impl Lab {
     fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self { folder: tempfile::tempdir().expect("a folder") }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -48,7 +48,7 @@ impl Lab {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .status();
-        assert!(status.unwrap().success());
+        assert!(status.expect("it was there a moment ago").success());
     }
 
     fn connect(&self, contexts: &[&str]) -> nbd::Result<Client> {

@@ -14,7 +14,7 @@ pub(crate) fn connect(
     contexts: &[&str],
     mut answer: impl FnMut(&NbdExport, &NbdRequest) -> Option<Vec<u8>> + Send + 'static,
 ) -> Result<Client> {
-    let (ours, theirs) = UnixStream::pair().unwrap();
+    let (ours, theirs) = UnixStream::pair().expect("a pair");
     let export = export.clone();
     // It ends when the client goes, and need not be heard then.
     thread::spawn(move || export.serve(theirs, |request| answer(&export, request)));
@@ -23,10 +23,10 @@ pub(crate) fn connect(
 
 /// A client of whoever is at the other end; a short time is enough here.
 pub(crate) fn over(stream: &UnixStream, contexts: &[&str]) -> Result<Client> {
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket has it");
     let contexts = contexts.iter().map(|&name| name.to_owned()).collect();
     let options = Options { contexts, ..Options::default() };
-    let [input, output] = [stream, stream].map(|stream| stream.try_clone().unwrap());
+    let [input, output] = [stream, stream].map(|stream| stream.try_clone().expect("a copy"));
     Client::over(Box::new(input), Box::new(output), NAME, &options)
 }
 
