@@ -21,34 +21,45 @@ pub enum Kind {
     Protected,
     /// A file cannot be read or written.
     Io,
-    /// A snapshot or a file of that name is there.
-    Exists,
-    /// There is not enough room.
-    Room,
     /// The machine is not in a state in which this can be done.
     State,
     /// The guest could not be made quiet, and that was wanted.
     Quiesce,
     /// The host refused.
     Host(LibvirtKind),
-    /// A disk image or a document cannot be read, or not be written.
-    Image,
+    /// Nothing tells what changed since an earlier point.
+    NoIncrement,
+    /// A snapshot or a file of that name is there.
+    Exists,
+    /// There is not enough room.
+    NoRoom,
+    /// The machine ended while it was read.
+    Gone,
+    /// Somebody said stop.
+    Stopped,
+    /// What the code says: a bundle, an image or a definition is at fault.
+    Coded(Code),
 }
 
 /// A fault, with the place where it is.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub struct Error {
     kind: Kind,
     text: String,
-    /// The code of what is behind it, where that has one.
+    /// The code of the host's refusal.
     own_code: Option<Code>,
-    #[source]
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&**self.source.as_ref()?)
     }
 }
 
@@ -75,10 +86,21 @@ impl Error {
         Self { kind: Kind::Quiesce, text: text.into(), own_code: None, source }
     }
 
-    /// A disk image cannot be used, because of `source`.
-    pub(crate) fn image(text: impl Into<String>, source: disk::Error) -> Self {
-        let own_code = Some(source.code());
-        Self { kind: Kind::Image, text: text.into(), own_code, source: Some(source.into()) }
+    /// A fault that another crate has a code for.
+    pub(crate) fn coded(
+        code: Code,
+        text: impl Into<String>,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::new(Kind::Coded(code), text).caused_by(source)
+    }
+
+    /// The same fault, with what lies behind it.
+    pub(crate) fn caused_by(
+        self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self { source: Some(source.into()), ..self }
     }
 
     /// The same fault, and what could not be taken back because of `other`.
@@ -99,18 +121,17 @@ impl Error {
         match self.kind {
             Kind::Usage => None,
             Kind::NotFound => Some(Code::E0505),
-            Kind::Locked => Some(Code::E0602),
+            Kind::Locked | Kind::Host(LibvirtKind::Busy) => Some(Code::E0602),
             Kind::Protected => Some(Code::E0607),
-            Kind::Io => match self.own_code {
-                None => Some(Code::E0508),
-                known => known,
-            },
-            Kind::State | Kind::Host(LibvirtKind::WrongState) => Some(Code::E0510),
+            Kind::Io => Some(Code::E0508),
+            Kind::State | Kind::Gone | Kind::Host(LibvirtKind::WrongState) => Some(Code::E0510),
             Kind::Quiesce => Some(Code::E0511),
             Kind::Exists => Some(Code::E0509),
-            Kind::Room => Some(Code::E0506),
-            Kind::Host(LibvirtKind::Busy) => Some(Code::E0602),
-            Kind::Host(_) | Kind::Image => self.own_code,
+            Kind::Host(_) => self.own_code,
+            Kind::NoIncrement => Some(Code::E0606),
+            Kind::NoRoom => Some(Code::E0506),
+            Kind::Stopped => None,
+            Kind::Coded(code) => Some(code),
         }
     }
 }
@@ -122,25 +143,29 @@ impl From<LibvirtError> for Error {
     }
 }
 
-impl From<host::Error> for Error {
-    fn from(error: host::Error) -> Self {
-        let (own_code, text) = (Some(error.code()), error.to_string());
-        let source = std::error::Error::source(&error).map(|cause| cause.to_string().into());
-        Self { kind: Kind::Io, text, own_code, source }
+impl From<nbd::Error> for Error {
+    fn from(error: nbd::Error) -> Self {
+        Self::coded(error.code(), "a disk cannot be read from the backup job", error)
     }
 }
 
 impl From<domain::Error> for Error {
     fn from(error: domain::Error) -> Self {
-        let (own_code, text) = (Some(error.code()), error.to_string());
-        Self { kind: Kind::Image, text, own_code, source: None }
+        Self::coded(error.code(), "the definition of the machine cannot be read", error)
+    }
+}
+
+impl From<host::Error> for Error {
+    fn from(error: host::Error) -> Self {
+        Self::coded(error.code(), error.to_string(), error)
     }
 }
 
 impl From<convert::Error> for Error {
     fn from(error: convert::Error) -> Self {
-        let (own_code, text) = (Some(error.code()), error.to_string());
-        let source = std::error::Error::source(&error).map(|cause| cause.to_string().into());
-        Self { kind: Kind::Image, text, own_code, source }
+        if error.kind() == convert::Kind::Stopped {
+            return Self::new(Kind::Stopped, error.to_string());
+        }
+        Self::coded(error.code(), error.to_string(), error)
     }
 }

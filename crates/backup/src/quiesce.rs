@@ -560,7 +560,7 @@ mod tests {
                 || Script { guard: Some(guard.clone()), thaws: Some(thaws), ..Script::new() };
             let moment = script().run(Quiesce::Auto, FIVE).unwrap();
             assert_eq!(moment.indications, [Indication::Online, Indication::QuiesceFailed]);
-            assert_eq!(moment.notes, [why.clone()]);
+            assert_eq!(moment.notes, std::slice::from_ref(&why));
             let broken = script().run(Quiesce::Require, FIVE).unwrap_err();
             assert_eq!((broken.error.to_string(), broken.made), (why, Some("made")));
         }

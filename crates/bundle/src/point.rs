@@ -194,8 +194,8 @@ fn utc(unix_seconds: u64) -> String {
     let (days, second) = (unix_seconds / 86_400, unix_seconds % 86_400);
     let days = days.saturating_add(719_468);
     let (era, day) = (days / 146_097, days % 146_097);
-    let leaps = (day / 36_524).saturating_sub(day / 146_096).saturating_sub(day / 1_460);
-    let year = day.saturating_add(leaps) / 365;
+    let leaps = (day / 1_460).saturating_sub(day / 36_524).saturating_add(day / 146_096);
+    let year = day.saturating_sub(leaps) / 365;
     let before = year.saturating_mul(365).saturating_add(year / 4).saturating_sub(year / 100);
     let day = day.saturating_sub(before);
     let month = day.saturating_mul(5).saturating_add(2) / 153;

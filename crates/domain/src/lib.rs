@@ -40,6 +40,7 @@
     )
 )]
 
+mod backup_job;
 mod bus;
 mod check;
 mod document;
@@ -52,6 +53,7 @@ mod scrub;
 mod snapshot;
 mod write;
 
+pub use backup_job::{BackupDisk, BackupJob, write_backup_job, write_checkpoint};
 pub use drives::{
     BackingImage, Drive, DriveDevice, DriveSource, FirmwareFiles, drives, firmware_files,
 };
