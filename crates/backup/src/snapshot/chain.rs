@@ -34,9 +34,7 @@ pub(super) struct Chain {
 /// # Errors
 /// An image is not there, cannot be read, or names something that is no file.
 pub(super) fn open(image: &Path, format: &str) -> Result<Chain> {
-    let cannot = |error: &dyn std::fmt::Display| {
-        format!("cannot read the image {}: {error}", image.display())
-    };
+    let cannot = || format!("cannot read the image {}", image.display());
     let format: Format = format.parse().map_err(|_| {
         let text = format!("the image {} has the format {format}", image.display());
         Error::new(Kind::State, text)
@@ -44,7 +42,7 @@ pub(super) fn open(image: &Path, format: &str) -> Result<Chain> {
     let bytes = file(image).map_err(|error| Error::io("cannot open", image, error))?;
     let gate = Followed { root: image.to_owned(), below: RefCell::default() };
     let opened = disk::open_behind(&gate, bytes, Declared::Stated(format))
-        .map_err(|error| Error::image(cannot(&error), error))?;
+        .map_err(|error| Error::coded(error.code(), cannot(), error))?;
     Ok(Chain { image: opened, below: gate.below.into_inner() })
 }
 

@@ -74,12 +74,11 @@ pub fn plan_clone<H: ?Sized>(
     options: &CloneOptions,
 ) -> Result<ClonePlan> {
     let found = tree.find(snapshot)?;
-    let (kept, _) = found.check_usable()?;
+    let then = found.definition()?;
     if found.is_internal {
         let text = format!("the snapshot {snapshot} is inside its images: only libvirt gets at it");
         return Err(Error::new(Kind::State, text));
     }
-    let then = kept.inactive.as_ref().unwrap_or(&kept.domain);
     let seed = format!("{}/{snapshot}", subject.machine);
     let identity = Identity::new(then.as_bytes(), &seed, &options.name);
     let cards = domain::read(then.as_bytes())?.machine.nics.len();

@@ -16,7 +16,7 @@ use bundle::{Indication, LeftOut, State};
 use domain::NewSnapshot;
 use host::{
     dir,
-    libvirt::{Definition, Guest, JobKind, Keeps, Power, Protection},
+    libvirt::{Definition, JobKind, Keeps, Power, Protection},
 };
 
 use super::{
@@ -146,17 +146,16 @@ pub fn plan_create<H: Protection + ?Sized>(
         free.push((folder.to_owned(), dir::facts(folder)?.free_bytes));
     }
     check_room(memory.as_ref(), &free)?;
-    let overlays = drives.iter().map(|drive| {
+    let disks = drives.iter().map(|drive| {
         let overlay = included.iter().find(|disk| disk.target == drive.target);
-        (drive.target.clone(), overlay.map(|disk| disk.overlay.clone()))
+        (drive.target.as_str(), overlay.map(|disk| disk.overlay.as_path()))
     });
     let document = domain::write_new_snapshot(&NewSnapshot {
         name: &options.name,
         description: options.description.as_deref(),
-        memory: memory.as_ref().map(|(file, _)| file.clone()),
-        overlays: overlays.collect(),
-    });
-    let document = document.map_err(|error| Error::usage(format!("the description: {error}")))?;
+        memory: memory.as_ref().map(|(file, _)| file.as_path()),
+        disks: disks.collect(),
+    })?;
     let (name, options) = (options.name.clone(), options.clone());
     Ok(CreatePlan { name, included, left_out, memory, free, document, options })
 }
@@ -256,7 +255,7 @@ fn check_room(memory: Option<&(PathBuf, u64)>, free: &[(PathBuf, u64)]) -> Resul
             let folder = folder.display();
             let text =
                 format!("the memory may take {needed} bytes, and {folder} has room for {free}");
-            Err(Error::new(Kind::Room, text))
+            Err(Error::new(Kind::NoRoom, text))
         }
         _ => Ok(()),
     }

@@ -23,15 +23,15 @@ pub struct Included {
 
 /// What is wanted of a snapshot's disks.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted<'a> {
+pub(super) struct Wanted<'a> {
     /// The name of the snapshot.
-    pub snapshot: &'a str,
+    pub(super) snapshot: &'a str,
     /// The names of the machine's snapshots: an overlay is not called after more than one.
-    pub others: &'a [String],
+    pub(super) others: &'a [String],
     /// Disks that are to be left out.
-    pub exclude: &'a [String],
+    pub(super) exclude: &'a [String],
     /// Where overlays go; `None` for beside each image.
-    pub storage: Option<&'a Path>,
+    pub(super) storage: Option<&'a Path>,
 }
 
 /// Decides for each disk.
@@ -40,7 +40,7 @@ pub struct Wanted<'a> {
 ///
 /// # Errors
 /// A disk is to be left out that the machine does not have, or none is left.
-pub fn choose(
+pub(super) fn choose(
     live: &[Drive],
     own: &[Drive],
     wanted: &Wanted<'_>,

@@ -16,28 +16,28 @@ use std::{
 
 /// The images of a machine.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Images {
+pub(super) struct Images {
     /// What the machine writes to, by the disk's name.
-    pub heads: BTreeMap<String, PathBuf>,
+    pub(super) heads: BTreeMap<String, PathBuf>,
     /// The snapshots, parents before their children.
-    pub states: Vec<State>,
+    pub(super) states: Vec<State>,
     /// What each image stands on; a base has no entry.
-    pub below: BTreeMap<PathBuf, PathBuf>,
+    pub(super) below: BTreeMap<PathBuf, PathBuf>,
     /// Images that other machines use.
-    pub foreign: BTreeSet<PathBuf>,
+    pub(super) foreign: BTreeSet<PathBuf>,
 }
 
 /// What a snapshot keeps.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct State {
+pub(super) struct State {
     /// Its name.
-    pub name: String,
+    pub(super) name: String,
     /// The snapshot that it follows.
-    pub parent: Option<String>,
+    pub(super) parent: Option<String>,
     /// The images, by the disk's name.
-    pub images: BTreeMap<String, PathBuf>,
+    pub(super) images: BTreeMap<String, PathBuf>,
     /// The file with the guest's memory.
-    pub memory: Option<PathBuf>,
+    pub(super) memory: Option<PathBuf>,
 }
 
 /// What is done to a file when a snapshot goes.
@@ -78,7 +78,7 @@ pub enum End {
 
 impl Images {
     /// The images that a chain consists of, the upper ones first.
-    pub fn chain<'a>(&'a self, top: &'a Path) -> impl Iterator<Item = &'a Path> {
+    pub(super) fn chain<'a>(&'a self, top: &'a Path) -> impl Iterator<Item = &'a Path> {
         // Whoever read the chains has refused circles; a limit costs nothing.
         let limit = self.below.len().saturating_add(1);
         std::iter::successors(Some(top), |image| self.below.get(*image).map(PathBuf::as_path))
@@ -87,13 +87,13 @@ impl Images {
 
     /// The snapshot of this name.
     #[must_use]
-    pub fn state(&self, name: &str) -> Option<&State> {
+    pub(super) fn state(&self, name: &str) -> Option<&State> {
         self.states.iter().find(|state| state.name == name)
     }
 
     /// A snapshot and all that follow from it, the last ones first.
     #[must_use]
-    pub fn family(&self, name: &str) -> Vec<String> {
+    pub(super) fn family(&self, name: &str) -> Vec<String> {
         let mut family = BTreeSet::from([name]);
         for state in &self.states {
             if state.parent.as_deref().is_some_and(|parent| family.contains(parent)) {
@@ -106,14 +106,14 @@ impl Images {
 
     /// Whether the machine, a snapshot or another machine stands on this image.
     #[must_use]
-    pub fn uses(&self, image: &Path) -> bool {
+    pub(super) fn uses(&self, image: &Path) -> bool {
         self.needed().contains(image)
     }
 
     /// Takes a snapshot out, and says what has to be done for that.
     ///
     /// `None` where there is no such snapshot.
-    pub fn delete(&mut self, name: &str) -> Option<Vec<Step>> {
+    pub(super) fn delete(&mut self, name: &str) -> Option<Vec<Step>> {
         let at = self.states.iter().position(|state| state.name == name)?;
         let gone = self.states.remove(at);
         for state in &mut self.states {
@@ -132,7 +132,7 @@ impl Images {
     /// The overlays of the machine's heads that nothing would need if the machine went on with other
     /// ones.
     #[must_use]
-    pub fn lost(&self, targets: &BTreeSet<String>) -> Vec<PathBuf> {
+    pub(super) fn lost(&self, targets: &BTreeSet<String>) -> Vec<PathBuf> {
         let heads = self.heads.iter().filter(|(target, _)| targets.contains(*target));
         let needed = |image: &Path| {
             self.foreign.contains(image)

@@ -36,7 +36,8 @@ fn write(file: &std::fs::File, below: Below<'_>) -> Result<()> {
     let Below { image, format, capacity_bytes } = below;
     let io = |error: std::io::Error| Error::io("cannot make an overlay of", image, error);
     let told = |error: disk::Error| {
-        Error::image(format!("cannot make an overlay of {}", image.display()), error)
+        let text = format!("cannot make an overlay of {}", image.display());
+        Error::coded(error.code(), text, error)
     };
     let writable = file.try_clone().map_err(io)?;
     let mut writer = qcow2::Writer::create(Arc::new(writable), capacity_bytes).map_err(told)?;

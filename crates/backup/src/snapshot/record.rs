@@ -262,7 +262,7 @@ mod tests {
         let lock = records.lock().unwrap();
         let begun = Record::begun("a/b ü", 17);
         records.write(&begun).unwrap();
-        assert_eq!(records.all().unwrap(), [begun.clone()]);
+        assert_eq!(records.all().unwrap(), std::slice::from_ref(&begun));
         drop(lock);
         let failed = records.all().unwrap().remove(0);
         assert_eq!(failed.phase, Phase::Failed);

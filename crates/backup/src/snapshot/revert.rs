@@ -61,7 +61,7 @@ pub fn plan_revert<H: Protection + ?Sized>(
     name: &str,
 ) -> Result<RevertPlan> {
     let found = tree.find(name)?;
-    let (kept, _) = found.check_usable()?;
+    found.check_usable()?;
     if found.is_internal {
         let (disks, heads, definition) = (Vec::new(), Vec::new(), String::new());
         let wakes = found.content == Some(super::Content::Running);
@@ -87,7 +87,7 @@ pub fn plan_revert<H: Protection + ?Sized>(
             overlay,
         });
     }
-    let then = kept.inactive.as_ref().unwrap_or(&kept.domain);
+    let then = found.definition()?;
     let images = files(subject, &heads, then)?;
     let changes = Changes {
         name: Some(subject.name.to_owned()),

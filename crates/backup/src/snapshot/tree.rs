@@ -7,7 +7,7 @@ use std::{
 };
 
 use bundle::{Indication, LeftOut};
-use domain::{DriveDevice, DriveSource, KeptPart, KeptSnapshot};
+use domain::{DriveDevice, DriveSource, Kept, KeptMemory, ReadSnapshot, SnapshotState};
 use host::libvirt::{Definition, Guest, Power, Snapshots};
 
 use super::{
@@ -49,7 +49,7 @@ pub struct Found {
     /// What its images and its memory take on the host, in bytes; `None` where a file cannot be asked.
     pub size_bytes: Option<u64>,
     /// What libvirt keeps of it, and in its own words.
-    pub(super) kept: Option<(KeptSnapshot, String)>,
+    pub(super) kept: Option<(ReadSnapshot, String)>,
 }
 
 /// What is in a snapshot.
@@ -110,7 +110,7 @@ impl Found {
     ///
     /// # Errors
     /// It failed, is being taken, or is half deleted.
-    pub(super) fn check_usable(&self) -> Result<&(KeptSnapshot, String)> {
+    pub(super) fn check_usable(&self) -> Result<&(ReadSnapshot, String)> {
         let name = &self.name;
         let refuse = |why: String| Err(Error::new(Kind::State, why));
         match (self.record.phase, &self.record.error) {
@@ -132,6 +132,20 @@ impl Found {
             || Error::new(Kind::State, format!("libvirt does not know the snapshot {name}"));
         self.kept.as_ref().ok_or_else(unknown)
     }
+
+    /// The definition that the machine had for its next start.
+    ///
+    /// # Errors
+    /// As [`check_usable`](Self::check_usable), and when there is none.
+    pub(super) fn definition(&self) -> Result<&str> {
+        let (kept, _) = self.check_usable()?;
+        let then = kept.inactive_domain.as_deref().or(kept.domain.as_deref());
+        let none = || {
+            let text = format!("the snapshot {} has no definition of its machine", self.name);
+            Error::new(Kind::State, text)
+        };
+        then.ok_or_else(none)
+    }
 }
 
 /// Lists the snapshots of a machine.
@@ -145,21 +159,23 @@ pub fn tree<H: Snapshots + ?Sized>(subject: &Subject<'_, H>) -> Result<Tree> {
     for known in subject.host.snapshots(subject.machine)? {
         let kept = domain::read_snapshot(known.xml.as_bytes())?;
         let record = records.remove(&kept.name);
-        let record = record.unwrap_or_else(|| Record::found(&kept.name, kept.unix_seconds));
+        let record = record.unwrap_or_else(|| Record::found(&kept.name, kept.created_unix_seconds));
         snapshots.push(found(kept, known.xml, record, known.is_current)?);
     }
     snapshots.extend(records.into_values().map(unknown));
     Ok(Tree { snapshots })
 }
 
-fn found(kept: KeptSnapshot, xml: String, record: Record, is_current: bool) -> Result<Found> {
-    let drives = domain::drives(kept.domain.as_bytes())?;
-    let external = |drive: &domain::Drive| {
-        matches!(kept.disks.get(&drive.target), Some(KeptPart::External(_)))
+fn found(kept: ReadSnapshot, xml: String, record: Record, is_current: bool) -> Result<Found> {
+    let then =
+        kept.domain.as_deref().map_or(Ok(Vec::new()), |xml| domain::drives(xml.as_bytes()))?;
+    let is_external = |target: &str| {
+        let mut disks = kept.disks.iter();
+        disks.any(|disk| disk.target == target && matches!(disk.kept, Kept::External(_)))
     };
-    let images: BTreeMap<String, (PathBuf, String)> = drives
+    let images: BTreeMap<String, (PathBuf, String)> = then
         .into_iter()
-        .filter(external)
+        .filter(|drive| is_external(&drive.target))
         .filter_map(|drive| match drive.source {
             DriveSource::File(path) | DriveSource::Block(path) => {
                 Some((drive.target, (path, drive.format)))
@@ -168,15 +184,15 @@ fn found(kept: KeptSnapshot, xml: String, record: Record, is_current: bool) -> R
         })
         .collect();
     let memory = match &kept.memory {
-        KeptPart::External(file) => Some(file.clone()),
-        _ => None,
+        KeptMemory::External(file) => Some(file.clone()),
+        KeptMemory::No | KeptMemory::Internal => None,
     };
-    let is_internal = kept.memory == KeptPart::Internal
-        || kept.disks.values().any(|part| *part == KeptPart::Internal);
-    let content = match kept.state.as_str() {
-        "running" | "paused" => Content::Running,
-        "shutoff" => Content::Off,
-        _ => Content::DiskOnly,
+    let is_internal = kept.memory == KeptMemory::Internal
+        || kept.disks.iter().any(|disk| disk.kept == Kept::Internal);
+    let content = match kept.state {
+        SnapshotState::Running | SnapshotState::Paused => Content::Running,
+        SnapshotState::Off => Content::Off,
+        SnapshotState::DisksOnly | SnapshotState::Other(_) => Content::DiskOnly,
     };
     let files = images.values().map(|(image, _)| image).chain(&memory);
     let size_bytes = if is_internal { None } else { files.map(|file| allocated(file)).sum() };
@@ -184,7 +200,7 @@ fn found(kept: KeptSnapshot, xml: String, record: Record, is_current: bool) -> R
         name: kept.name.clone(),
         description: kept.description.clone(),
         parent: kept.parent.clone(),
-        unix_seconds: kept.unix_seconds,
+        unix_seconds: kept.created_unix_seconds,
         content: Some(content),
         is_internal,
         is_current,
