@@ -219,7 +219,7 @@ pub fn digest(bundle: &Bundle, manifest: Option<&Manifest>) -> String {
             .iter()
             .for_each(|member| add(&member.name, member.length_bytes, &member.blake3)),
         None => {
-            bundle.members().for_each(|member| add(member.name.as_str(), member.length_bytes, ""))
+            bundle.members().for_each(|member| add(member.name.as_str(), member.length_bytes, ""));
         }
     }
     hasher.finalize().to_hex().to_string()

@@ -151,3 +151,21 @@ impl From<host::Error> for Error {
         Self::coded(error.code(), error.to_string(), error)
     }
 }
+
+impl From<bundle::Error> for Error {
+    fn from(error: bundle::Error) -> Self {
+        if error.kind() == bundle::Kind::Stopped {
+            return Self::new(Kind::Stopped, "stopped");
+        }
+        Self::coded(error.code(), error.to_string(), error)
+    }
+}
+
+impl From<convert::Error> for Error {
+    fn from(error: convert::Error) -> Self {
+        if error.kind() == convert::Kind::Stopped {
+            return Self::new(Kind::Stopped, "stopped");
+        }
+        Self::coded(error.code(), error.to_string(), error)
+    }
+}
