@@ -13,6 +13,7 @@
 
 mod base;
 mod budget;
+mod bundled;
 mod disks;
 mod images;
 mod pull;
@@ -45,6 +46,7 @@ use disks::Choice;
 use pull::{Pull, Wanted};
 
 pub use base::Wish;
+pub use bundled::Bundled;
 pub use recover::{Note, recover};
 pub use sink::{Begun, Sink, Written};
 
@@ -162,6 +164,7 @@ pub fn create(request: &Request, sink: &mut dyn Sink, doors: &Doors<'_>) -> Resu
     let mut notes = recover(request.machine, &beneath, (&request.series, &known), doors.host)?;
     let found = look(request, doors)?;
     let readings = readings(request, &found, last.as_ref(), doors)?;
+    let config = sink.definition(&found.kept, doors.watch)?;
     let counts = request.is_incrementable || readings.iter().any(|it| it.mode == Mode::Incremental);
     let copied = if found.power == Power::Off && !counts {
         Copied::of_images(images::copy_off(request, &readings, sink, doors)?)
@@ -179,7 +182,7 @@ pub fn create(request: &Request, sink: &mut dyn Sink, doors: &Doors<'_>) -> Resu
         id: Point::id_at(request.unix_seconds, sink.points()),
         created_unix_seconds: request.unix_seconds,
         mode,
-        config: sink.config_name(),
+        config,
         state,
         indications,
         disks,
@@ -193,7 +196,7 @@ pub fn create(request: &Request, sink: &mut dyn Sink, doors: &Doors<'_>) -> Resu
         }
     }
     doors.watch.begin(Step::Publish);
-    let file_bytes = sink.publish(&point, &found.kept, doors.watch)?;
+    let file_bytes = sink.publish(&point)?;
     // From here on the point is there: what fails now is told, and put right by the next run.
     if let Some(pull) = pull
         && let Err(error) = pull.end()

@@ -161,10 +161,19 @@ impl From<host::Error> for Error {
     }
 }
 
+impl From<bundle::Error> for Error {
+    fn from(error: bundle::Error) -> Self {
+        if error.kind() == bundle::Kind::Stopped {
+            return Self::new(Kind::Stopped, "stopped");
+        }
+        Self::coded(error.code(), error.to_string(), error)
+    }
+}
+
 impl From<convert::Error> for Error {
     fn from(error: convert::Error) -> Self {
         if error.kind() == convert::Kind::Stopped {
-            return Self::new(Kind::Stopped, error.to_string());
+            return Self::new(Kind::Stopped, "stopped");
         }
         Self::coded(error.code(), error.to_string(), error)
     }

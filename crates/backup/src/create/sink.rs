@@ -39,8 +39,11 @@ pub trait Sink: Send {
         self.points().last()
     }
 
-    /// The name of the member with the definition.
-    fn config_name(&self) -> String;
+    /// Writes the definition of the machine, and gives the name of its member. It comes first.
+    ///
+    /// # Errors
+    /// The bundle takes no more.
+    fn definition(&mut self, xml: &str, progress: &dyn Progress) -> Result<String>;
 
     /// Copies an image into a member.
     ///
@@ -60,10 +63,10 @@ pub trait Sink: Send {
     /// As [`image`](Self::image).
     fn medium(&mut self, file: &Path, progress: &dyn Progress) -> Result<()>;
 
-    /// Writes the definition and the manifest with the new point, makes all durable, and gives the length of
-    /// the bundle in bytes.
+    /// Writes the manifest with the new point, makes all durable, and gives the length of the bundle in
+    /// bytes.
     ///
     /// # Errors
     /// As [`image`](Self::image).
-    fn publish(&mut self, point: &Point, definition: &str, progress: &dyn Progress) -> Result<u64>;
+    fn publish(&mut self, point: &Point) -> Result<u64>;
 }
