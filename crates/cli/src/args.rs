@@ -12,12 +12,14 @@ mod doctor;
 mod hardware;
 mod images;
 mod job;
+mod quiesce;
 mod restore;
 
 pub(crate) use backup::{
-    BackupAppendArgs, BackupCommand, BackupCompressArgs, BackupConfigArgs, BackupDeleteArgs,
-    BackupListArgs, BackupProtectArgs, BackupPruneArgs, BackupRewriteArgs, BackupShowArgs,
-    BackupVerifyArgs, BackupVerifyLevel, KeepArgs, ShelfArgs,
+    AfterwardsChoice, BackupAppendArgs, BackupCommand, BackupCompressArgs, BackupConfigArgs,
+    BackupCreateArgs, BackupDeleteArgs, BackupListArgs, BackupProtectArgs, BackupPruneArgs,
+    BackupRewriteArgs, BackupShowArgs, BackupVerifyArgs, BackupVerifyLevel, IsoChoice, KeepArgs,
+    ModeChoice, ShelfArgs,
 };
 pub(crate) use batch::{
     BatchCommand, BatchFileArgs, BatchLimitArgs, BatchMergeArgs, BatchPlanArgs, BatchReportArgs,
@@ -35,6 +37,7 @@ pub(crate) use images::{
 pub(crate) use job::{
     JobAddArgs, JobCommand, JobNameArgs, JobRemoveArgs, JobRunArgs, JobShowArgs, TaskChoice,
 };
+pub(crate) use quiesce::QuiesceArgs;
 pub(crate) use restore::{ConflictChoice, ImportArgs, PlaceArgs, RestoreArgs, TargetArgs};
 
 /// The groups of the top-level help; the standard says which command is in which.
