@@ -167,8 +167,8 @@ impl Client {
             .collect();
         let rules = self.rules();
         let mut call = self.connection.call();
-        let mut unsent = replies.iter().map(ReadReply::request).enumerate().collect::<Vec<_>>();
-        let mut unsent = unsent.drain(..);
+        let requests: Vec<_> = replies.iter().map(ReadReply::request).enumerate().collect();
+        let mut unsent = requests.into_iter();
         loop {
             let room = MAX_IN_FLIGHT.saturating_sub(call.waits_for());
             call.send(unsent.by_ref().take(room))?;

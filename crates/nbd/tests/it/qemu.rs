@@ -158,3 +158,25 @@ fn a_bitmap_tells_what_was_written_behind_it() {
     want[36 << 10..40 << 10].fill(9);
     assert!(cluster == want);
 }
+
+#[test]
+fn a_disk_of_many_windows_has_one_map() {
+    let lab = Lab::new();
+    let image = lab.path("a.qcow2");
+    let name = image.to_str().unwrap();
+    let create = ["create", "-q", "-f", "qcow2", name, "5G"];
+    let Some(()) = lab.run("qemu-img", create) else { return };
+    let write = ["-f", "qcow2", "-c", "write -P 1 2047M 2M", "-c", "write -P 2 4608M 1M", name];
+    let Some(()) = lab.run("qemu-io", write) else { return };
+    lab.serve(&image, "");
+    let client = lab.connect(&[ALLOCATION]).unwrap();
+    let runs: Vec<_> = client
+        .map(&[ALLOCATION], 0..5 << 30)
+        .unwrap()
+        .map(|run| run.map(|run| (run.start_bytes / MIB, run.len_bytes / MIB, run.state)).unwrap())
+        .collect();
+    use State::{Data, Zero};
+    let want =
+        [(0, 2047, Zero), (2047, 2, Data), (2049, 2559, Zero), (4608, 1, Data), (4609, 511, Zero)];
+    assert_eq!(runs, want);
+}
