@@ -29,13 +29,6 @@ impl Lab {
         self.folder.path().join(name)
     }
 
-    /// Runs a program of QEMU; `None` when it is not installed.
-    fn run<'w>(&self, program: &str, words: impl IntoIterator<Item = &'w str>) -> Option<()> {
-        let output = oracle(program, words)?;
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        Some(())
-    }
-
     /// Serves a qcow2 image as `vda`, until the last of its clients goes.
     fn serve(&self, image: &Path, words: &str) {
         // It comes back once the socket is there.
@@ -58,6 +51,13 @@ impl Lab {
     }
 }
 
+/// Runs a program of QEMU; `None` when it is not installed.
+fn run<'w>(program: &str, words: impl IntoIterator<Item = &'w str>) -> Option<()> {
+    let output = oracle(program, words)?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(())
+}
+
 /// Data with holes of odd sizes in it.
 fn disk() -> Vec<u8> {
     let mut disk = content(DISK);
@@ -72,14 +72,10 @@ fn the_whole_disk_is_what_qemu_img_makes_of_the_image() {
     let lab = Lab::new();
     let (raw, image, back) = (lab.path("a.raw"), lab.path("a.qcow2"), lab.path("back.raw"));
     fs::write(&raw, disk()).unwrap();
-    let convert = |words: &str, from: &Path, to: &Path| {
-        let words = words.split(' ').map(AsRef::as_ref).chain([from.as_os_str(), to.as_os_str()]);
-        let output = oracle("qemu-img", words)?;
-        assert!(output.status.success());
-        Some(())
-    };
-    let Some(()) = convert("convert -f raw -O qcow2 -c", &raw, &image) else { return };
-    convert("convert -f qcow2 -O raw", &image, &back);
+    let [from, to, again] = [&raw, &image, &back].map(|path| path.to_str().unwrap());
+    let convert = ["convert", "-f", "raw", "-O", "qcow2", "-c", from, to];
+    let Some(()) = run("qemu-img", convert) else { return };
+    run("qemu-img", ["convert", "-f", "qcow2", "-O", "raw", to, again]);
     lab.serve(&image, "-A");
     let client = Arc::new(lab.connect(&[ALLOCATION]).unwrap());
     let image = NbdImage::full(Arc::clone(&client));
@@ -114,10 +110,10 @@ fn a_bitmap_tells_what_was_written_behind_it() {
     let image = lab.path("a.qcow2");
     let name = image.to_str().unwrap();
     let create = ["create", "-q", "-f", "qcow2", name, &DISK.to_string()];
-    let Some(()) = lab.run("qemu-img", create) else { return };
-    let write = |command: &str| lab.run("qemu-io", ["-f", "qcow2", "-c", command, name]);
+    let Some(()) = run("qemu-img", create) else { return };
+    let write = |command: &str| run("qemu-io", ["-f", "qcow2", "-c", command, name]);
     let Some(()) = write("write -P 7 0 12M") else { return };
-    lab.run("qemu-img", ["bitmap", "--add", name, "cp1"]);
+    run("qemu-img", ["bitmap", "--add", name, "cp1"]);
     for command in
         ["write -P 9 100k 4k", "write -P 9 3M 1M", "write -z 5M 256k", "write -P 9 16M 512"]
     {
@@ -165,9 +161,9 @@ fn a_disk_of_many_windows_has_one_map() {
     let image = lab.path("a.qcow2");
     let name = image.to_str().unwrap();
     let create = ["create", "-q", "-f", "qcow2", name, "5G"];
-    let Some(()) = lab.run("qemu-img", create) else { return };
+    let Some(()) = run("qemu-img", create) else { return };
     let write = ["-f", "qcow2", "-c", "write -P 1 2047M 2M", "-c", "write -P 2 4608M 1M", name];
-    let Some(()) = lab.run("qemu-io", write) else { return };
+    let Some(()) = run("qemu-io", write) else { return };
     lab.serve(&image, "");
     let client = lab.connect(&[ALLOCATION]).unwrap();
     let runs: Vec<_> = client
