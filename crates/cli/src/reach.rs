@@ -113,7 +113,7 @@ pub(crate) fn of(command: &Command, usual: &Hypervisor) -> Option<Bounds> {
         Command::Backup(command) => backup(command, bounds, usual),
         Command::Sample(SampleCommand::Create(args)) => Some(bounds.write(&args.out)),
         // A batch has each item done by a process of its own, which is confined.
-        Command::Doctor(_) | Command::Batch(_) => None,
+        Command::Doctor(_) | Command::Batch(_) | Command::Guard(_) => None,
         Command::Explain(_) | Command::Completions(_) => Some(bounds),
     }
 }

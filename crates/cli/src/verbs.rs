@@ -8,6 +8,7 @@ mod disk;
 mod doctor;
 mod explain;
 mod export;
+mod guard;
 mod import;
 mod inspect;
 mod plan;
@@ -16,13 +17,14 @@ mod source;
 mod target;
 mod verify;
 
+pub(crate) use guard::run as guard;
 pub(crate) use plan::document::{RowData, rows as plan_rows};
 pub(crate) use source::Need;
 pub(crate) use target::{Target, USUAL as USUAL_TARGET};
 
 use crate::{
     args::{BackupCommand, BatchCommand, Command, DiskCommand, SampleCommand},
-    failure::Result,
+    failure::{Failure, Result},
     progress::{self, Gauge},
     report::Report,
     session::Session,
@@ -59,14 +61,15 @@ fn dispatch(command: &Command, session: &Session, gauge: &Gauge<'_>) -> Result<R
         }
         Command::Backup(BackupCommand::Append(args)) => backup::append::run(args, gauge),
         Command::Batch(BatchCommand::Plan(args)) => batch::plan::run(args, session),
-        Command::Batch(BatchCommand::Run(args)) => batch::run::run(args, session),
+        Command::Batch(BatchCommand::Run(args)) => batch::run::run(args, session, gauge),
         Command::Batch(BatchCommand::Status(args)) => batch::status::run(args),
-        Command::Batch(BatchCommand::Retry(args)) => batch::retry::run(args, session),
+        Command::Batch(BatchCommand::Retry(args)) => batch::retry::run(args, session, gauge),
         Command::Batch(BatchCommand::Report(args)) => batch::report::run(args, session),
         Command::Batch(BatchCommand::Merge(args)) => batch::merge::run(args),
         Command::Sample(SampleCommand::Create(args)) => sample::run(args, session),
         Command::Doctor(_) => doctor::run(session),
         Command::Explain(args) => explain::run(args),
         Command::Completions(args) => Ok(completions::run(args)),
+        Command::Guard(_) => Err(Failure::usage("a guard has no session")),
     }
 }
