@@ -29,7 +29,9 @@ pub enum Kind {
     Host(LibvirtKind),
     /// Nothing tells what changed since an earlier point.
     NoIncrement,
-    /// There is no room for scratch files.
+    /// A snapshot or a file of that name is there.
+    Exists,
+    /// There is not enough room.
     NoRoom,
     /// The machine ended while it was read.
     Gone,
@@ -109,6 +111,12 @@ impl Error {
         Self { source: Some(source.into()), ..self }
     }
 
+    /// The same fault, and what could not be taken back because of `other`.
+    pub(crate) fn beside(mut self, other: &Self) -> Self {
+        self.text = format!("{}; and what was begun could not be taken back: {other}", self.text);
+        self
+    }
+
     /// What kind of fault it is.
     #[must_use]
     pub const fn kind(&self) -> Kind {
@@ -126,6 +134,7 @@ impl Error {
             Kind::Io => Some(Code::E0508),
             Kind::State | Kind::Gone | Kind::Host(LibvirtKind::WrongState) => Some(Code::E0510),
             Kind::Quiesce => Some(Code::E0511),
+            Kind::Exists => Some(Code::E0509),
             Kind::Host(_) => self.own_code,
             Kind::NoIncrement => Some(Code::E0606),
             Kind::NoRoom => Some(Code::E0506),

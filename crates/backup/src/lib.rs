@@ -16,6 +16,7 @@ mod error;
 
 mod calendar;
 mod retention;
+pub mod snapshot;
 
 mod catalogue;
 mod state;

@@ -36,6 +36,8 @@ pub struct Drive {
     pub is_read_only: bool,
     /// Whether several machines may use it at once.
     pub is_shareable: bool,
+    /// Whether what is written to it is dropped when the machine ends.
+    pub is_transient: bool,
     /// The serial number that the guest sees.
     pub serial: Option<String>,
 }
@@ -181,6 +183,7 @@ fn drive(element: &Element<'_>) -> Result<Drive, String> {
         is_encrypted: is_encrypted(element),
         is_read_only: device == DriveDevice::Cdrom || element.first("readonly").is_some(),
         is_shareable: element.first("shareable").is_some(),
+        is_transient: element.first("transient").is_some(),
         serial: element.first("serial").and_then(Element::word).map(str::to_owned),
     })
 }
@@ -266,6 +269,7 @@ mod tests {
                 is_encrypted: false,
                 is_read_only: false,
                 is_shareable: true,
+                is_transient: false,
                 serial: Some("S1".to_owned()),
             }
         );

@@ -46,6 +46,7 @@ mod check;
 mod document;
 mod drives;
 mod error;
+mod moment;
 mod notes;
 mod patch;
 mod read;
@@ -63,8 +64,8 @@ pub use patch::{Changes, patch};
 pub use read::{Read, read};
 pub use scrub::{Scrubbed, scrub};
 pub use snapshot::{
-    KeptPart, KeptSnapshot, NewSnapshot, Snapshot, move_snapshot_files, read_snapshot,
-    write_new_snapshot, write_snapshot,
+    Kept, KeptMemory, NewSnapshot, ReadSnapshot, Snapshot, SnapshotDisk, SnapshotState,
+    move_snapshot_files, read_snapshot, write_new_snapshot, write_snapshot,
 };
 pub use write::{write, write_bundled};
 

@@ -16,28 +16,28 @@ use std::{
 
 /// The images of a machine.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Images {
+pub(super) struct Images {
     /// What the machine writes to, by the disk's name.
-    pub heads: BTreeMap<String, PathBuf>,
+    pub(super) heads: BTreeMap<String, PathBuf>,
     /// The snapshots, parents before their children.
-    pub states: Vec<State>,
+    pub(super) states: Vec<State>,
     /// What each image stands on; a base has no entry.
-    pub below: BTreeMap<PathBuf, PathBuf>,
+    pub(super) below: BTreeMap<PathBuf, PathBuf>,
     /// Images that other machines use.
-    pub foreign: BTreeSet<PathBuf>,
+    pub(super) foreign: BTreeSet<PathBuf>,
 }
 
 /// What a snapshot keeps.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct State {
+pub(super) struct State {
     /// Its name.
-    pub name: String,
+    pub(super) name: String,
     /// The snapshot that it follows.
-    pub parent: Option<String>,
+    pub(super) parent: Option<String>,
     /// The images, by the disk's name.
-    pub images: BTreeMap<String, PathBuf>,
+    pub(super) images: BTreeMap<String, PathBuf>,
     /// The file with the guest's memory.
-    pub memory: Option<PathBuf>,
+    pub(super) memory: Option<PathBuf>,
 }
 
 /// What is done to a file when a snapshot goes.
@@ -78,7 +78,7 @@ pub enum End {
 
 impl Images {
     /// The images that a chain consists of, the upper ones first.
-    pub fn chain<'a>(&'a self, top: &'a Path) -> impl Iterator<Item = &'a Path> {
+    pub(super) fn chain<'a>(&'a self, top: &'a Path) -> impl Iterator<Item = &'a Path> {
         // Whoever read the chains has refused circles; a limit costs nothing.
         let limit = self.below.len().saturating_add(1);
         std::iter::successors(Some(top), |image| self.below.get(*image).map(PathBuf::as_path))
@@ -87,13 +87,13 @@ impl Images {
 
     /// The snapshot of this name.
     #[must_use]
-    pub fn state(&self, name: &str) -> Option<&State> {
+    pub(super) fn state(&self, name: &str) -> Option<&State> {
         self.states.iter().find(|state| state.name == name)
     }
 
     /// A snapshot and all that follow from it, the last ones first.
     #[must_use]
-    pub fn family(&self, name: &str) -> Vec<String> {
+    pub(super) fn family(&self, name: &str) -> Vec<String> {
         let mut family = BTreeSet::from([name]);
         for state in &self.states {
             if state.parent.as_deref().is_some_and(|parent| family.contains(parent)) {
@@ -104,10 +104,16 @@ impl Images {
         members.map(|state| state.name.clone()).collect()
     }
 
+    /// Whether the machine, a snapshot or another machine stands on this image.
+    #[must_use]
+    pub(super) fn uses(&self, image: &Path) -> bool {
+        self.needed().contains(image)
+    }
+
     /// Takes a snapshot out, and says what has to be done for that.
     ///
     /// `None` where there is no such snapshot.
-    pub fn delete(&mut self, name: &str) -> Option<Vec<Step>> {
+    pub(super) fn delete(&mut self, name: &str) -> Option<Vec<Step>> {
         let at = self.states.iter().position(|state| state.name == name)?;
         let gone = self.states.remove(at);
         for state in &mut self.states {
@@ -126,7 +132,7 @@ impl Images {
     /// The overlays of the machine's heads that nothing would need if the machine went on with other
     /// ones.
     #[must_use]
-    pub fn lost(&self, targets: &BTreeSet<String>) -> Vec<PathBuf> {
+    pub(super) fn lost(&self, targets: &BTreeSet<String>) -> Vec<PathBuf> {
         let heads = self.heads.iter().filter(|(target, _)| targets.contains(*target));
         let needed = |image: &Path| {
             self.foreign.contains(image)
@@ -137,28 +143,31 @@ impl Images {
     }
 
     fn release(&mut self, target: &str, image: &Path, steps: &mut Vec<Step>) {
-        let mut keep =
-            |why: &str| steps.push(Step::Keep { image: image.to_owned(), why: why.to_owned() });
+        let keep = |why: &str| Step::Keep { image: image.to_owned(), why: why.to_owned() };
         if self.heads.get(target).is_some_and(|head| head == image) {
             // Merged by a run that did not come to its end.
             return;
         }
         if self.foreign.contains(image) {
-            return keep("another machine uses it");
+            steps.push(keep("another machine uses it"));
+            return;
         }
-        if let Some(other) = self.states.iter().find(|it| it.images.values().any(|it| it == image)) {
-            return keep(&format!("it is the state of {} as well", other.name));
+        if let Some(other) = self.states.iter().find(|it| it.images.values().any(|it| it == image))
+        {
+            steps.push(keep(&format!("it is the state of {} as well", other.name)));
+            return;
         }
         let needed = self.needed();
-        let mut above = self.children(image).filter(|child| needed.contains(*child));
-        match (above.next().map(Path::to_owned), above.next()) {
-            (None, _) if self.below.contains_key(image) => self.remove(image.to_owned(), steps),
-            (None, _) => keep("it is the base of a disk"),
-            (Some(_), Some(_)) => keep("several images stand on it"),
-            (Some(child), None) => match self.merge(target, &child, image) {
+        let above = self.children(image).filter(|child| needed.contains(*child));
+        let above: Vec<PathBuf> = above.map(Path::to_owned).collect();
+        match above.as_slice() {
+            [] if self.below.contains_key(image) => self.remove(image.to_owned(), steps),
+            [] => steps.push(keep("it is the base of a disk")),
+            [child] => match self.merge(target, child, image) {
                 Some(step) => steps.push(step),
-                None => keep("what stands on it is not what the machine runs on"),
+                None => steps.push(keep("what stands on it is not what the machine runs on")),
             },
+            _ => steps.push(keep("several images stand on it")),
         }
     }
 
@@ -206,7 +215,10 @@ impl Images {
     }
 
     fn children<'a>(&'a self, image: &'a Path) -> impl Iterator<Item = &'a Path> {
-        self.below.iter().filter(move |(_, below)| *below == image).map(|(child, _)| child.as_path())
+        self.below
+            .iter()
+            .filter(move |(_, below)| *below == image)
+            .map(|(child, _)| child.as_path())
     }
 
     /// The images that the machine, a snapshot or another machine stands on.
@@ -248,13 +260,7 @@ mod tests {
 
     fn merge(child: &str, base: &str, end: End, moved: &[&str]) -> Step {
         let moved = moved.iter().map(|&name| name.to_owned()).collect();
-        Step::Merge {
-            target: "vda".to_owned(),
-            child: child.into(),
-            base: base.into(),
-            end,
-            moved,
-        }
+        Step::Merge { target: "vda".to_owned(), child: child.into(), base: base.into(), end, moved }
     }
 
     fn keep(image: &str, why: &str) -> Step {
@@ -284,7 +290,8 @@ mod tests {
     fn a_whole_family_ends_where_the_first_one_began() {
         let mut images = row();
         assert_eq!(images.family("s2"), ["s3", "s2"]);
-        let steps: Vec<Step> = images.family("s1").iter().filter_map(|it| images.delete(it)).flatten().collect();
+        let steps: Vec<Step> =
+            images.family("s1").iter().filter_map(|it| images.delete(it)).flatten().collect();
         let want = [("c", "b"), ("b", "a"), ("a", "base")];
         assert_eq!(steps, want.map(|(child, base)| merge(child, base, End::Active, &[])));
         assert_eq!(images.heads["vda"], Path::new("base"));
