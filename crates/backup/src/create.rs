@@ -381,6 +381,14 @@ fn copy(
     })
 }
 
+/// The word for a folder in the names of checkpoints: backups in other folders have their own.
+#[must_use]
+pub fn series_of(folder: &Path) -> String {
+    let path = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let digest = blake3::hash(path.as_os_str().as_encoded_bytes()).to_hex();
+    digest.chars().take(8).collect()
+}
+
 /// The name of the checkpoint of this moment, in the order of time.
 fn checkpoint_name(request: &Request) -> String {
     format!("{CHECKPOINT_PREFIX}{}-{}", request.series, request.unix_seconds)

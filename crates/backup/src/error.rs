@@ -95,6 +95,14 @@ impl Error {
         Self::new(Kind::Coded(code), text).caused_by(source)
     }
 
+    /// A fault of another crate, in its own words.
+    fn of_other(code: Code, error: &dyn std::error::Error) -> Self {
+        let causes = std::iter::successors(error.source(), |cause| cause.source());
+        let causes: Vec<_> = causes.map(ToString::to_string).collect();
+        let fault = Self::new(Kind::Coded(code), error.to_string());
+        if causes.is_empty() { fault } else { fault.caused_by(causes.join(": ")) }
+    }
+
     /// The same fault, with what lies behind it.
     pub(crate) fn caused_by(
         self,
@@ -157,7 +165,7 @@ impl From<domain::Error> for Error {
 
 impl From<host::Error> for Error {
     fn from(error: host::Error) -> Self {
-        Self::coded(error.code(), error.to_string(), error)
+        Self::of_other(error.code(), &error)
     }
 }
 
@@ -166,7 +174,7 @@ impl From<bundle::Error> for Error {
         if error.kind() == bundle::Kind::Stopped {
             return Self::new(Kind::Stopped, "stopped");
         }
-        Self::coded(error.code(), error.to_string(), error)
+        Self::of_other(error.code(), &error)
     }
 }
 
@@ -175,6 +183,6 @@ impl From<convert::Error> for Error {
         if error.kind() == convert::Kind::Stopped {
             return Self::new(Kind::Stopped, "stopped");
         }
-        Self::coded(error.code(), error.to_string(), error)
+        Self::of_other(error.code(), &error)
     }
 }

@@ -14,8 +14,20 @@ impl Bundle {
         let Some(manifest) = self.manifest()?.filter(|manifest| !manifest.points.is_empty()) else {
             return Ok(Vec::new());
         };
-        wrong(&self.roles(), &manifest, &self.nodes()?).into_iter().next().map_or(Ok(()), Err)?;
+        let wrong = wrong(&self.roles(), &manifest, &self.nodes()?);
+        wrong.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))?;
         Ok(manifest.points)
+    }
+
+    /// Whether a point has its members, and each image that of the point before below it. What is wrong
+    /// with other points does not keep this one from being restored.
+    ///
+    /// # Errors
+    /// As [`points`](Self::points), of this point alone.
+    pub fn check_point(&self, id: &str) -> Result<()> {
+        let Some(manifest) = self.manifest()? else { return Ok(()) };
+        let wrong = wrong(&self.roles(), &manifest, &self.nodes()?);
+        wrong.into_iter().find(|(point, _)| point == id).map_or(Ok(()), |(_, error)| Err(error))
     }
 
     /// What each member is.
@@ -36,26 +48,27 @@ pub fn chain<'a>(nodes: &'a [Node], member: &str) -> Vec<&'a Node> {
     std::iter::successors(first, below).take(nodes.len()).collect()
 }
 
-/// What is wrong with the points of a manifest; one error for each point and member.
+/// What is wrong with the points of a manifest: the id of the point, and an error for each member.
 ///
 /// `roles` are those of the members that are there, `nodes` what the headers of the images say.
 pub(crate) fn wrong(
     roles: &HashMap<String, Role>,
     manifest: &Manifest,
     nodes: &[Node],
-) -> Vec<Error> {
+) -> Vec<(String, Error)> {
     let nodes: HashMap<&str, &Node> =
         nodes.iter().map(|node| (node.member.as_str(), node)).collect();
     let mut found = Vec::new();
     let mut before: HashMap<&str, &str> = HashMap::new();
     for point in &manifest.points {
-        found.extend(absent(roles, manifest, point));
+        let id = &point.id;
+        found.extend(absent(roles, manifest, point).into_iter().map(|error| (id.clone(), error)));
         for disk in &point.disks {
             let parent = before.insert(&disk.target, &disk.member);
             let Some(node) = nodes.get(disk.member.as_str()) else { continue };
             if let Some(message) = misfit(disk, node, parent) {
-                let message = format!("{message}, as {} of the point {}", disk.target, point.id);
-                found.push(Error::damaged(message).in_member(&disk.member));
+                let message = format!("{message}, as {} of the point {id}", disk.target);
+                found.push((id.clone(), Error::damaged(message).in_member(&disk.member)));
             }
         }
     }
@@ -218,7 +231,20 @@ mod tests {
         ] {
             let mut spoilt = points();
             spoil(&mut spoilt);
-            assert_eq!(bundle(spoilt).points().unwrap_err().to_string(), want);
+            let bundle = bundle(spoilt);
+            assert_eq!(bundle.points().unwrap_err().to_string(), want);
+            let broken = want.rsplit_once("point ").unwrap().1.get(..2).unwrap();
+            assert_eq!(bundle.check_point(broken).unwrap_err().to_string(), want);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_point_does_not_keep_those_before_it_from_being_restored() {
+        let mut spoilt = points();
+        spoilt[2].disks[0].capacity_bytes = 7;
+        let bundle = bundle(spoilt);
+        for (id, is_sound) in [("p1", true), ("p2", true), ("p3", false)] {
+            assert_eq!(bundle.check_point(id).is_ok(), is_sound, "{id}");
         }
     }
 
@@ -229,6 +255,6 @@ mod tests {
         let report = crate::verify(&bundle(spoilt), crate::Level::Quick, &disk::Unheard).unwrap();
         let told: Vec<_> = report.faults.iter().map(|fault| fault.message.as_str()).collect();
         let want = "an increment on 'b.snapshot', 'a.qcow2' is due, as vda of the point p3";
-        assert_eq!(told.last(), Some(&want));
+        assert!(told.contains(&want), "{told:?}");
     }
 }

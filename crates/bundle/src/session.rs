@@ -216,7 +216,7 @@ impl<'m> Session<'m> {
         self.manifest()?.points.push(point);
         let Some(manifest) = &self.manifest else { return Ok(()) };
         let wrong = chain::wrong(&self.roles, manifest, &manifest.nodes);
-        wrong.into_iter().next().map_or(Ok(()), Err)
+        wrong.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
     }
 
     /// Writes the manifest, makes all of it durable, then makes it count, and gives the length of the file in

@@ -21,9 +21,11 @@ pub enum Level {
     Quick,
     /// The same, and every byte with its digest.
     Digests,
-    /// The same, and every table of the disks.
+    /// The same, every table of the disks, and the chain of images of every point.
     Deep,
 }
+
+mod points;
 
 /// Something that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,6 +137,7 @@ pub fn verify(bundle: &Bundle, level: Level, progress: &dyn Progress) -> Result<
         });
     }
     check_nodes(bundle, manifest.as_ref(), &mut faults);
+    points::check(bundle, manifest.as_ref(), level, (progress, &mut faults))?;
     let members = bundle.members().cloned().zip(read).map(|(member, verdict)| {
         let is_faulty = names(&faults, member.name.as_str());
         (member, if is_faulty { Verdict::Damaged } else { verdict })
@@ -225,7 +228,7 @@ fn check_nodes(bundle: &Bundle, manifest: Option<&Manifest>, faults: &mut Vec<Fa
     }
     let roles = bundle.roles();
     let wrong = manifest.iter().flat_map(|manifest| chain::wrong(&roles, manifest, &nodes));
-    faults.extend(wrong.map(Fault::from));
+    faults.extend(wrong.map(|(_, error)| Fault::from(error)));
 }
 
 /// Reads every byte of a member.

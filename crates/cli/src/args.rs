@@ -12,13 +12,15 @@ mod doctor;
 mod hardware;
 mod images;
 mod job;
+mod quiesce;
 mod restore;
 mod snapshot;
 
 pub(crate) use backup::{
-    BackupAppendArgs, BackupCommand, BackupCompressArgs, BackupConfigArgs, BackupDeleteArgs,
-    BackupListArgs, BackupProtectArgs, BackupPruneArgs, BackupRewriteArgs, BackupShowArgs,
-    BackupVerifyArgs, BackupVerifyLevel, KeepArgs, ShelfArgs,
+    AfterwardsChoice, BackupAppendArgs, BackupCommand, BackupCompressArgs, BackupConfigArgs,
+    BackupCreateArgs, BackupDeleteArgs, BackupListArgs, BackupProtectArgs, BackupPruneArgs,
+    BackupRewriteArgs, BackupShowArgs, BackupVerifyArgs, BackupVerifyLevel, IsoChoice, KeepArgs,
+    ModeChoice, ShelfArgs,
 };
 pub(crate) use batch::{
     BatchCommand, BatchFileArgs, BatchLimitArgs, BatchMergeArgs, BatchPlanArgs, BatchReportArgs,
@@ -36,6 +38,7 @@ pub(crate) use images::{
 pub(crate) use job::{
     JobAddArgs, JobCommand, JobNameArgs, JobRemoveArgs, JobRunArgs, JobShowArgs, TaskChoice,
 };
+pub(crate) use quiesce::QuiesceArgs;
 pub(crate) use restore::{ConflictChoice, ImportArgs, PlaceArgs, RestoreArgs, TargetArgs};
 pub(crate) use snapshot::{
     SnapshotCloneArgs, SnapshotCommand, SnapshotCreateArgs, SnapshotDeleteArgs,

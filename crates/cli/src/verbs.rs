@@ -53,6 +53,7 @@ fn dispatch(command: &Command, session: &Session, gauge: &Gauge<'_>) -> Result<R
         Command::Disk(DiskCommand::Compare(args)) => disk::compare::run(args, gauge),
         Command::Disk(DiskCommand::Measure(args)) => disk::measure::run(args, gauge),
         Command::Disk(DiskCommand::Map(args)) => disk::map::run(args, gauge),
+        Command::Backup(BackupCommand::Create(args)) => backup::create::run(args, session, gauge),
         Command::Backup(BackupCommand::Show(args)) => backup::show::run(args, session),
         Command::Backup(BackupCommand::Config(args)) => backup::config::run(args, session),
         Command::Backup(BackupCommand::Verify(args)) => backup::verify::run(args, session, gauge),

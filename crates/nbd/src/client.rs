@@ -21,6 +21,9 @@ use crate::{
 const MAX_READ_BYTES: u32 = 256 << 10;
 
 /// The most READs of one call that are on their way at once (ours).
+///
+/// So few that those of all threads fit into the buffer of a socket: nobody is held up in sending while
+/// a reply waits for them.
 const MAX_IN_FLIGHT: usize = 8;
 
 /// The longest BLOCK_STATUS (ours).
@@ -32,7 +35,7 @@ pub struct Options {
     /// How long a server may be silent, or not listen.
     pub timeout: Duration,
     /// The contexts of the map that are needed: [`ALLOCATION`](crate::ALLOCATION), and
-    /// [`DIRTY_BITMAP_PREFIX`](crate::DIRTY_BITMAP_PREFIX) with a name behind it.
+    /// [`DIRTY_BITMAP_PREFIX`](crate::DIRTY_BITMAP_PREFIX) with a name behind it; each once.
     pub contexts: Vec<String>,
 }
 
@@ -167,8 +170,8 @@ impl Client {
             .collect();
         let rules = self.rules();
         let mut call = self.connection.call();
-        let mut unsent = replies.iter().map(ReadReply::request).enumerate().collect::<Vec<_>>();
-        let mut unsent = unsent.drain(..);
+        let requests: Vec<_> = replies.iter().map(ReadReply::request).enumerate().collect();
+        let mut unsent = requests.into_iter();
         loop {
             let room = MAX_IN_FLIGHT.saturating_sub(call.waits_for());
             call.send(unsent.by_ref().take(room))?;

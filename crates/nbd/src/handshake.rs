@@ -245,12 +245,10 @@ fn settle(size_bytes: Option<u64>, blocks: Option<(u32, u32)>) -> Result<Agreed>
             "a minimum block of {min} bytes is not a power of two in 1..={MAX_MIN_BLOCK_BYTES}"
         )));
     }
-    if max < min {
-        return Err(Error::malformed(format!(
-            "a maximum block of {max} bytes is under the minimum block of {min} bytes"
-        )));
-    }
     let unit = min.max(SECTOR_BYTES);
+    if max < unit {
+        return Err(Error::malformed(format!("a maximum block of {max} bytes is under {unit}")));
+    }
     if !size_bytes.is_multiple_of(u64::from(unit)) {
         return Err(Error::new(
             Kind::Unsupported,
@@ -534,10 +532,7 @@ mod tests {
                 vec![size(512), blocks(1 << 17, 1 << 20)],
                 "a minimum block of 131072 bytes is not a power of two in 1..=65536",
             ),
-            (
-                vec![size(512), blocks(512, 511)],
-                "a maximum block of 511 bytes is under the minimum block of 512 bytes",
-            ),
+            (vec![size(512), blocks(1, 511)], "a maximum block of 511 bytes is under 512"),
         ] {
             let server = [&structured()[..], &infos.concat(), &acked(option::GO)];
             assert_eq!(refusal(&server, &[]).1, want);

@@ -22,16 +22,6 @@ pub struct NbdImage {
     info: Info,
 }
 
-impl fmt::Debug for NbdImage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { client, contexts, .. } = self;
-        f.debug_struct("NbdImage")
-            .field("client", client)
-            .field("contexts", contexts)
-            .finish_non_exhaustive()
-    }
-}
-
 /// How much an incremental read is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Dirty {
@@ -67,11 +57,12 @@ impl NbdImage {
     fn with_contexts(client: Arc<Client>, mut contexts: Vec<String>) -> Self {
         let allocation = client.contexts().iter().find(|context| context.name == ALLOCATION);
         contexts.extend(allocation.map(|context| context.name.clone()));
+        let capacity_bytes = client.size_bytes();
         let info = Info {
             format: Format::Raw,
             variant: "nbd".to_owned(),
-            capacity_bytes: client.size_bytes(),
-            file_bytes: client.size_bytes(),
+            capacity_bytes,
+            file_bytes: capacity_bytes,
             unit_bytes: None,
             references: Vec::new(),
             warnings: Vec::new(),
@@ -114,10 +105,9 @@ impl NbdImage {
 
     /// The extents of a range that begins with a cluster.
     fn extents_of(&self, range: Range<u64>) -> Result<impl Iterator<Item = Result<Extent>>> {
-        let start_bytes = range.start;
+        let Range { start, end } = range;
         // What is behind the range is not asked for: the last cluster ends there.
-        let end_bytes = range.end;
-        let clusters = Clusters::new(self.runs(range)?, start_bytes, end_bytes);
+        let clusters = Clusters::new(self.runs(start..end)?, start, end);
         Ok(clusters.map(|run| run.map(|run| extent_of(&run))))
     }
 }
@@ -129,6 +119,16 @@ fn extent_of(run: &Run) -> Extent {
         State::Data => ExtentKind::Data { offset_bytes: run.start_bytes },
     };
     Extent::new(run.start_bytes, run.len_bytes, kind)
+}
+
+impl fmt::Debug for NbdImage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { client, contexts, .. } = self;
+        f.debug_struct("NbdImage")
+            .field("client", client)
+            .field("contexts", contexts)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Image for NbdImage {

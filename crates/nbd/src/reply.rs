@@ -96,7 +96,7 @@ impl<'b> ReadReply<'b> {
             Head::Simple { error } => return self.answer.simple(error),
             Head::Chunk { kind, is_last, len_bytes } => (kind, is_last, len_bytes),
         };
-        self.answer.count()?;
+        self.answer.count(rules)?;
         match kind {
             chunk::OFFSET_DATA => {
                 let data_bytes =
@@ -194,7 +194,7 @@ impl StatusReply {
             Head::Simple { error } => return self.answer.simple(error),
             Head::Chunk { kind, is_last, len_bytes } => (kind, is_last, len_bytes),
         };
-        self.answer.count()?;
+        self.answer.count(rules)?;
         if kind == chunk::BLOCK_STATUS {
             self.take_list(len_bytes, input, rules)?;
         } else {
@@ -250,7 +250,11 @@ impl Answer {
         Ok(Rest::Nothing)
     }
 
-    fn count(&mut self) -> Result<()> {
+    /// Counts a chunk, which is only allowed where replies have them.
+    fn count(&mut self, rules: Rules<'_>) -> Result<()> {
+        if !rules.agreed.is_structured {
+            return Err(Error::malformed("a reply with a structure that was not agreed on"));
+        }
         self.chunks = self.chunks.saturating_add(1);
         let most = self.request.len_bytes.div_ceil(SECTOR_BYTES).saturating_add(SPARE_CHUNKS);
         if self.chunks > most {

@@ -114,8 +114,7 @@ pub(crate) enum Head {
 }
 
 impl Head {
-    /// Reads the head of a reply and the cookie of its request; `Err(Ok(magic))` when neither magic
-    /// number is there.
+    /// Reads the cookie of the request that is answered, and the head.
     pub(crate) fn read(input: &mut dyn Read) -> Result<(u64, Self), HeadError> {
         match u32_of(input)? {
             SIMPLE_REPLY_MAGIC => {

@@ -35,5 +35,5 @@ pub use packed::{PackedImage, Passing, Reading};
 pub use plan::{Choices, FilePlan, MachinePlan, Plan, plan};
 pub use policy::{ManifestPolicy, Policy, SignaturePolicy, VerifyOutput};
 pub use source::{Access, Delivery, Facts, ImageFacts, Source, SourceKind};
-pub use sources::{Named, check_signature, is_backup, open, open_bytes, open_stream};
+pub use sources::{Named, check_signature, is_backup, open, open_bytes, open_stream, split_point};
 pub use verify::{Checked, Level, Verdict, verify};

@@ -6,7 +6,7 @@
 //!         \--domain::scrub--> Definition, and what went    taken else
 //! ```
 
-use bundle::{Bundle, Manifest, Node, Snapshot, Template};
+use bundle::{Bundle, Manifest, Node, Point, Snapshot, Template};
 use domain::{Drive, FirmwareFiles};
 use vm::Machine;
 
@@ -55,6 +55,10 @@ pub struct Backup {
     pub is_template: bool,
     /// What the machine is a thin clone of.
     pub template: Option<Template>,
+    /// The moments that can be restored, oldest first; none in a backup that is one moment.
+    pub points: Vec<Point>,
+    /// The one that is meant: its definition is the source's, its disks are chains of images.
+    pub point: Option<Point>,
 }
 
 impl Native {
@@ -114,19 +118,33 @@ impl Backup {
     ///
     /// # Errors
     /// An image or the manifest is damaged, or names what is not there.
-    pub(crate) fn read(bundle: &Bundle) -> Result<Self, Error> {
-        let manifest = bundle.manifest()?;
+    pub(crate) fn read(
+        bundle: &Bundle,
+        manifest: Option<Manifest>,
+        point: Option<Point>,
+    ) -> Result<Self, Error> {
         let deleted = manifest.as_ref().map_or(&[][..], |manifest| &manifest.deleted);
         let nodes = bundle.nodes()?.into_iter().filter(|node| !deleted.contains(&node.member));
         Ok(Self {
             nodes: nodes.collect(),
             snapshots: snapshots(bundle, manifest.as_ref())?,
-            unix_seconds: bundle.config()?.unix_seconds,
+            unix_seconds: match &point {
+                Some(point) => point.created_unix_seconds,
+                None => bundle.config()?.unix_seconds,
+            },
             is_from_appliance: manifest.as_ref().is_some_and(|it| it.source_facts.is_some()),
             listed: manifest.as_ref().map(|manifest| manifest.members.len()),
             is_template: manifest.as_ref().is_some_and(|it| it.is_template),
-            template: manifest.and_then(|it| it.template),
+            template: manifest.as_ref().and_then(|it| it.template.clone()),
+            points: manifest.map(|it| it.points).unwrap_or_default(),
+            point,
         })
+    }
+
+    /// Why the point that is meant has not this drive.
+    pub(crate) fn left_out(&self, drive: &Drive) -> Option<&str> {
+        let mut left_out = self.point.as_ref()?.left_out.iter();
+        Some(left_out.find(|one| one.target == drive.target)?.reason.as_str())
     }
 
     /// The image of this name.
@@ -135,9 +153,12 @@ impl Backup {
         self.nodes.iter().find(|node| node.member == member)
     }
 
-    /// The image that was this drive's.
+    /// The image that was this drive's: by the drive's name in the point, else by that of its file.
     #[must_use]
     pub fn image_of(&self, drive: &Drive) -> Option<&Node> {
+        if let Some(point) = &self.point {
+            return self.node(&point.disk(&drive.target)?.member);
+        }
         self.nodes.iter().find(|node| is_member_of(&drive.source, &node.member))
     }
 }

@@ -11,6 +11,8 @@ pub struct Policy {
     pub signature: SignaturePolicy,
     /// Whose signatures are trusted.
     pub trust: Trust,
+    /// The id of the point of a backup that is meant; `None` for the newest.
+    pub point: Option<String>,
 }
 
 /// What to do with the manifest of a package.

@@ -64,12 +64,48 @@ impl Named {
     }
 }
 
-/// Opens a path: a folder with one descriptor or one VMX, a descriptor, a VMX, or an archive.
+/// Tells the file of `FILE@POINT` from the id of the point: where there is no file of the whole name, but
+/// one of the name before the last `@`.
+#[must_use]
+pub fn split_point(path: &Path) -> (&Path, Option<&str>) {
+    if path.symlink_metadata().is_ok() {
+        return (path, None);
+    }
+    let parts = path.to_str().and_then(|text| text.rsplit_once('@'));
+    match parts.filter(|(file, point)| !point.contains('/') && Path::new(file).is_file()) {
+        Some((file, point)) => (Path::new(file), Some(point)),
+        None => (path, None),
+    }
+}
+
+/// Opens a path: a folder with one descriptor or one VMX, a descriptor, a VMX, or an archive; of a backup
+/// the point that the policy or `FILE@POINT` names.
 ///
 /// # Errors
-/// `E01…` for what is no package, `E02…` for a manifest that cannot be read, `E03…` for a descriptor
+/// `E0505` for a point that the source has not; `E01…` for what is no package, `E02…` for a manifest that cannot be read, `E03…` for a descriptor
 /// that cannot be read, `E0508` when a file cannot be opened.
 pub fn open(path: &Path, policy: &Policy) -> Result<Box<dyn Source>, Error> {
+    let (path, point) = split_point(path);
+    let point = point.map(str::to_owned).or_else(|| policy.point.clone());
+    let policy = Policy { point, ..policy.clone() };
+    let source = open_kind(path, &policy)?;
+    match &policy.point {
+        Some(point) if !has_point(&*source, point) => {
+            let text = format!("{} is no backup, and has no point {point}", path.display());
+            Err(Error::new(Code::E0505, text))
+        }
+        _ => Ok(source),
+    }
+}
+
+/// Whether the point is the one that was opened.
+fn has_point(source: &dyn Source, id: &str) -> bool {
+    let native = source.facts().description.native();
+    let point = native.and_then(|native| native.backup.as_ref()?.point.as_ref());
+    point.is_some_and(|point| point.id == id)
+}
+
+fn open_kind(path: &Path, policy: &Policy) -> Result<Box<dyn Source>, Error> {
     let shown = path.display();
     let mut file = open_at_once(path).map_err(|source| not_there(path, source))?;
     let metadata = file.metadata().map_err(|source| not_there(path, source))?;
@@ -120,7 +156,7 @@ fn open_archive(
     let wrap = |source| Error::io(format!("cannot read {}", named.name), source);
     let packed = Compression::of(&head(&file).map_err(wrap)?);
     if packed.is_none_or(|packed| packed == Compression::Zstd)
-        && let Some(backup) = bundle::open(&named, bytes)?
+        && let Some(backup) = bundle::open(&named, bytes, policy)?
     {
         return Ok(Box::new(backup));
     }

@@ -2,7 +2,7 @@
 
 use std::{fmt, fs::File, path::Path, sync::Arc};
 
-use bundle::{Bundle, Manifest, Mode, Node, Options, Point, Role, Session};
+use bundle::{Bundle, Manifest, Mode, Node, Options, Point, Session};
 use code::Code;
 use convert::copy::{Settings, copy_image};
 use disk::{FileBytes, Image, Progress, ReadAt as _, WriteAt};

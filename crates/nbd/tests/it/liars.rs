@@ -128,6 +128,15 @@ fn replies_to_nobody_end_the_connection() {
 }
 
 #[test]
+fn a_structure_that_was_not_agreed_on_is_refused() {
+    let export = export().simple();
+    let client = connect(&export, &[], |_, request| Some(request.data(0, &[1; 512]))).unwrap();
+    let want =
+        "export \"vda\": a reply with a structure that was not agreed on, at byte 0 of the disk";
+    assert_eq!(client.read_exact_at(&mut [0; 512], 0).unwrap_err().to_string(), want);
+}
+
+#[test]
 fn a_reply_of_crumbs_ends() {
     let (kind, told) = read(|request| {
         let crumbs = request.range().step_by(2).map(|at| request.data(at, &[1]));

@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-use disk::{ExtentKind, Image as _};
+use disk::{ExtentKind, Image as _, Workbench};
 use nbd::{ALLOCATION, Client, Dirty, Kind, NbdImage, Options, State};
 use testkit::{MIB, content, oracle, oracle_command, read_extents};
 
@@ -27,13 +27,6 @@ impl Lab {
 
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
-    }
-
-    /// Runs a program of QEMU; `None` when it is not installed.
-    fn run<'w>(&self, program: &str, words: impl IntoIterator<Item = &'w str>) -> Option<()> {
-        let output = oracle(program, words)?;
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        Some(())
     }
 
     /// Serves a qcow2 image as `vda`, until the last of its clients goes.
@@ -58,6 +51,13 @@ impl Lab {
     }
 }
 
+/// Runs a program of QEMU; `None` when it is not installed.
+fn run<'w>(program: &str, words: impl IntoIterator<Item = &'w str>) -> Option<()> {
+    let output = oracle(program, words)?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(())
+}
+
 /// Data with holes of odd sizes in it.
 fn disk() -> Vec<u8> {
     let mut disk = content(DISK);
@@ -72,14 +72,10 @@ fn the_whole_disk_is_what_qemu_img_makes_of_the_image() {
     let lab = Lab::new();
     let (raw, image, back) = (lab.path("a.raw"), lab.path("a.qcow2"), lab.path("back.raw"));
     fs::write(&raw, disk()).unwrap();
-    let convert = |words: &str, from: &Path, to: &Path| {
-        let words = words.split(' ').map(AsRef::as_ref).chain([from.as_os_str(), to.as_os_str()]);
-        let output = oracle("qemu-img", words)?;
-        assert!(output.status.success());
-        Some(())
-    };
-    let Some(()) = convert("convert -f raw -O qcow2 -c", &raw, &image) else { return };
-    convert("convert -f qcow2 -O raw", &image, &back);
+    let [from, to, again] = [&raw, &image, &back].map(|path| path.to_str().unwrap());
+    let convert = ["convert", "-f", "raw", "-O", "qcow2", "-c", from, to];
+    let Some(()) = run("qemu-img", convert) else { return };
+    run("qemu-img", ["convert", "-f", "qcow2", "-O", "raw", to, again]);
     lab.serve(&image, "-A");
     let client = Arc::new(lab.connect(&[ALLOCATION]).unwrap());
     let image = NbdImage::full(Arc::clone(&client));
@@ -114,10 +110,10 @@ fn a_bitmap_tells_what_was_written_behind_it() {
     let image = lab.path("a.qcow2");
     let name = image.to_str().unwrap();
     let create = ["create", "-q", "-f", "qcow2", name, &DISK.to_string()];
-    let Some(()) = lab.run("qemu-img", create) else { return };
-    let write = |command: &str| lab.run("qemu-io", ["-f", "qcow2", "-c", command, name]);
+    let Some(()) = run("qemu-img", create) else { return };
+    let write = |command: &str| run("qemu-io", ["-f", "qcow2", "-c", command, name]);
     let Some(()) = write("write -P 7 0 12M") else { return };
-    lab.run("qemu-img", ["bitmap", "--add", name, "cp1"]);
+    run("qemu-img", ["bitmap", "--add", name, "cp1"]);
     for command in
         ["write -P 9 100k 4k", "write -P 9 3M 1M", "write -z 5M 256k", "write -P 9 16M 512"]
     {
@@ -133,7 +129,7 @@ fn a_bitmap_tells_what_was_written_behind_it() {
         .collect();
     let want = [(64, 64 << 10), (3 << 10, 1 << 20), (5 << 10, 256 << 10), (16 << 10, 5 * 512)];
     assert_eq!(dirty, want);
-    let image = NbdImage::incremental(client, "cp1").unwrap();
+    let image = NbdImage::incremental(Arc::clone(&client), "cp1").unwrap();
     let extents: Vec<_> = image
         .extents()
         .map(Result::unwrap)
@@ -152,9 +148,35 @@ fn a_bitmap_tells_what_was_written_behind_it() {
     let widened_bytes = marked_bytes;
     let data_bytes = (64 + 1024) * 1024 + 5 * 512;
     assert_eq!(image.dirty().unwrap(), Dirty { marked_bytes, widened_bytes, data_bytes });
-    let mut cluster = vec![0; 64 << 10];
-    image.read_at(&mut cluster, 64 << 10).unwrap();
-    let mut want = vec![7; 64 << 10];
-    want[36 << 10..40 << 10].fill(9);
-    assert!(cluster == want);
+    // The disk of then, with what changed, is the disk of now.
+    let mut disk = vec![0; usize::try_from(DISK).unwrap()];
+    disk[..12 << 20].fill(7);
+    for extent in image.extents().map(Result::unwrap).filter(|e| e.kind != ExtentKind::Hole) {
+        let [start, end] = [extent.start_bytes, extent.end_bytes()].map(|at| at as usize);
+        image.read_extent(&extent, &mut Workbench::new(), &mut disk[start..end]).unwrap();
+    }
+    assert!(disk == read_extents(&NbdImage::full(client)).unwrap());
+    assert_eq!((disk[100 << 10], disk[104 << 10], disk[5 << 20], disk[16 << 20]), (9, 7, 0, 9));
+}
+
+#[test]
+fn a_disk_of_many_windows_has_one_map() {
+    let lab = Lab::new();
+    let image = lab.path("a.qcow2");
+    let name = image.to_str().unwrap();
+    let create = ["create", "-q", "-f", "qcow2", name, "5G"];
+    let Some(()) = run("qemu-img", create) else { return };
+    let write = ["-f", "qcow2", "-c", "write -P 1 2047M 2M", "-c", "write -P 2 4608M 1M", name];
+    let Some(()) = run("qemu-io", write) else { return };
+    lab.serve(&image, "");
+    let client = lab.connect(&[ALLOCATION]).unwrap();
+    let runs: Vec<_> = client
+        .map(&[ALLOCATION], 0..5 << 30)
+        .unwrap()
+        .map(|run| run.map(|run| (run.start_bytes / MIB, run.len_bytes / MIB, run.state)).unwrap())
+        .collect();
+    use State::{Data, Zero};
+    let want =
+        [(0, 2047, Zero), (2047, 2, Data), (2049, 2559, Zero), (4608, 1, Data), (4609, 511, Zero)];
+    assert_eq!(runs, want);
 }

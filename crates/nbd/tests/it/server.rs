@@ -21,7 +21,7 @@ pub(crate) fn connect(
     over(&ours, contexts)
 }
 
-/// A client of whoever is at the other end; a short time is enough here.
+/// A client of whoever is at the other end; what hangs ends by itself.
 pub(crate) fn over(stream: &UnixStream, contexts: &[&str]) -> Result<Client> {
     stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket has it");
     let contexts = contexts.iter().map(|&name| name.to_owned()).collect();

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use bundle::{Node, Snapshot};
+use bundle::{Mode, Node, Point, PointDisk, Snapshot, State};
 use code::Code;
 use convert::Row;
 use host::{
@@ -201,6 +201,32 @@ impl Case {
     /// Adds a snapshot with the definition of a machine with these drives.
     pub(super) fn snapshot(mut self, snapshot: Snapshot, drives: &str) -> Self {
         self.of_backup().snapshots.push((snapshot, domain(drives)));
+        self
+    }
+
+    /// Makes the backup a point of these drives and members.
+    pub(super) fn point(mut self, disks: &[(&str, &str)]) -> Self {
+        let disks = disks.iter().map(|(target, member)| PointDisk {
+            target: (*target).to_owned(),
+            member: (*member).to_owned(),
+            capacity_bytes: CAPACITY_BYTES,
+            mode: Mode::Full,
+            reason: None,
+            read_bytes: 0,
+        });
+        let point = Point {
+            id: "20261121-190500".to_owned(),
+            created_unix_seconds: 1_795_287_900,
+            mode: Mode::Incremental,
+            config: "1795287900-web.xml".to_owned(),
+            state: State::Running,
+            indications: Vec::new(),
+            disks: disks.collect(),
+            left_out: Vec::new(),
+            checkpoint: None,
+            memory: None,
+        };
+        self.of_backup().point = Some(point);
         self
     }
 

@@ -7,10 +7,10 @@ use std::{
 };
 
 use backup::{
-    create::{Bundled, Doors, Made, Request, Sink, Step, Watch, Wish, create},
+    create::{Bundled, Doors, Made, Request, Sink, Step, Watch, Wish, create, series_of},
     quiesce::Processes,
 };
-use bundle::{Bundle, DEFAULT_LEVEL, Form, Level, Manifest, Mode, Options, Point, Vm};
+use bundle::{Bundle, DEFAULT_LEVEL, Form, Indication, Level, Manifest, Mode, Options, Point, Vm};
 use code::Code;
 use disk::{FileBytes, Progress};
 use host::{
@@ -104,7 +104,7 @@ pub(in crate::verbs) fn run(
 }
 
 fn check(args: &BackupCreateArgs) -> Result<()> {
-    if args.output.is_some() && args.machines.len() > 1 {
+    if args.where_to.output.is_some() && args.machines.len() > 1 {
         return Err(Failure::usage("-o names one file, and there are several machines")
             .tip("name a folder instead: --storage DIR"));
     }
@@ -159,7 +159,9 @@ fn form(args: &BackupCreateArgs) -> Result<(Form, i32)> {
         ("none", _) => Ok((Form::Tar, DEFAULT_LEVEL)),
         ("zstd", _) => Ok((Form::TarZst, DEFAULT_LEVEL)),
         (_, Some(level)) => Ok((Form::TarZst, level)),
-        _ => Err(Failure::usage(format!("--compress {how} is none of none, zstd, zstd:1 to zstd:22"))),
+        _ => Err(Failure::usage(format!(
+            "--compress {how} is none of none, zstd, zstd:1 to zstd:22"
+        ))),
     }
 }
 
@@ -196,7 +198,7 @@ impl Job<'_> {
             None => self.begin(now)?,
         };
         state.note_place(self.folder)?;
-        let warnings = made.notes.iter().map(|note| Message::note(note)).collect();
+        let warnings = restless(&made);
         Ok((data(self.machine, &path, &made, before_bytes), warnings))
     }
 
@@ -224,9 +226,9 @@ impl Job<'_> {
         let uuid = self.machine.uuid.to_string();
         let entries = backup::list(self.folder, &[])?;
         let ours = entries.iter().filter(|entry| {
-            entry.facts().is_some_and(|facts| {
-                facts.uuid.as_deref() == Some(&uuid) && facts.is_incrementable
-            })
+            entry
+                .facts()
+                .is_some_and(|facts| facts.uuid.as_deref() == Some(&uuid) && facts.is_incrementable)
         });
         let newest = ours.max_by_key(|entry| {
             entry.facts().and_then(|facts| Some(facts.points.last()?.created_unix_seconds))
@@ -270,7 +272,7 @@ impl Job<'_> {
             deadline: quiet.deadline.0,
             workers: jobs.unwrap_or(cores),
             unix_seconds: now,
-            series: series(self.folder),
+            series: series_of(self.folder),
             scratch: scratch.clone(),
         }
     }
@@ -293,10 +295,7 @@ impl Job<'_> {
         let partial = host.create_partial(&path)?;
         let manifest = Manifest {
             tool: TOOL.to_owned(),
-            vm: Vm {
-                name: self.machine.name.clone(),
-                uuid: Some(self.machine.uuid.to_string()),
-            },
+            vm: Vm { name: self.machine.name.clone(), uuid: Some(self.machine.uuid.to_string()) },
             incrementable: self.args.incrementable,
             protected: self.args.protect,
             note: self.args.note.clone(),
@@ -328,7 +327,8 @@ impl Job<'_> {
         let bundle = super::of_file(file.try_clone().map_err(cannot)?, path)?;
         let before_bytes = bundle.file_bytes();
         let options = Options { form: bundle.form(), level: DEFAULT_LEVEL, unix_seconds: now };
-        let mut sink = Bundled::extend(&bundle, &file, options, true).map_err(Box::<Failure>::from)?;
+        let mut sink =
+            Bundled::extend(&bundle, &file, options, true).map_err(Box::<Failure>::from)?;
         let made = self.create(&self.request(now, true), &mut sink)?;
         self.look_at(&file)?;
         Ok((path.to_owned(), made, before_bytes))
@@ -355,19 +355,14 @@ impl Job<'_> {
         let bytes = FileBytes::new(file.try_clone().map_err(cannot)?).map_err(cannot)?;
         let bundle = Bundle::open(Arc::new(bytes))?;
         let report = bundle::verify(&bundle, level, self.gauge)?;
-        match report.faults().next() {
+        match report.faults.first() {
             None => Ok(()),
-            Some(fault) => Err(Failure::new(Code::E0605, "the bundle was not written as it should be")
-                .cause(fault.to_string())),
+            Some(fault) => {
+                Err(Failure::new(Code::E0605, "the bundle was not written as it should be")
+                    .cause(fault.message.clone()))
+            }
         }
     }
-}
-
-/// A word for the folder, in the names of checkpoints: backups in other folders keep theirs.
-fn series(folder: &Path) -> String {
-    let path = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-    let digest = blake3::hash(path.as_os_str().as_encoded_bytes()).to_hex();
-    digest.chars().take(8).collect()
 }
 
 /// Tells the steps of a backup.
@@ -394,6 +389,19 @@ impl Watch for Hears<'_> {
             Step::Publish => self.0.phase("publish", None, None),
         }
     }
+}
+
+/// A guest that was not quiet is worth a warning.
+fn restless(made: &Made) -> Vec<Message> {
+    let is_restless =
+        |it: &Indication| matches!(it, Indication::NoGuestAgent | Indication::QuiesceFailed);
+    let found = made.point.indications.iter().find(|it| is_restless(it));
+    let why = made.notes.first().cloned();
+    let message = |it: &Indication| {
+        let why = why.unwrap_or_else(|| it.as_str().to_owned());
+        Message::new(Code::W0611, format!("the disks are as after a power cut: {why}"))
+    };
+    found.map(message).into_iter().collect()
 }
 
 fn data(machine: &KnownMachine, path: &Path, made: &Made, before_bytes: u64) -> BackupData {
@@ -468,6 +476,9 @@ fn text(data: &Data) -> String {
             ByteSize(backup.added_bytes),
             ByteSize(backup.file_bytes),
         );
+        for note in &backup.notes {
+            text += &format!("  {:<10}{}\n", "note", clean(note));
+        }
         text += &format!("Next:  relift backup verify {}\n", clean(&backup.path));
     }
     text

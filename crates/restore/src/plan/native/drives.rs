@@ -122,6 +122,11 @@ fn disk(inputs: &Inputs<'_>, drive: &Drive, row: Row, parts: &mut Parts<'_, '_, 
             }
         };
     }
+    if let Some(reason) = backup.left_out(drive).filter(|_| !is_device(drive)) {
+        parts.draft.changes.detach.insert(drive.target.clone());
+        let text = format!("the backup was made without it: {reason}");
+        return dropped(row, Note::new(Code::W0203, text));
+    }
     match &drive.source {
         DriveSource::Block(path) => lun(inputs, drive, row, path, parts.draft),
         _ => {
@@ -131,6 +136,11 @@ fn disk(inputs: &Inputs<'_>, drive: &Drive, row: Row, parts: &mut Parts<'_, '_, 
             row.note(Note::blocker(Code::E0104, text).hint(hint))
         }
     }
+}
+
+/// Whether a drive is a device of the host, which may be there still.
+const fn is_device(drive: &Drive) -> bool {
+    matches!(drive.source, DriveSource::Block(_))
 }
 
 /// A device of the host is not in a backup: it is attached again if it is there and nobody uses it.

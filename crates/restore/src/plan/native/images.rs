@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bundle::Node;
+use bundle::{Node, Point};
 use code::Code;
 use convert::{Note, Row, copy::TargetOptions};
 use disk::{Declared, Format};
@@ -229,9 +229,15 @@ impl<'a> Images<'a> {
 }
 
 impl Inputs<'_> {
-    /// Whether images stay as they are, one a file; else each disk becomes one image.
+    /// Whether images stay as they are, one a file; else each disk becomes one image: in another format,
+    /// and of a point.
     pub(super) fn keeps_chains(&self) -> bool {
-        self.choices.output == TargetOptions::default()
+        self.choices.output == TargetOptions::default() && self.point().is_none()
+    }
+
+    /// The point that is restored: its increments were never files of the machine.
+    fn point(&self) -> Option<&Point> {
+        self.native.backup.as_ref()?.point.as_ref()
     }
 
     fn format(&self) -> DiskFormat {
@@ -263,8 +269,12 @@ pub(super) fn capacity(files: &[FilePlan], path: &Path) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use bundle::LeftOut;
+
     use super::*;
-    use crate::plan::fixture::{Case, LENGTH_BYTES, backings, disk, paths, row, told, xml};
+    use crate::plan::fixture::{
+        Case, LENGTH_BYTES, backings, disk, lun, notes, paths, row, told, xml,
+    };
 
     /// A machine on two images, of whose lower one the definition does not tell.
     fn chain() -> Case {
@@ -328,5 +338,48 @@ mod tests {
         assert_eq!(row(&plan, "disk0").reason, want);
         assert_eq!(plan.space.needed_bytes, 2 * LENGTH_BYTES);
         assert!(xml(&plan).contains("type='raw'") || xml(&plan).contains("type=\"raw\""));
+    }
+
+    /// A machine with a disk on a file and one on a device, as two points made it.
+    fn pointed() -> Case {
+        let drives = disk("vda", "/vm/web.img") + &lun("vdb", "/dev/vg/data");
+        Case::backup(&drives)
+            .image("web-vda-1.qcow2", None)
+            .image("web-vda-2.snapshot", Some("web-vda-1.qcow2"))
+            .image("web-vdb-2.qcow2", None)
+            .point(&[("vda", "web-vda-2.snapshot"), ("vdb", "web-vdb-2.qcow2")])
+    }
+
+    #[test]
+    fn the_disks_of_a_point_are_found_by_their_drives_and_each_chain_becomes_one_image() {
+        let plan = pointed().plan();
+        assert_eq!(told(&plan), []);
+        assert_eq!(paths(&plan), ["/vm/web.qcow2", "/backups/web-vdb-2.qcow2"]);
+        assert_eq!(backings(&plan), [None, None]);
+        let roles = &plan.machines[0].files;
+        assert!(roles.iter().all(|file| matches!(file.role, FileRole::Disk { .. })));
+        let members: Vec<_> = roles.iter().filter_map(|file| file.member()).collect();
+        assert_eq!(
+            members.iter().map(|it| it.as_str()).collect::<Vec<_>>(),
+            ["web-vda-2.snapshot", "web-vdb-2.qcow2"]
+        );
+        let want = "1 MiB, restored as one image with all that it stands on";
+        assert_eq!(row(&plan, "disk0").reason, want);
+        assert!(xml(&plan).contains("/vm/web.qcow2") && !xml(&plan).contains("/dev/vg"));
+    }
+
+    #[test]
+    fn a_disk_that_a_point_was_made_without_is_left_out_and_one_that_it_lacks_blocks() {
+        let mut case = pointed();
+        let point = case.of_backup().point.as_mut().unwrap();
+        let left_out = LeftOut { target: "vda".to_owned(), reason: "--exclude-disk".to_owned() };
+        point.disks.remove(0);
+        assert_eq!(case.blockers()[0].1, "its image /vm/web.img is not in the backup");
+        case.of_backup().point.as_mut().unwrap().left_out.push(left_out);
+        assert_eq!(case.blockers(), []);
+        let plan = case.plan();
+        assert_eq!(paths(&plan), ["/backups/web-vdb-2.qcow2"]);
+        let want = "the backup was made without it: --exclude-disk";
+        assert_eq!(notes(&plan, "disk0"), [(Code::W0203, want.to_owned())]);
     }
 }

@@ -1,0 +1,170 @@
+//! Which points of a bundle can be restored.
+
+use std::collections::{BTreeMap, HashSet};
+
+use disk::Progress;
+
+use super::{Fault, Level, names};
+use crate::{Bundle, Error, Manifest, Node, Result, chain};
+
+/// The most points that a message names (ours); the others are counted.
+const MAX_NAMED: usize = 8;
+
+/// Follows the chains of all points, and names the points that damaged images spoil.
+///
+/// # Errors
+/// When `progress` says stop.
+pub(super) fn check(
+    bundle: &Bundle,
+    manifest: Option<&Manifest>,
+    level: Level,
+    (progress, faults): (&dyn Progress, &mut Vec<Fault>),
+) -> Result<()> {
+    let Some(manifest) = manifest.filter(|manifest| !manifest.points.is_empty()) else {
+        return Ok(());
+    };
+    // What keeps the chains from being known was said already; the manifest tells of them, too.
+    let nodes = bundle.nodes().unwrap_or_else(|_| manifest.nodes.clone());
+    if level == Level::Deep {
+        for member in tops(manifest, &nodes) {
+            if progress.stopped() {
+                return Err(Error::stopped());
+            }
+            let is_known = chain(&nodes, member).iter().any(|node| names(faults, &node.member));
+            if let Some(error) = walk(bundle, member).err().filter(|_| !is_known) {
+                faults.push(error.in_member(member).into());
+            }
+        }
+    }
+    faults.extend(spoilt(manifest, &nodes, faults));
+    Ok(())
+}
+
+/// The images of points that no other image stands on: who walks through them has seen every chain.
+fn tops<'a>(manifest: &'a Manifest, nodes: &[Node]) -> Vec<&'a str> {
+    let below: HashSet<&str> = nodes.iter().filter_map(|node| node.backing.as_deref()).collect();
+    let disks = manifest.points.iter().flat_map(|point| &point.disks);
+    let mut tops: Vec<&str> = disks.map(|disk| disk.member.as_str()).collect();
+    tops.retain(|member| !below.contains(member));
+    tops.sort_unstable();
+    tops.dedup();
+    tops
+}
+
+/// Reads the tables of a whole chain, as a restore does; the bytes of each image were compared.
+fn walk(bundle: &Bundle, member: &str) -> Result<()> {
+    let Some(member) = bundle.member(member) else { return Ok(()) };
+    let image = bundle.image(member)?;
+    image.extents().try_for_each(|extent| extent.map(drop)).map_err(Error::from)
+}
+
+/// One fault for each damaged image that points need.
+fn spoilt(manifest: &Manifest, nodes: &[Node], faults: &[Fault]) -> Vec<Fault> {
+    let mut needed: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    let damaged: HashSet<&str> = faults.iter().filter_map(|it| it.member.as_deref()).collect();
+    for point in &manifest.points {
+        let chains = point.disks.iter().flat_map(|disk| {
+            let chain = chain(nodes, &disk.member).into_iter().map(|node| node.member.as_str());
+            // An image that cannot be read is no node.
+            chain.chain([disk.member.as_str()])
+        });
+        let own = std::iter::once(point.config.as_str()).chain(point.memory.as_deref());
+        let members: HashSet<&str> = chains.chain(own).collect();
+        for member in members.intersection(&damaged) {
+            needed.entry((*member).to_owned()).or_default().push(&point.id);
+        }
+    }
+    let told = |(member, points): (String, Vec<&str>)| {
+        let (shown, more) = points.split_at(points.len().min(MAX_NAMED));
+        let more =
+            if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+        let message = format!("it spoils the points that need it: {}{more}", shown.join(", "));
+        Fault::from(Error::damaged(message).in_member(&member))
+    };
+    needed.into_iter().map(told).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use disk::Unheard;
+
+    use super::*;
+    use crate::{
+        Form, MemberDigest, Mode, Point, PointDisk, State,
+        sample::{self, CAPACITY_BYTES, delta, disk, foreign, xml},
+    };
+
+    fn point(id: &str, member: &str, mode: Mode) -> Point {
+        let disk = PointDisk {
+            target: "vda".to_owned(),
+            member: member.to_owned(),
+            capacity_bytes: CAPACITY_BYTES,
+            mode,
+            reason: None,
+            read_bytes: 0,
+        };
+        Point {
+            id: id.to_owned(),
+            created_unix_seconds: 1,
+            mode,
+            config: "1-a.xml".to_owned(),
+            state: State::Off,
+            indications: Vec::new(),
+            disks: vec![disk],
+            left_out: Vec::new(),
+            checkpoint: None,
+            memory: None,
+        }
+    }
+
+    /// A full image, an increment, a full image again; the member of this name is damaged.
+    fn faults(damaged: &str, level: Level) -> Vec<(String, String)> {
+        let members = [
+            ("1-a.xml", xml("a")),
+            ("a.qcow2", disk(1)),
+            ("b.snapshot", delta("a.qcow2", 2)),
+            ("c.qcow2", disk(3)),
+        ];
+        let digests = members.iter().map(|(name, bytes)| MemberDigest {
+            name: (*name).to_owned(),
+            length_bytes: bytes.len() as u64,
+            blake3: blake3::hash(bytes).to_hex().to_string(),
+        });
+        let manifest = Manifest {
+            points: vec![
+                point("p1", "a.qcow2", Mode::Full),
+                point("p2", "b.snapshot", Mode::Incremental),
+                point("p3", "c.qcow2", Mode::Full),
+            ],
+            members: digests.collect(),
+            ..Manifest::default()
+        };
+        let mut members = members.to_vec();
+        for (_, bytes) in members.iter_mut().filter(|(name, _)| *name == damaged) {
+            // In the data, behind the tables.
+            let at = bytes.iter().rposition(|byte| matches!(byte, 1..=3)).unwrap();
+            bytes[at] ^= 0x40;
+        }
+        members.push(("1-manifest.json", manifest.to_bytes().unwrap()));
+        let bundle = sample::open(foreign(Form::Tar, &members));
+        let report = crate::verify(&bundle, level, &Unheard).unwrap();
+        report.faults.into_iter().map(|it| (it.member.unwrap(), it.message)).collect()
+    }
+
+    #[test]
+    fn a_damaged_image_names_every_point_that_it_spoils() {
+        assert_eq!(faults("", Level::Deep), []);
+        assert_eq!(faults("a.qcow2", Level::Quick), []);
+        for (damaged, points) in [("a.qcow2", "p1, p2"), ("b.snapshot", "p2"), ("c.qcow2", "p3")] {
+            for level in [Level::Digests, Level::Deep] {
+                let found = faults(damaged, level);
+                let [(member, digest), (again, spoilt)] = found.as_slice() else {
+                    panic!("{found:?}")
+                };
+                assert_eq!((member.as_str(), again.as_str()), (damaged, damaged));
+                assert!(digest.starts_with("the BLAKE3 digest is "), "{digest}");
+                assert_eq!(*spoilt, format!("it spoils the points that need it: {points}"));
+            }
+        }
+    }
+}
