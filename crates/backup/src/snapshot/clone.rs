@@ -228,7 +228,7 @@ mod tests {
         let subject = lab.subject(&fake);
         let plan = plan_clone(&subject, &tree(&subject).unwrap(), "s2", &options()).unwrap();
         clone(&subject, &plan, &Unheard).unwrap();
-        let image = lab.path("web-two-disk0.qcow2");
+        let image = lab.path("Web-Two-disk0.qcow2");
         assert_eq!(plan.disks, [("vda".to_owned(), lab.path("base.s1.qcow2"), image.clone())]);
         let chain = chain::open(&image, "qcow2").unwrap();
         assert!(chain.below.is_empty());
@@ -237,7 +237,7 @@ mod tests {
         assert_eq!((made.name.as_str(), made.uuid), ("Web Two", Some(plan.uuid)));
         assert_eq!(made.nics[0].mac, Some(plan.macs[0]));
         assert_ne!(plan.uuid, subject.machine);
-        assert_eq!(fake.acts()[..2], ["create web-two-disk0.qcow2", "publish web-two-disk0.qcow2"]);
+        assert_eq!(fake.acts()[..2], ["create Web-Two-disk0.qcow2", "publish Web-Two-disk0.qcow2"]);
         assert_eq!(fake.acts()[3..], ["define Web Two"]);
     }
 
@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn a_file_that_is_there_is_not_overwritten() {
         let lab = Lab::new();
-        lab.overlay("base.qcow2", "web-two-disk0.qcow2");
+        lab.overlay("base.qcow2", "Web-Two-disk0.qcow2");
         let fake = Fake::new(None).with_guest(lab.guest());
         let subject = lab.subject(&fake);
         let error = plan_clone(&subject, &tree(&subject).unwrap(), "s1", &options()).unwrap_err();
