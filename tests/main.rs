@@ -34,6 +34,7 @@ mod restore;
 mod sandbox;
 mod signals;
 mod signatures;
+mod snapshot_verbs;
 mod snapshots;
 mod tracing;
 mod tree;
