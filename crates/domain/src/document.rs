@@ -45,17 +45,28 @@ pub(crate) struct Document<'t> {
 impl<'t> Document<'t> {
     /// Reads a document whose root is `<domain>`.
     pub(crate) fn parse(bytes: &'t [u8]) -> Result<Self, Error> {
+        Self::parse_as("domain", bytes)
+    }
+
+    /// Reads a document whose root has this name.
+    pub(crate) fn parse_as(name: &str, bytes: &'t [u8]) -> Result<Self, Error> {
         let text = decode(bytes)?;
         let mut builder = Builder::new(text);
         builder.run()?;
         let Some(root) = builder.root else {
             return Err(Fault::new(Code::E0301, Kind::Malformed, "no XML element").into());
         };
-        if root.is("domain") {
+        if root.is(name) {
             return Ok(Self { text, root });
         }
-        let message = format!("the root element is {}, not a domain", Shown(root.name));
+        let message = format!("the root element is {}, not a {name}", Shown(root.name));
         Err(builder.errors.fault(Kind::Malformed, &message, root.span.start))
+    }
+
+    /// Refuses an element, and says where it is.
+    pub(crate) fn refuse(&self, element: &Element<'_>, message: &str) -> Error {
+        let fault = Fault::new(Code::E0303, Kind::Malformed, message);
+        fault.at(self.place(element)).into()
     }
 
     /// The path of an element, such as `/domain/devices/disk[2]`, and its line.

@@ -23,6 +23,9 @@
 //!
 //! [`scrub()`] takes out of a document what a host must not take from it.
 //!
+//! Beside the machine stand documents of its moments: [`write_backup_job()`], [`write_checkpoint()`],
+//! [`write_new_snapshot()`] and what reads them back.
+//!
 //! [`patch()`] changes single values of a document and leaves every other byte of it as it is.
 //!
 //! The format is libvirt's "Domain XML format" (`formatdomain`), as of libvirt 9.0.
@@ -38,11 +41,14 @@
     )
 )]
 
+mod backup_job;
 mod bus;
 mod check;
+mod checkpoint;
 mod document;
 mod drives;
 mod error;
+mod moment;
 mod notes;
 mod patch;
 mod read;
@@ -50,6 +56,13 @@ mod scrub;
 mod snapshot;
 mod write;
 
+pub use backup_job::{
+    BackedUpDisk, BackupJob, DiskMode, RunningBackup, RunningDisk, read_backup_job,
+    write_backup_job,
+};
+pub use checkpoint::{
+    Checkpoint, CheckpointDisk, NewCheckpoint, Tracked, read_checkpoint, write_checkpoint,
+};
 pub use drives::{
     BackingImage, Drive, DriveDevice, DriveSource, FirmwareFiles, drives, firmware_files,
 };
@@ -58,7 +71,10 @@ pub use notes::Finding;
 pub use patch::{Changes, patch};
 pub use read::{Read, read};
 pub use scrub::{Scrubbed, scrub};
-pub use snapshot::{Snapshot, write_snapshot};
+pub use snapshot::{
+    Kept, KeptMemory, NewSnapshot, ReadSnapshot, Snapshot, SnapshotDisk, SnapshotState,
+    read_snapshot, write_new_snapshot, write_snapshot,
+};
 pub use write::{write, write_bundled};
 
 /// The namespace of the libosinfo element, which virt-manager and its like write and read.

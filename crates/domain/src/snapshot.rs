@@ -1,11 +1,22 @@
-//! The document by which libvirt is told of a snapshot that exists already.
+//! Documents of snapshots: the one that takes one, the one that libvirt tells of it, and the one by
+//! which libvirt is told of a snapshot that exists already.
 //!
-//! The format is libvirt's "Snapshot XML format" (`formatsnapshot`), as of libvirt 9.0; it is given to
-//! `virsh snapshot-create --redefine`.
+//! The format is libvirt's "Snapshot XML format" (`formatsnapshot`), as of libvirt 9.0.
 
-use std::{io, path::PathBuf};
+mod new;
+mod read;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use xml::Element;
+
+pub use self::{
+    new::{NewSnapshot, write_new_snapshot},
+    read::{Kept, KeptMemory, ReadSnapshot, SnapshotDisk, SnapshotState, read_snapshot},
+};
 
 /// A state of a machine that can be gone back to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +35,7 @@ pub struct Snapshot<'a> {
     pub domain: &'a str,
 }
 
-/// Writes the document.
+/// Writes the document by which libvirt is told of it: `virsh snapshot-create --redefine`.
 ///
 /// # Errors
 /// A text that XML cannot hold.
@@ -38,6 +49,7 @@ pub fn write_snapshot(snapshot: &Snapshot<'_>) -> io::Result<String> {
         }
         None => Element::new("memory").with("snapshot", "no"),
     };
+    let overlays = snapshot.overlays.iter().map(|(name, file)| drive(name, file.as_deref()));
     let document = Element::new("domainsnapshot")
         .holding([Element::text("name", snapshot.name)])
         .holding(parent)
@@ -45,7 +57,7 @@ pub fn write_snapshot(snapshot: &Snapshot<'_>) -> io::Result<String> {
             Element::text("creationTime", snapshot.unix_seconds.to_string()),
             Element::text("state", state),
             memory,
-            Element::new("disks").holding(snapshot.overlays.iter().map(drive)),
+            Element::new("disks").holding(overlays),
         ]);
     let text = document.print()?;
     // The definition goes in as it stands, so that nothing in it is lost.
@@ -58,8 +70,8 @@ pub fn write_snapshot(snapshot: &Snapshot<'_>) -> io::Result<String> {
     Ok(format!("{head}{}\n</domainsnapshot>{tail}", domain.trim_end()))
 }
 
-fn drive((name, overlay): &(String, Option<PathBuf>)) -> Element<'_> {
-    let disk = Element::new("disk").with("name", name.as_str());
+fn drive<'a>(name: &'a str, overlay: Option<&'a Path>) -> Element<'a> {
+    let disk = Element::new("disk").with("name", name);
     match overlay {
         None => disk.with("snapshot", "no"),
         Some(file) => disk.with("snapshot", "external").with("type", "file").holding([
