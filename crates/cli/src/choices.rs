@@ -217,6 +217,7 @@ pub(crate) fn policy(args: &PolicyArgs) -> Result<restore::Policy> {
 /// What is done with the papers of a package that is only looked at.
 pub(crate) fn papers(args: &SignatureArgs) -> Result<restore::Policy> {
     Ok(restore::Policy {
+        point: None,
         manifest: ManifestPolicy::Check,
         signature: trust::policy(args.signature),
         trust: trust::store(args.trust.as_deref())?,
