@@ -14,6 +14,7 @@ mod images;
 mod job;
 mod quiesce;
 mod restore;
+mod snapshot;
 
 pub(crate) use backup::{
     AfterwardsChoice, BackupAppendArgs, BackupCommand, BackupCompressArgs, BackupConfigArgs,
@@ -39,6 +40,10 @@ pub(crate) use job::{
 };
 pub(crate) use quiesce::QuiesceArgs;
 pub(crate) use restore::{ConflictChoice, ImportArgs, PlaceArgs, RestoreArgs, TargetArgs};
+pub(crate) use snapshot::{
+    SnapshotCloneArgs, SnapshotCommand, SnapshotCreateArgs, SnapshotDeleteArgs,
+    SnapshotMachineArgs, SnapshotNamedArgs, SnapshotRevertArgs,
+};
 
 /// The groups of the top-level help; the standard says which command is in which.
 const TOP_HELP: &str = "\
@@ -57,6 +62,7 @@ Move in:
   batch      Hundreds of packages: plan, run, resume, report
 
 Protect:
+  snapshot   Take, show, go back to, delete and clone moments of a machine
   restore    A machine back from a backup, a domain XML, an OVF
   backup     List, check, prune, protect, compress native backup files
   job        Backups on a schedule: cron or systemd timers run them
@@ -156,6 +162,7 @@ impl Command {
             Self::Backup(command) => command.verb(),
             Self::Batch(command) => command.verb(),
             Self::Job(command) => command.verb(),
+            Self::Snapshot(command) => command.verb(),
             Self::Sample(SampleCommand::Create(_)) => "sample.create",
             Self::Doctor(_) => "doctor",
             Self::Explain(_) => "explain",
@@ -201,6 +208,9 @@ pub(crate) enum Command {
     /// Do backups, snapshots, verifications and prunings on a schedule.
     #[command(subcommand, after_long_help = job::EXAMPLES)]
     Job(JobCommand),
+    /// Take, list, go back to, delete and clone snapshots of machines.
+    #[command(subcommand, after_long_help = snapshot::EXAMPLES)]
+    Snapshot(SnapshotCommand),
     /// Make sample packages; needs no network.
     #[command(subcommand, after_long_help = SAMPLE_EXAMPLES)]
     Sample(SampleCommand),

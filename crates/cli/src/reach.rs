@@ -119,7 +119,11 @@ pub(crate) fn of(command: &Command, usual: &Hypervisor) -> Option<Bounds> {
         Command::Backup(command) => backup(command, bounds, usual),
         Command::Sample(SampleCommand::Create(args)) => Some(bounds.write(&args.out)),
         // A batch and a job have each item done by a process of its own, which is confined.
-        Command::Doctor(_) | Command::Batch(_) | Command::Job(_) | Command::Guard(_) => None,
+        Command::Doctor(_)
+        | Command::Batch(_)
+        | Command::Job(_)
+        | Command::Snapshot(_)
+        | Command::Guard(_) => None,
         Command::Explain(_) | Command::Completions(_) => Some(bounds),
     }
 }

@@ -14,6 +14,7 @@ mod inspect;
 mod job;
 mod plan;
 mod sample;
+mod snapshot;
 mod source;
 mod target;
 mod verify;
@@ -68,6 +69,7 @@ fn dispatch(command: &Command, session: &Session, gauge: &Gauge<'_>) -> Result<R
         Command::Backup(BackupCommand::Protect(args)) => backup::protect::run(args, gauge),
         Command::Backup(BackupCommand::Delete(args)) => backup::delete::run(args),
         Command::Job(command) => job::run(command, session),
+        Command::Snapshot(command) => snapshot::run(command, session, gauge),
         Command::Batch(BatchCommand::Plan(args)) => batch::plan::run(args, session),
         Command::Batch(BatchCommand::Run(args)) => batch::run::run(args, session, gauge),
         Command::Batch(BatchCommand::Status(args)) => batch::status::run(args),

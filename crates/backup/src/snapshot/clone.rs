@@ -205,3 +205,61 @@ fn copy(
     folders.into_iter().try_for_each(|folder| files.sync_folder(folder))?;
     Ok(cloned)
 }
+
+#[cfg(test)]
+mod tests {
+    use ::disk::Unheard;
+    use code::Code;
+    use host::fake::Fake;
+
+    use super::{
+        super::{fixture::Lab, tree},
+        *,
+    };
+
+    fn options() -> CloneOptions {
+        CloneOptions { name: "Web Two".to_owned(), storage: None, workers: 1 }
+    }
+
+    #[test]
+    fn the_new_machine_has_its_own_name_identity_and_flat_disks() {
+        let lab = Lab::new();
+        let fake = Fake::new(None).with_guest(lab.guest());
+        let subject = lab.subject(&fake);
+        let plan = plan_clone(&subject, &tree(&subject).unwrap(), "s2", &options()).unwrap();
+        clone(&subject, &plan, &Unheard).unwrap();
+        let image = lab.path("Web-Two-disk0.qcow2");
+        assert_eq!(plan.disks, [("vda".to_owned(), lab.path("base.s1.qcow2"), image.clone())]);
+        let chain = chain::open(&image, "qcow2").unwrap();
+        assert!(chain.below.is_empty());
+        assert_eq!(chain.image.info().capacity_bytes, 1 << 20);
+        let made = domain::read(plan.definition.as_bytes()).unwrap().machine;
+        assert_eq!((made.name.as_str(), made.uuid), ("Web Two", Some(plan.uuid)));
+        assert_eq!(made.nics[0].mac, Some(plan.macs[0]));
+        assert_ne!(plan.uuid, subject.machine);
+        assert_eq!(fake.acts()[..2], ["create Web-Two-disk0.qcow2", "publish Web-Two-disk0.qcow2"]);
+        assert_eq!(fake.acts()[3..], ["define Web Two"]);
+    }
+
+    #[test]
+    fn nothing_is_left_of_a_machine_that_cannot_be_made() {
+        for fail_at in 0..4 {
+            let lab = Lab::new();
+            let fake = Fake::new(Some(fail_at)).with_guest(lab.guest());
+            let subject = lab.subject(&fake);
+            let plan = plan_clone(&subject, &tree(&subject).unwrap(), "s1", &options()).unwrap();
+            clone(&subject, &plan, &Unheard).unwrap_err();
+            assert_eq!(lab.images().len(), 3, "{:?}", fake.acts());
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_there_is_not_overwritten() {
+        let lab = Lab::new();
+        lab.overlay("base.qcow2", "Web-Two-disk0.qcow2");
+        let fake = Fake::new(None).with_guest(lab.guest());
+        let subject = lab.subject(&fake);
+        let error = plan_clone(&subject, &tree(&subject).unwrap(), "s1", &options()).unwrap_err();
+        assert_eq!(error.code(), Some(Code::E0509));
+    }
+}

@@ -283,3 +283,149 @@ impl Tree {
         self.snapshots.iter().find(|one| one.is_current)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use code::Code;
+    use host::{
+        fake::{Fake, FakeGuest},
+        guard::Outcome,
+        libvirt::{Job, LibvirtKind},
+    };
+
+    use super::{
+        super::{
+            Phase,
+            fixture::{Lab, MACHINE},
+        },
+        *,
+    };
+    use crate::quiesce::Armed;
+
+    /// A guard that ends as the test wants.
+    struct Guard(Outcome);
+
+    impl Armed for Guard {
+        fn disarm(self: Box<Self>) -> Outcome {
+            self.0
+        }
+    }
+
+    impl Guards for Outcome {
+        fn arm(&self, _: vm::Uuid, _: Duration) -> io::Result<Box<dyn Armed>> {
+            Ok(Box::new(Guard(self.clone())))
+        }
+    }
+
+    fn options() -> CreateOptions {
+        CreateOptions {
+            name: "s3".to_owned(),
+            description: Some("before".to_owned()),
+            memory: MemoryFile::None,
+            quiesce: Quiesce::Auto,
+            deadline: Some(Duration::from_secs(300)),
+            exclude: Vec::new(),
+            storage: None,
+            unix_seconds: 9,
+        }
+    }
+
+    fn running(lab: &Lab) -> FakeGuest {
+        FakeGuest { power: Power::Running, ..lab.guest() }
+    }
+
+    #[test]
+    fn a_running_guest_is_frozen_while_its_overlays_are_begun() {
+        let lab = Lab::new();
+        let fake = Fake::new(None).with_guest(running(&lab));
+        let (subject, _lock) = (lab.subject(&fake), lab.records.lock().unwrap());
+        let plan = plan_create(&subject, &options()).unwrap();
+        assert_eq!(plan.included[0].overlay, lab.path("base.s3.qcow2"));
+        let created = create(&subject, &plan, &Outcome::Quiet).unwrap();
+        assert_eq!(fake.acts(), ["freeze", "create snapshot s3 of Disks", "thaw"]);
+        assert_eq!(created.record.indications, [Indication::Online, Indication::GuestAgent]);
+        assert_eq!(created.record.left_out[0].reason, "a CD drive");
+        let record = lab.records.all().unwrap().remove(0);
+        assert_eq!(
+            (record.phase, record.files),
+            (Phase::Succeeded, vec![lab.path("base.s3.qcow2")])
+        );
+    }
+
+    #[test]
+    fn memory_is_kept_without_a_freeze_in_a_file_of_its_own() {
+        let lab = Lab::new();
+        let fake = Fake::new(None).with_guest(running(&lab));
+        let (subject, _lock) = (lab.subject(&fake), lab.records.lock().unwrap());
+        let options = CreateOptions { memory: MemoryFile::Kept, ..options() };
+        let plan = plan_create(&subject, &options).unwrap();
+        assert_eq!(plan.memory, Some((lab.path("base.s2.s3.memory"), 16 << 20)));
+        create(&subject, &plan, &Outcome::Quiet).unwrap();
+        assert_eq!(fake.acts(), ["create snapshot s3 of Memory"]);
+        let off = Fake::new(None).with_guest(lab.guest());
+        let error = plan_create(&lab.subject(&off), &options).unwrap_err();
+        assert_eq!(error.to_string(), "the machine is off, and has no memory to keep");
+        let full = check_room(plan.memory.as_ref(), &[(lab.path(""), 5)]);
+        assert_eq!(full.map_err(|error| error.code()), Ok(()), "another folder");
+        let folder = plan.memory.as_ref().unwrap().0.parent().unwrap().to_owned();
+        let error = check_room(plan.memory.as_ref(), &[(folder, 5)]).unwrap_err();
+        assert_eq!(error.code(), Some(Code::E0506));
+    }
+
+    #[test]
+    fn what_was_begun_is_removed_when_the_host_fails() {
+        let lab = Lab::new();
+        let fake = Fake::new(Some(1)).with_guest(running(&lab)).failing_as(LibvirtKind::NoSpace);
+        let (subject, _lock) = (lab.subject(&fake), lab.records.lock().unwrap());
+        let plan = plan_create(&subject, &options()).unwrap();
+        lab.overlay("base.s2.qcow2", "base.s3.qcow2");
+        let error = create(&subject, &plan, &Outcome::Quiet).unwrap_err();
+        assert_eq!(error.code(), Some(Code::E0506));
+        let acts = ["freeze", "create snapshot s3 of Disks", "thaw", "remove base.s3.qcow2"];
+        assert_eq!(fake.acts(), acts);
+        assert_eq!(lab.images(), ["base.qcow2", "base.s1.qcow2", "base.s2.qcow2"]);
+        let record = lab.records.all().unwrap().remove(0);
+        assert_eq!((record.phase, record.error), (Phase::Failed, Some(error.to_string())));
+    }
+
+    #[test]
+    fn a_deadline_that_is_over_makes_it_a_failure() {
+        let lab = Lab::new();
+        let fake = Fake::new(None).with_guest(running(&lab));
+        let (subject, _lock) = (lab.subject(&fake), lab.records.lock().unwrap());
+        let plan = plan_create(&subject, &options()).unwrap();
+        let error = create(&subject, &plan, &Outcome::Fired).unwrap_err();
+        assert_eq!(error.to_string(), "the deadline was over before the moment was kept");
+        assert_eq!(error.code(), Some(Code::E0511));
+        assert!(!fake.guest().is_frozen);
+        assert_eq!(lab.records.all().unwrap()[0].phase, Phase::Failed);
+    }
+
+    #[test]
+    fn what_cannot_be_a_snapshot_is_refused_before_anything_is_done() {
+        let lab = Lab::new();
+        let told = |guest: FakeGuest, options: &CreateOptions| {
+            let fake = Fake::new(None).with_guest(guest);
+            let error = plan_create(&lab.subject(&fake), options).unwrap_err();
+            assert!(fake.acts().is_empty());
+            (error.to_string(), error.code())
+        };
+        let named = |name: &str| CreateOptions { name: name.to_owned(), ..options() };
+        for name in ["", ".a", "a/b", "a b", "ü", &"a".repeat(65)] {
+            let (text, code) = told(lab.guest(), &named(name));
+            assert!(text.contains("is not 1 to 64 letters") && code.is_none(), "{text}");
+        }
+        let want = ("the machine has a snapshot s1 already".to_owned(), Some(Code::E0509));
+        assert_eq!(told(lab.guest(), &named("s1")), want);
+        let job = Job { kind: JobKind::Backup, ..Job::default() };
+        let want = ("another job of the machine is under way".to_owned(), Some(Code::E0602));
+        assert_eq!(told(FakeGuest { job, ..running(&lab) }, &options()), want);
+        lab.overlay("base.qcow2", "base.s3.qcow2");
+        let path = lab.path("base.s3.qcow2");
+        let want = (format!("{} exists already", path.display()), Some(Code::E0509));
+        assert_eq!(told(lab.guest(), &options()), want);
+        assert_eq!(lab.subject(&Fake::new(None)).machine, MACHINE);
+    }
+}

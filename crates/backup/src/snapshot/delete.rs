@@ -209,3 +209,101 @@ fn tell_of_moves<H: Protection + ?Sized>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use ::disk::Unheard;
+    use host::fake::{Fake, FakeGuest};
+
+    use super::{super::fixture::Lab, *};
+
+    fn run(lab: &Lab, fake: &Fake, name: &str, family: Family) -> Result<Deleted> {
+        let subject = lab.subject(fake);
+        let _lock = lab.records.lock()?;
+        let plan = plan_delete(&subject, &tree::tree(&subject)?, name, family)?;
+        delete(&subject, &plan, &Unheard)
+    }
+
+    #[test]
+    fn a_machine_that_is_off_is_started_for_the_merge_and_its_guest_is_not() {
+        let lab = Lab::new();
+        let fake = Fake::new(None).with_guest(lab.guest());
+        let deleted = run(&lab, &fake, "s2", Family::One).unwrap();
+        let uuid = super::super::fixture::MACHINE;
+        assert_eq!(
+            lab.acts(&fake),
+            [
+                format!("start paused {uuid}"),
+                "commit vda into F/base.s1.qcow2".to_owned(),
+                "delete snapshot s2, metadata".to_owned(),
+                "remove base.s2.qcow2".to_owned(),
+                format!("destroy {uuid}"),
+            ]
+        );
+        assert_eq!(deleted.removed, [lab.path("base.s2.qcow2")]);
+        assert_eq!(lab.records.all().unwrap(), []);
+    }
+
+    #[test]
+    fn the_snapshot_behind_one_in_the_middle_learns_where_its_state_is() {
+        let lab = Lab::new();
+        let guest = FakeGuest { power: Power::Running, ..lab.guest() };
+        let fake = Fake::new(None).with_guest(guest);
+        run(&lab, &fake, "s1", Family::One).unwrap();
+        let want = [
+            "commit vda from F/base.s1.qcow2 into F/base.qcow2",
+            "current snapshot s2",
+            "delete snapshot s1, metadata",
+            "remove base.s1.qcow2",
+        ];
+        assert_eq!(lab.acts(&fake), want);
+        let left = fake.guest().snapshots.remove(0);
+        let kept = domain::read_snapshot(left.xml.as_bytes()).unwrap();
+        let drives = domain::drives(kept.domain.unwrap().as_bytes()).unwrap();
+        assert_eq!(drives[0].source, domain::DriveSource::File(lab.path("base.qcow2")));
+    }
+
+    #[test]
+    fn a_merge_that_fails_leaves_the_images_and_a_mark() {
+        for (fail_at, acts) in [(1, 3), (2, 4)] {
+            let lab = Lab::new();
+            let fake = Fake::new(Some(fail_at)).with_guest(lab.guest());
+            run(&lab, &fake, "s2", Family::One).unwrap_err();
+            assert_eq!(fake.acts().len(), acts, "{:?}", fake.acts());
+            assert!(fake.acts().last().unwrap().starts_with("destroy"));
+            assert_eq!(lab.images(), ["base.qcow2", "base.s1.qcow2", "base.s2.qcow2"]);
+            assert!(lab.records.all().unwrap()[0].is_going);
+        }
+    }
+
+    #[test]
+    fn a_failed_snapshot_that_libvirt_does_not_know_goes_with_its_files() {
+        let lab = Lab::new();
+        drop(lab.records.lock().unwrap());
+        lab.overlay("base.s2.qcow2", "base.cut.qcow2");
+        let files = vec![lab.path("base.cut.qcow2"), lab.path("base.s2.qcow2")];
+        lab.records.write(&Record { files, ..Record::begun("cut", 1) }).unwrap();
+        let fake = Fake::new(None).with_guest(lab.guest());
+        run(&lab, &fake, "cut", Family::One).unwrap();
+        // The machine runs on the other one.
+        assert_eq!(fake.acts(), ["remove base.cut.qcow2"]);
+        assert_eq!(lab.images(), ["base.qcow2", "base.s1.qcow2", "base.s2.qcow2"]);
+    }
+
+    #[test]
+    fn a_family_goes_from_its_end() {
+        let lab = Lab::new();
+        let guest = FakeGuest { power: Power::Running, ..lab.guest() };
+        let fake = Fake::new(None).with_guest(guest);
+        run(&lab, &fake, "s1", Family::WithChildren).unwrap();
+        let want = [
+            "commit vda into F/base.s1.qcow2",
+            "delete snapshot s2, metadata",
+            "remove base.s2.qcow2",
+            "commit vda into F/base.qcow2",
+            "delete snapshot s1, metadata",
+            "remove base.s1.qcow2",
+        ];
+        assert_eq!(lab.acts(&fake), want);
+    }
+}

@@ -264,3 +264,106 @@ fn new_overlay(state: &Path, snapshot: &str, names: &[String]) -> Result<PathBuf
         Error::new(Kind::Exists, text)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use code::Code;
+    use host::fake::{Fake, FakeGuest};
+
+    use super::{
+        super::fixture::{Lab, MACHINE},
+        *,
+    };
+
+    fn run(lab: &Lab, fake: &Fake, name: &str) -> Result<RevertPlan> {
+        let subject = lab.subject(fake);
+        let plan = plan_revert(&subject, &tree::tree(&subject)?, name)?;
+        revert(&subject, &plan, Leftover::Removed).map(|()| plan)
+    }
+
+    const ALL: [&str; 3] = ["base.qcow2", "base.s1.qcow2", "base.s2.qcow2"];
+
+    #[test]
+    fn the_machine_goes_on_upon_the_state_and_what_nobody_keeps_goes() {
+        let lab = Lab::new();
+        let fake = Fake::new(None).with_guest(lab.guest());
+        let plan = run(&lab, &fake, "s1").unwrap();
+        let folder = lab.path("").file_name().map(|name| name.to_string_lossy().into_owned());
+        assert_eq!(
+            fake.acts(),
+            [
+                "create base.s1-2.qcow2".to_owned(),
+                "publish base.s1-2.qcow2".to_owned(),
+                format!("sync {}", folder.unwrap()),
+                "define web".to_owned(),
+                "current snapshot s1".to_owned(),
+                "remove base.s2.qcow2".to_owned(),
+            ]
+        );
+        // The first overlay is the state of s2.
+        assert_eq!(lab.images(), ["base.qcow2", "base.s1-2.qcow2", "base.s1.qcow2"]);
+        let chain = chain::open(&lab.path("base.s1-2.qcow2"), "qcow2").unwrap();
+        assert_eq!(chain.below, [(lab.path("base.s1-2.qcow2"), lab.path("base.qcow2"))].into());
+        let drives = domain::drives(plan.definition.as_bytes()).unwrap();
+        assert_eq!(drives[0].source, domain::DriveSource::File(lab.path("base.s1-2.qcow2")));
+        assert!(plan.definition.contains("<name>web</name>"), "{}", plan.definition);
+    }
+
+    #[test]
+    fn whatever_fails_is_taken_back() {
+        for fail_at in 0..5 {
+            let lab = Lab::new();
+            let fake = Fake::new(Some(fail_at)).with_guest(lab.guest());
+            run(&lab, &fake, "s1").unwrap_err();
+            assert_eq!(lab.images(), ALL, "{:?}", fake.acts());
+            let acts = fake.acts();
+            let back = &acts[fail_at + 1..];
+            match fail_at {
+                3 => assert_eq!(back, ["define web", "remove base.s1-2.qcow2"]),
+                4 => assert_eq!(
+                    back,
+                    ["current snapshot s2", "define web", "remove base.s1-2.qcow2"]
+                ),
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn memory_is_read_back_and_the_machine_runs() {
+        let lab = Lab::new();
+        let mut guest = lab.guest();
+        let memory = "<memory snapshot='external' file='/m/s1.memory'/>";
+        guest.snapshots[0].xml = guest.snapshots[0].xml.replace("<memory snapshot='no'/>", memory);
+        guest.memory_definition = lab.definition("base.qcow2");
+        let fake = Fake::new(None).with_guest(guest);
+        let plan = run(&lab, &fake, "s1").unwrap();
+        assert!(plan.wakes);
+        assert_eq!(fake.acts()[5..], ["restore memory s1.memory", "remove base.s2.qcow2"]);
+        assert_eq!(fake.guest().power, Power::Running);
+    }
+
+    #[test]
+    fn only_a_machine_that_is_off_goes_back_and_it_can_be_asked_to_stop() {
+        let lab = Lab::new();
+        let guest = FakeGuest { power: Power::Running, ..lab.guest() };
+        let fake = Fake::new(None).with_guest(guest);
+        let error = run(&lab, &fake, "s1").unwrap_err();
+        assert_eq!(error.to_string(), "the machine web is not off");
+        assert_eq!(error.code(), Some(Code::E0510));
+        assert_eq!(fake.acts(), [""; 0]);
+        stop(&fake, MACHINE, || false).unwrap();
+        stop(&fake, MACHINE, || false).unwrap();
+        assert_eq!(fake.acts(), [format!("shut down {MACHINE}")]);
+    }
+
+    #[test]
+    fn internal_snapshots_are_left_to_libvirt() {
+        let lab = Lab::new();
+        let mut guest = lab.guest();
+        guest.snapshots[0].xml = guest.snapshots[0].xml.replace("'external'", "'internal'");
+        let fake = Fake::new(None).with_guest(guest);
+        run(&lab, &fake, "s1").unwrap();
+        assert_eq!(fake.acts(), ["revert to s1"]);
+    }
+}

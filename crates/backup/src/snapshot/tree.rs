@@ -332,3 +332,64 @@ impl Found {
         self.record.left_out.iter().filter(move |one| !drives.contains(&one.reason.as_str()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use host::fake::Fake;
+
+    use super::{super::fixture::Lab, *};
+
+    #[test]
+    fn what_libvirt_keeps_and_what_was_noted_come_together() {
+        let lab = Lab::new();
+        drop(lab.records.lock().unwrap());
+        let quiet =
+            Record { indications: vec![Indication::NoGuestAgent], ..Record::found("s2", 1) };
+        lab.records.write(&quiet).unwrap();
+        lab.records.write(&Record::begun("cut", 5)).unwrap();
+        let fake = Fake::new(None).with_guest(lab.guest());
+        let tree = tree(&lab.subject(&fake)).unwrap();
+        assert_eq!(tree.names(), ["s1", "s2", "cut"]);
+        let one = tree.find("s2").unwrap();
+        assert_eq!((one.content, one.is_current, one.unix_seconds), (Some(Content::Off), true, 17));
+        assert_eq!(one.images["vda"], (lab.path("base.s1.qcow2"), "qcow2".to_owned()));
+        assert!(one.size_bytes.is_some_and(|bytes| bytes > 0));
+        assert_eq!(one.notes(), ["no guest agent"]);
+        assert_eq!(tree.find("cut").unwrap().notes(), ["failed"]);
+        let names = |parent| tree.children(parent).map(|it| it.name.as_str()).collect::<Vec<_>>();
+        assert_eq!((names(None), names(Some("s1"))), (vec!["s1", "cut"], vec!["s2"]));
+        let error = tree.find("s3").unwrap_err();
+        assert_eq!(error.to_string(), "the machine has no snapshot s3: s1, s2, cut");
+        assert_eq!(error.code(), Some(code::Code::E0505));
+    }
+
+    #[test]
+    fn the_images_of_a_machine_are_read_from_their_own_heads() {
+        let lab = Lab::new();
+        let fake = Fake::new(None).with_guest(lab.guest());
+        let subject = lab.subject(&fake);
+        let images = images(&subject, &tree(&subject).unwrap()).unwrap();
+        let [base, one, two] =
+            ["base.qcow2", "base.s1.qcow2", "base.s2.qcow2"].map(|name| lab.path(name));
+        assert_eq!(images.heads["vda"], two);
+        assert_eq!(images.below, [(one.clone(), base), (two, one)].into());
+        assert_eq!(images.states.len(), 2);
+    }
+
+    #[test]
+    fn a_snapshot_that_failed_can_only_be_deleted() {
+        let lab = Lab::new();
+        let fake = Fake::new(None).with_guest(lab.guest());
+        let subject = lab.subject(&fake);
+        let mut found = tree(&subject).unwrap().find("s1").unwrap().clone();
+        assert!(found.check_usable().is_ok());
+        found.record.is_going = true;
+        let told = |found: &Found| found.check_usable().unwrap_err().to_string();
+        assert_eq!(told(&found), "the snapshot s1 is half deleted: delete it again");
+        found.record = Record::begun("s1", 1).ended(Some("late".to_owned()));
+        assert_eq!(told(&found), "the snapshot s1 failed, and can only be deleted: late");
+        found.record = Record::found("s1", 1);
+        found.kept = None;
+        assert_eq!(told(&found), "libvirt does not know the snapshot s1");
+    }
+}
