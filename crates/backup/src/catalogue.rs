@@ -9,8 +9,8 @@
 //! an entry, too, and no error: it has to be seen, and deleted. An archive that is no backup is passed over.
 
 use std::{
-    fmt::Write as _,
-    fs::File,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -145,10 +145,10 @@ pub fn list(folder: &Path, verified: &[Verified]) -> Result<Vec<Entry>> {
     let cannot = |error| Error::io("cannot list", folder, error);
     let open = File::open(folder).map_err(cannot)?;
     let mut names = Vec::new();
-    for (count, entry) in std::fs::read_dir(folder).map_err(cannot)?.enumerate() {
+    for (count, entry) in fs::read_dir(folder).map_err(cannot)?.enumerate() {
         if count >= MAX_FILES {
             let text = format!("more than {MAX_FILES} names, so many are allowed");
-            return Err(cannot(std::io::Error::new(std::io::ErrorKind::FileTooLarge, text)));
+            return Err(cannot(io::Error::new(io::ErrorKind::FileTooLarge, text)));
         }
         let name = PathBuf::from(entry.map_err(cannot)?.file_name());
         names.extend(id_of(&name).map(|id| (id, name)));
@@ -180,29 +180,60 @@ pub fn one(path: &Path, verified: &[Verified]) -> Result<Entry> {
     Ok(judged(entry, verified))
 }
 
-/// Finds what somebody calls by its id, or by its path; and which point behind an `@`.
+/// Finds the file that somebody calls by its id, and which point behind an `@`.
 ///
 /// # Errors
-/// `E0505` when no folder has it; a usage error when several have.
-pub fn find<'a>(entries: &'a [Entry], id: &str) -> Result<(&'a Entry, Option<String>)> {
-    let (stem, point) = match id.rsplit_once('@') {
-        // A name may have an `@` of its own.
-        Some((stem, point)) if entries.iter().all(|entry| entry.id != id) => (stem, Some(point)),
-        _ => (id, None),
+/// `E0505` when no folder has it; a usage error when several files are called so.
+pub fn locate(folders: &[PathBuf], id: &str) -> Result<(PathBuf, Option<String>)> {
+    let files = |stem: &str| -> Vec<PathBuf> {
+        let is_id = !stem.is_empty() && !stem.starts_with('.') && !stem.contains('/');
+        let folders = folders.iter().filter(|_| is_id);
+        let names = folders.flat_map(|folder| {
+            [".tar", ".tar.zst"].map(|ending| folder.join(format!("{stem}{ending}")))
+        });
+        names.filter(|path| path.is_file()).collect()
     };
-    let found: Vec<&Entry> = entries.iter().filter(|entry| entry.id == stem).collect();
+    // A name may have an `@` of its own.
+    let (stem, found, point) = match (files(id), id.rsplit_once('@')) {
+        (whole, Some((stem, point))) if whole.is_empty() => (stem, files(stem), Some(point)),
+        (whole, _) => (id, whole, None),
+    };
     match found.as_slice() {
         [] => Err(Error::new(Kind::NotFound, format!("no backup is called '{stem}'"))),
-        [entry] => Ok((entry, point.map(str::to_owned))),
-        [first, others @ ..] => {
-            let mut paths = first.path.display().to_string();
-            others.iter().for_each(|one| {
-                // A String takes every write.
-                let _written = write!(paths, ", {}", one.path.display());
-            });
+        [path] => Ok((path.clone(), point.map(str::to_owned))),
+        several => {
+            let paths: Vec<String> =
+                several.iter().map(|path| path.display().to_string()).collect();
+            let paths = paths.join(", ");
             Err(Error::usage(format!("several backups are called '{stem}': {paths}")))
         }
     }
+}
+
+/// Deletes a backup: under the lock of its writers, durably, in every state but a protected one.
+///
+/// # Errors
+/// `E0607` when it is protected, `E0602` when somebody writes it, `E0508` when it cannot be removed.
+pub fn remove(path: &Path) -> Result<()> {
+    let cannot = |error| Error::io("cannot remove", path, error);
+    let file = File::open(path).map_err(cannot)?;
+    bundle::lock(&file).map_err(|error| match error.code() {
+        Code::E0602 => {
+            let text = format!("{} is being written by another process", path.display());
+            Error::new(Kind::Locked, text)
+        }
+        _ => cannot(io::Error::other(error)),
+    })?;
+    // Only now: somebody may have protected it since it was listed.
+    let contents = file.try_clone().map(read).map_err(cannot)?;
+    if let Ok(Some(Contents::Backup(facts))) = contents
+        && facts.is_protected
+    {
+        return Err(Error::new(Kind::Protected, format!("{} is protected", path.display())));
+    }
+    fs::remove_file(path).map_err(cannot)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new("."))).and_then(|it| it.sync_all()).map_err(cannot)
 }
 
 /// The digest of what a bundle holds: of its members as its manifest describes them. A mark on the bundle
@@ -214,12 +245,12 @@ pub fn digest(bundle: &Bundle, manifest: Option<&Manifest>) -> String {
         hasher.update(format!("{length_bytes} {blake3} {name}\n").as_bytes());
     };
     match manifest {
-        Some(manifest) => manifest
-            .members
-            .iter()
-            .for_each(|member| add(&member.name, member.length_bytes, &member.blake3)),
+        Some(manifest) => {
+            let members = manifest.members.iter();
+            members.for_each(|member| add(&member.name, member.length_bytes, &member.blake3));
+        }
         None => {
-            bundle.members().for_each(|member| add(member.name.as_str(), member.length_bytes, ""))
+            bundle.members().for_each(|member| add(member.name.as_str(), member.length_bytes, ""));
         }
     }
     hasher.finalize().to_hex().to_string()
@@ -290,7 +321,9 @@ fn read(file: File) -> bundle::Result<Option<Contents>> {
     });
     let mut points: Vec<Moment> = moments.collect();
     if points.is_empty() {
-        points = whole(manifest.created_unix_seconds);
+        // A mark gives the manifest a time of its own: the machine is as old as its definition.
+        let config = bundle.configs().last().map(|(unix_seconds, _)| *unix_seconds);
+        points = whole(config.unwrap_or(manifest.created_unix_seconds));
     }
     Ok(Some(Contents::of(Facts {
         vm: manifest.vm.name,
@@ -404,17 +437,17 @@ mod tests {
         let at = |name: &str| folder.path().join(name);
         write(&at("web01-2.tar.zst"), Form::TarZst);
         write(&at("web01-1.tar"), Form::Tar);
-        let whole = std::fs::read(at("web01-1.tar")).unwrap();
-        std::fs::write(at("cut.tar"), &whole[..700]).unwrap();
-        std::fs::write(at("noise.tar"), [9; 2000]).unwrap();
-        std::fs::write(at("notes.txt"), "x").unwrap();
-        std::fs::write(at(".hidden.tar"), &whole).unwrap();
-        std::fs::create_dir(at("folder.tar")).unwrap();
+        let whole = fs::read(at("web01-1.tar")).unwrap();
+        fs::write(at("cut.tar"), &whole[..700]).unwrap();
+        fs::write(at("noise.tar"), [9; 2000]).unwrap();
+        fs::write(at("notes.txt"), "x").unwrap();
+        fs::write(at(".hidden.tar"), &whole).unwrap();
+        fs::create_dir(at("folder.tar")).unwrap();
         std::os::unix::fs::symlink(at("web01-1.tar"), at("link.tar")).unwrap();
         let mut foreign = tar_of("letter.txt", b"x");
-        std::fs::write(at("letters.tar"), &foreign).unwrap();
+        fs::write(at("letters.tar"), &foreign).unwrap();
         foreign = tar_of("17-db.xml", &xml());
-        std::fs::write(at("db.tar"), &foreign).unwrap();
+        fs::write(at("db.tar"), &foreign).unwrap();
         let entries = list(folder.path(), &[]).unwrap();
         let told: Vec<String> = entries
             .iter()
@@ -455,7 +488,7 @@ mod tests {
         let mut writer = Writer::new(&medium, options);
         writer.add(&EntryName::parse(name).unwrap(), &bytes.to_vec(), &Unheard).unwrap();
         writer.finish(None).unwrap();
-        std::fs::read(file.path()).unwrap()
+        fs::read(file.path()).unwrap()
     }
 
     #[test]
@@ -491,22 +524,43 @@ mod tests {
 
     #[test]
     fn a_backup_is_found_by_its_id_with_a_point_behind_it() {
-        let entry = |path: &str| Entry {
-            id: id_of(Path::new(path).file_name().unwrap().as_ref()).unwrap(),
-            path: path.into(),
-            file_bytes: 0,
-            contents: Contents::Damaged { code: Code::E0605, message: String::new() },
-            verified: None,
-            is_in_use: false,
+        let folder = tempfile::tempdir().unwrap();
+        let folders = ["a", "b"].map(|name| folder.path().join(name));
+        folders.iter().for_each(|folder| fs::create_dir(folder).unwrap());
+        for file in ["a/x.tar", "a/y@1.tar", "a/z.tar", "b/z.tar.zst"] {
+            fs::write(folder.path().join(file), "").unwrap();
+        }
+        let found = |id: &str| locate(&folders, id).map_err(|error| error.to_string());
+        let at = |file: &str, point: Option<&str>| {
+            Ok((folder.path().join(file), point.map(str::to_owned)))
         };
-        let entries =
-            [entry("/a/x.tar"), entry("/a/y@1.tar"), entry("/a/z.tar"), entry("/b/z.tar.zst")];
-        let path = |id: &str| find(&entries, id).map(|(entry, point)| (entry.path.clone(), point));
-        assert_eq!(path("x").unwrap(), ("/a/x.tar".into(), None));
-        assert_eq!(path("x@p1").unwrap(), ("/a/x.tar".into(), Some("p1".to_owned())));
-        assert_eq!(path("y@1").unwrap(), ("/a/y@1.tar".into(), None));
-        assert_eq!(path("w").unwrap_err().to_string(), "no backup is called 'w'");
-        let several = "several backups are called 'z': /a/z.tar, /b/z.tar.zst";
-        assert_eq!(path("z").unwrap_err().to_string(), several);
+        assert_eq!(found("x"), at("a/x.tar", None));
+        assert_eq!(found("x@p1"), at("a/x.tar", Some("p1")));
+        assert_eq!(found("y@1"), at("a/y@1.tar", None));
+        assert_eq!(found("../a/x"), Err("no backup is called '../a/x'".to_owned()));
+        assert_eq!(found("w"), Err("no backup is called 'w'".to_owned()));
+        let place = folder.path().display();
+        let several =
+            format!("several backups are called 'z': {place}/a/z.tar, {place}/b/z.tar.zst");
+        assert_eq!(found("z"), Err(several));
+    }
+
+    #[test]
+    fn a_backup_is_removed_in_every_state_but_a_protected_or_busy_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("web01.tar");
+        write(&path, Form::Tar);
+        let place = path.display().to_string();
+        assert_eq!(remove(&path).unwrap_err().to_string(), format!("{place} is protected"));
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, &whole[..2000]).unwrap();
+        let file = File::open(&path).unwrap();
+        bundle::lock(&file).unwrap();
+        let error = remove(&path).unwrap_err();
+        assert_eq!(error.to_string(), format!("{place} is being written by another process"));
+        assert_eq!(error.code(), Some(Code::E0602));
+        drop(file);
+        remove(&path).unwrap();
+        assert_eq!(remove(&path).unwrap_err().to_string(), format!("cannot remove {place}"));
     }
 }

@@ -17,7 +17,7 @@ pub use steps::{Step, StepKind, steps};
 pub use timer::{Unit, units};
 pub use turns::{Turn, Turns};
 
-use std::str::FromStr;
+use std::str::FromStr as _;
 
 use jiff::{Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};

@@ -20,7 +20,7 @@ mod state;
 mod jobs;
 
 pub use calendar::Schedule;
-pub use catalogue::{Contents, Entry, Facts, Moment, digest, find, list, one};
+pub use catalogue::{Contents, Entry, Facts, Moment, digest, list, locate, one, remove};
 pub use error::{Error, Kind, Result};
 pub use jobs::{
     CONCURRENCY, Job, Keep, Place, Run, RunState, Step, StepKind, Task, Turn, Turns, Unit, Verify,

@@ -9,11 +9,13 @@ mod batch;
 mod doctor;
 mod hardware;
 mod images;
+mod job;
 mod restore;
 
 pub(crate) use backup::{
-    BackupAppendArgs, BackupCommand, BackupCompressArgs, BackupConfigArgs, BackupRewriteArgs,
-    BackupShowArgs, BackupVerifyArgs, BackupVerifyLevel,
+    BackupAppendArgs, BackupCommand, BackupCompressArgs, BackupConfigArgs, BackupDeleteArgs,
+    BackupListArgs, BackupProtectArgs, BackupPruneArgs, BackupRewriteArgs, BackupShowArgs,
+    BackupVerifyArgs, BackupVerifyLevel, KeepArgs, ShelfArgs,
 };
 pub(crate) use batch::{
     BatchCommand, BatchFileArgs, BatchLimitArgs, BatchMergeArgs, BatchPlanArgs, BatchReportArgs,
@@ -27,6 +29,9 @@ pub(crate) use hardware::{
 pub(crate) use images::{
     DigestChoice, DiskCheckArgs, DiskCommand, DiskCompareArgs, DiskConvertArgs, DiskInfoArgs,
     DiskMeasureArgs, ImageArgs, ImageFormat, OutputArgs, PackingArgs,
+};
+pub(crate) use job::{
+    JobAddArgs, JobCommand, JobNameArgs, JobRemoveArgs, JobRunArgs, JobShowArgs, TaskChoice,
 };
 pub(crate) use restore::{ConflictChoice, ImportArgs, PlaceArgs, RestoreArgs, TargetArgs};
 
@@ -48,11 +53,11 @@ Move in:
 
 Protect:
   restore    A machine back from a backup, a domain XML, an OVF
-  backup     Look at, check, compress or add to native backup files
+  backup     List, check, prune, protect, compress native backup files
+  job        Backups on a schedule: cron or systemd timers run them
 
 Service and tools:
-  doctor     What works on this host?
-  explain    The long text behind any code; also sample, completions, help
+  doctor     What works on this host? also explain CODE, sample, completions, help
 
 Options (on every command): -q, -v, --json, --events, --color, --progress, --connect
   -h one screen, --help with examples, -V version; RELIFT_SANDBOX=off lifts the sandbox
@@ -144,6 +149,7 @@ impl Command {
             Self::Disk(command) => command.verb(),
             Self::Backup(command) => command.verb(),
             Self::Batch(command) => command.verb(),
+            Self::Job(command) => command.verb(),
             Self::Sample(SampleCommand::Create(_)) => "sample.create",
             Self::Doctor(_) => "doctor",
             Self::Explain(_) => "explain",
@@ -179,12 +185,15 @@ pub(crate) enum Command {
     /// Look at, check, compare or convert single disk images.
     #[command(subcommand, after_long_help = images::EXAMPLES)]
     Disk(DiskCommand),
-    /// Look at, check, compress or add to native backup files.
+    /// List, look at, check, prune, protect, compress or add to native backup files.
     #[command(subcommand, after_long_help = backup::EXAMPLES)]
     Backup(BackupCommand),
     /// Convert hundreds of packages: one file to review, a journal to resume from, a report.
     #[command(subcommand, after_long_help = batch::EXAMPLES)]
     Batch(BatchCommand),
+    /// Do backups, snapshots, verifications and prunings on a schedule.
+    #[command(subcommand, after_long_help = job::EXAMPLES)]
+    Job(JobCommand),
     /// Make sample packages; needs no network.
     #[command(subcommand, after_long_help = SAMPLE_EXAMPLES)]
     Sample(SampleCommand),

@@ -15,6 +15,7 @@
 mod args;
 mod choices;
 mod clock;
+mod confirm;
 mod events;
 mod failure;
 mod hypervisor;
@@ -31,6 +32,7 @@ mod sandbox;
 mod session;
 mod show;
 mod signals;
+mod state;
 mod stdin;
 mod usage;
 mod verbs;

@@ -10,12 +10,14 @@ mod explain;
 mod export;
 mod import;
 mod inspect;
+mod job;
 mod plan;
 mod sample;
 mod source;
 mod target;
 mod verify;
 
+pub(crate) use backup::shelf::{file as backup_file, usual_folders};
 pub(crate) use plan::document::{RowData, rows as plan_rows};
 pub(crate) use source::Need;
 pub(crate) use target::{Target, USUAL as USUAL_TARGET};
@@ -58,6 +60,11 @@ fn dispatch(command: &Command, session: &Session, gauge: &Gauge<'_>) -> Result<R
             backup::rewrite::decompress(args, session, gauge)
         }
         Command::Backup(BackupCommand::Append(args)) => backup::append::run(args, gauge),
+        Command::Backup(BackupCommand::List(args)) => backup::list::run(args, session),
+        Command::Backup(BackupCommand::Prune(args)) => backup::prune::run(args, session),
+        Command::Backup(BackupCommand::Protect(args)) => backup::protect::run(args, gauge),
+        Command::Backup(BackupCommand::Delete(args)) => backup::delete::run(args),
+        Command::Job(command) => job::run(command, session),
         Command::Batch(BatchCommand::Plan(args)) => batch::plan::run(args, session),
         Command::Batch(BatchCommand::Run(args)) => batch::run::run(args, session),
         Command::Batch(BatchCommand::Status(args)) => batch::status::run(args),

@@ -7,7 +7,7 @@ pub(super) mod report;
 pub(super) mod retry;
 pub(super) mod run;
 pub(super) mod status;
-mod worker;
+pub(super) mod worker;
 
 use std::{
     ffi::OsString,
