@@ -107,12 +107,15 @@ fn a_damaged_backup_is_listed_and_can_be_deleted() {
     let head = "ID        VM      CREATED";
     assert!(list.stdout.starts_with(head), "{}", list.stdout);
     assert!(list.stdout.contains("\n./noise.tar: E0101: "), "{}", list.stdout);
+    bench.write("letter.txt", b"not a backup");
+    let kept = bench.run(["backup", "delete", "letter.txt", "--yes"]);
+    assert_eq!(kept.code, Some(13), "{kept:?}");
     for name in ["cut", "noise.tar"] {
         let run = bench.run(["backup", "delete", name, "--yes"]);
         assert_eq!(run.code, Some(0), "{run:?}");
         assert!(run.stdout.contains(", which cannot be read, "), "{run:?}");
     }
-    assert_eq!(bench.files(""), ["web01-0.tar"]);
+    assert_eq!(bench.files(""), ["letter.txt", "web01-0.tar"]);
 }
 
 #[test]
@@ -165,6 +168,7 @@ fn a_year_of_nights_has_a_full_backup_each_sunday_and_every_point_of_30_days() {
             shelf.push(Item {
                 id: format!("web01-{night}"),
                 vm: Some("web01".to_owned()),
+                uuid: None,
                 moments: vec![moment],
                 size_bytes: 1,
                 condition: Condition::Verified,
