@@ -5,9 +5,12 @@
 //! folder --list--> Entry --item--> Item                      catalogue: headers and manifests
 //! Item (a bundle) + Rules --decide--> keep | drop, why       retention: pure
 //! State: jobs, histories, what was verified, places, turns   plain files
+//! machine --freeze, act, thaw--> Moment of the act           quiesce: through a host
+//! machine --job, images--> point in a bundle                 create: through a host
 //! ```
 //!
-//! The crate reads no clock and prints nothing: the time, the zone and the folders are handed in.
+//! The crate prints nothing and asks for no time of day: the time, the zone and the folders are handed in.
+//! How long a guest was frozen is all that it measures.
 
 mod error;
 
@@ -18,6 +21,9 @@ mod catalogue;
 mod state;
 
 mod jobs;
+
+pub mod create;
+pub mod quiesce;
 
 pub use calendar::Schedule;
 pub use catalogue::{Contents, Entry, Facts, Moment, digest, list, locate, one, remove};

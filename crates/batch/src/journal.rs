@@ -164,18 +164,48 @@ impl Journal {
     ///
     /// When the disk is full or fails.
     pub fn write(&self, line: &Line) -> Result<()> {
-        let wrap = |error| Error::io("cannot write the journal", &self.path, error);
-        let text = serde_json::to_vec(line).map_err(|error| wrap(error.into()))?;
-        self.lines.write(&text).map_err(wrap)
+        self.write_all(std::slice::from_ref(line))
     }
 
-    /// Adds what happened to an item.
+    /// Adds what happened to an item, and makes it durable.
     ///
     /// # Errors
     ///
     /// As [`write`](Self::write).
-    pub fn record(&self, record: Record) -> Result<()> {
-        self.write(&Line::Item(Box::new(record)))
+    pub fn record(&self, record: &Record) -> Result<()> {
+        self.write_all(std::slice::from_ref(record))
+    }
+
+    /// Adds what happened to many items, and makes it durable with one wait for the disk.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    pub fn record_all(&self, records: &[Record]) -> Result<()> {
+        self.write_all(records)
+    }
+
+    fn write_all(&self, lines: &[impl Serialize]) -> Result<()> {
+        let wrap = |error| Error::io("cannot write the journal", &self.path, error);
+        let texts: std::result::Result<Vec<_>, _> = lines.iter().map(serde_json::to_vec).collect();
+        let texts = texts.map_err(|error| wrap(error.into()))?;
+        if texts.is_empty() {
+            return Ok(());
+        }
+        self.lines.write(&texts.join(&b'\n')).map_err(wrap)
+    }
+}
+
+/// Asks whether a run has a journal; no journal is nobody's.
+///
+/// # Errors
+///
+/// When one has it (named by what it wrote last), or the file cannot be opened.
+pub fn check_unused(path: &Path) -> Result<()> {
+    match lines::is_held(path) {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(locked(path)),
+        Err(error) => Err(Error::io("cannot open the journal", path, error)),
     }
 }
 
@@ -240,7 +270,10 @@ mod tests {
             )
         );
         assert_eq!(error.code(), Some(code::Code::E0602));
+        assert_eq!(check_unused(&path).unwrap_err().to_string(), error.to_string());
         drop(first);
+        check_unused(&path).unwrap();
+        check_unused(&folder.path().join("absent.jsonl")).unwrap();
         Journal::open(&path, &owner("vh1, process 9")).unwrap();
     }
 
@@ -249,8 +282,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("b.journal.jsonl");
         let journal = Journal::open(&path, &owner("one")).unwrap();
-        journal.record(record("a", State::Queued)).unwrap();
-        journal.record(record("a", State::Done)).unwrap();
+        journal.record(&record("a", State::Queued)).unwrap();
+        journal.record(&record("a", State::Done)).unwrap();
         drop(journal);
         let whole = std::fs::read(&path).unwrap();
         let ends: Vec<_> = (0..whole.len()).filter(|at| whole[*at] == b'\n').collect();
@@ -261,7 +294,7 @@ mod tests {
             let before = read(&path).unwrap();
             assert_eq!(before.len(), lines, "cut at {cut}");
             let journal = Journal::open(&path, &owner("two")).unwrap();
-            journal.record(record("b", State::Done)).unwrap();
+            journal.record(&record("b", State::Done)).unwrap();
             let after = read(&path).unwrap();
             assert_eq!(after[..lines], before);
             assert_eq!(

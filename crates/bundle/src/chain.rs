@@ -14,8 +14,13 @@ impl Bundle {
         let Some(manifest) = self.manifest()?.filter(|manifest| !manifest.points.is_empty()) else {
             return Ok(Vec::new());
         };
-        wrong(self, &manifest, &self.nodes()?).into_iter().next().map_or(Ok(()), Err)?;
+        wrong(&self.roles(), &manifest, &self.nodes()?).into_iter().next().map_or(Ok(()), Err)?;
         Ok(manifest.points)
+    }
+
+    /// What each member is.
+    pub(crate) fn roles(&self) -> HashMap<String, Role> {
+        self.members().map(|member| (member.name.to_string(), member.role)).collect()
     }
 }
 
@@ -33,14 +38,18 @@ pub fn chain<'a>(nodes: &'a [Node], member: &str) -> Vec<&'a Node> {
 
 /// What is wrong with the points of a manifest; one error for each point and member.
 ///
-/// `nodes` are what the headers of the images say.
-pub(crate) fn wrong(bundle: &Bundle, manifest: &Manifest, nodes: &[Node]) -> Vec<Error> {
+/// `roles` are those of the members that are there, `nodes` what the headers of the images say.
+pub(crate) fn wrong(
+    roles: &HashMap<String, Role>,
+    manifest: &Manifest,
+    nodes: &[Node],
+) -> Vec<Error> {
     let nodes: HashMap<&str, &Node> =
         nodes.iter().map(|node| (node.member.as_str(), node)).collect();
     let mut found = Vec::new();
     let mut before: HashMap<&str, &str> = HashMap::new();
     for point in &manifest.points {
-        found.extend(absent(bundle, manifest, point));
+        found.extend(absent(roles, manifest, point));
         for disk in &point.disks {
             let parent = before.insert(&disk.target, &disk.member);
             let Some(node) = nodes.get(disk.member.as_str()) else { continue };
@@ -54,10 +63,10 @@ pub(crate) fn wrong(bundle: &Bundle, manifest: &Manifest, nodes: &[Node]) -> Vec
 }
 
 /// The members of a point that are not there, or are something else.
-fn absent(bundle: &Bundle, manifest: &Manifest, point: &Point) -> Vec<Error> {
+fn absent(roles: &HashMap<String, Role>, manifest: &Manifest, point: &Point) -> Vec<Error> {
     let is_there = |name: &str, fits: fn(Role) -> bool| {
-        let found = bundle.member(name).is_some_and(|member| fits(member.role));
-        found && manifest.deleted.iter().all(|deleted| deleted != name)
+        let is_found = roles.get(name).is_some_and(|role| fits(*role));
+        is_found && manifest.deleted.iter().all(|deleted| deleted != name)
     };
     let config = (&point.config, "definition", is_there(&point.config, is_config));
     let memory = point

@@ -5,7 +5,7 @@
 //!                        |                             .tar.zst: unpacked a frame at a time
 //!                     Bundle --> config, manifest, nodes, image(member), bytes(member)
 //!                        |
-//!        verify | append (old or new, never between) | rewrite, compact --> Writer --> Medium
+//!        verify | Session, append (old or new, never between) | rewrite, compact --> Writer --> Medium
 //! ```
 //!
 //! `tar`, `zstd` and `qemu-img` read what is written here, and what they made is read here: an archive
@@ -42,6 +42,7 @@ mod state;
 mod append;
 mod growing;
 mod rewrite;
+mod session;
 mod subtrees;
 mod tail;
 mod verify;
@@ -66,6 +67,7 @@ pub use medium::Medium;
 pub use name::{Role, member_name};
 pub use point::{Checkpoint, Indication, LeftOut, Mode, Point, PointDisk, State};
 pub use rewrite::{compact, compare, rewrite};
+pub use session::Session;
 pub use state::ImageState;
 pub use verify::{Fault, Level, Report, Verdict, verify};
 pub use writer::{DEFAULT_LEVEL, Options, Writer, Written};

@@ -34,7 +34,7 @@ pub fn rewrite(
     match options.form {
         Form::Tar => unpack(archive, medium, progress),
         Form::TarZst => {
-            let mut packer = Packer::new(medium, Frames::default(), options.level);
+            let mut packer = Packer::new(medium.into(), Frames::default(), options.level);
             let mut start = 0;
             let ends =
                 archive.members.iter().flat_map(|member| [member.offset_bytes, member.end_bytes()]);

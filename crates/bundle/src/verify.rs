@@ -223,7 +223,8 @@ fn check_nodes(bundle: &Bundle, manifest: Option<&Manifest>, faults: &mut Vec<Fa
             faults.push(Error::damaged(message).in_member(&due.member).into());
         }
     }
-    let wrong = manifest.iter().flat_map(|manifest| chain::wrong(bundle, manifest, &nodes));
+    let roles = bundle.roles();
+    let wrong = manifest.iter().flat_map(|manifest| chain::wrong(&roles, manifest, &nodes));
     faults.extend(wrong.map(Fault::from));
 }
 

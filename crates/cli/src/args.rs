@@ -4,18 +4,22 @@ use std::{path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::rate::RateLimit;
+
 mod backup;
 mod batch;
 mod doctor;
 mod hardware;
 mod images;
 mod job;
+mod quiesce;
 mod restore;
 
 pub(crate) use backup::{
-    BackupAppendArgs, BackupCommand, BackupCompressArgs, BackupConfigArgs, BackupDeleteArgs,
-    BackupListArgs, BackupProtectArgs, BackupPruneArgs, BackupRewriteArgs, BackupShowArgs,
-    BackupVerifyArgs, BackupVerifyLevel, KeepArgs, ShelfArgs,
+    AfterwardsChoice, BackupAppendArgs, BackupCommand, BackupCompressArgs, BackupConfigArgs,
+    BackupCreateArgs, BackupDeleteArgs, BackupListArgs, BackupProtectArgs, BackupPruneArgs,
+    BackupRewriteArgs, BackupShowArgs, BackupVerifyArgs, BackupVerifyLevel, IsoChoice, KeepArgs,
+    ModeChoice, ShelfArgs,
 };
 pub(crate) use batch::{
     BatchCommand, BatchFileArgs, BatchLimitArgs, BatchMergeArgs, BatchPlanArgs, BatchReportArgs,
@@ -33,6 +37,7 @@ pub(crate) use images::{
 pub(crate) use job::{
     JobAddArgs, JobCommand, JobNameArgs, JobRemoveArgs, JobRunArgs, JobShowArgs, TaskChoice,
 };
+pub(crate) use quiesce::QuiesceArgs;
 pub(crate) use restore::{ConflictChoice, ImportArgs, PlaceArgs, RestoreArgs, TargetArgs};
 
 /// The groups of the top-level help; the standard says which command is in which.
@@ -154,6 +159,7 @@ impl Command {
             Self::Doctor(_) => "doctor",
             Self::Explain(_) => "explain",
             Self::Completions(_) => "completions",
+            Self::Guard(_) => host::guard::COMMAND,
         }
     }
 }
@@ -206,6 +212,9 @@ pub(crate) enum Command {
     /// Print the completions for a shell.
     #[command(after_long_help = COMPLETIONS_EXAMPLES)]
     Completions(CompletionsArgs),
+    /// Thaw a machine when the one that froze it ends or takes too long; relift starts it by itself.
+    #[command(name = host::guard::COMMAND, hide = true)]
+    Guard(GuardArgs),
 }
 
 const INSPECT_EXAMPLES: &str = "\
@@ -322,6 +331,9 @@ pub(crate) struct RunArgs {
     /// What to check of each written disk.
     #[arg(long, value_enum, default_value_t = VerifyOutput::Quick)]
     pub(crate) verify: VerifyOutput,
+    /// Read the source no faster than this many bytes a second, such as 50M, 200MiB/s or 1GB/s.
+    #[arg(long, value_name = "RATE")]
+    pub(crate) limit_rate: Option<RateLimit>,
     /// Leave unfinished files behind when the run fails.
     #[arg(long)]
     pub(crate) keep_partial: bool,
@@ -530,6 +542,17 @@ pub(crate) struct ExplainArgs {
     /// A code such as E0203 or W0101; without one, all are listed.
     #[arg(value_name = "CODE")]
     pub(crate) code: Option<String>,
+}
+
+/// `guard`.
+#[derive(Debug, Args)]
+pub(crate) struct GuardArgs {
+    /// The machine, by its UUID.
+    #[arg(long, value_name = "UUID")]
+    pub(crate) machine: vm::Uuid,
+    /// When it is thawed at the latest.
+    #[arg(long, value_name = "N")]
+    pub(crate) deadline_ms: u64,
 }
 
 /// `completions`.

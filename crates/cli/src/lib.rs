@@ -24,6 +24,7 @@ mod leftovers;
 mod plan_file;
 mod program;
 mod progress;
+mod rate;
 mod reach;
 mod report;
 mod request;

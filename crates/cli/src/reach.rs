@@ -119,7 +119,7 @@ pub(crate) fn of(command: &Command, usual: &Hypervisor) -> Option<Bounds> {
         Command::Backup(command) => backup(command, bounds, usual),
         Command::Sample(SampleCommand::Create(args)) => Some(bounds.write(&args.out)),
         // A batch and a job have each item done by a process of its own, which is confined.
-        Command::Doctor(_) | Command::Batch(_) | Command::Job(_) => None,
+        Command::Doctor(_) | Command::Batch(_) | Command::Job(_) | Command::Guard(_) => None,
         Command::Explain(_) | Command::Completions(_) => Some(bounds),
     }
 }
@@ -154,6 +154,8 @@ fn disk(command: &DiskCommand, bounds: Bounds) -> Bounds {
 
 fn backup(command: &BackupCommand, bounds: Bounds, usual: &Hypervisor) -> Option<Bounds> {
     match command {
+        // virsh runs meanwhile, and the scratch files lie beside the images of a machine.
+        BackupCommand::Create(_) => None,
         BackupCommand::Show(args) => Some(bounds.read([backup_file(&args.file)])),
         BackupCommand::Verify(args) => {
             Some(bounds.read(args.files.iter().map(|file| backup_file(file))).remembers())

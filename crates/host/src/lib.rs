@@ -15,6 +15,7 @@
 pub mod dir;
 mod error;
 pub mod fake;
+pub mod guard;
 pub mod here;
 pub mod http;
 pub mod libvirt;
@@ -23,6 +24,7 @@ pub mod lines;
 pub mod lock;
 mod program;
 pub mod sandbox;
+pub mod scratch;
 pub mod tool;
 pub mod worker;
 

@@ -12,7 +12,10 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
 
 /// The longest line that is read: the limit of this product.
 const MAX_LINE_BYTES: u64 = 1 << 20;
@@ -62,6 +65,23 @@ impl Lines {
 /// The file cannot be opened, the disk is full or fails.
 pub fn append(path: &Path, line: &[u8]) -> io::Result<()> {
     Lines::open(path, FlockOperation::LockExclusive)?.write(line)
+}
+
+/// Whether a process holds a file; no file is held by nobody.
+///
+/// # Errors
+/// The file cannot be opened.
+pub fn is_held(path: &Path) -> io::Result<bool> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        other => other?,
+    };
+    // Shared, so that those who ask do not take each other for one who holds it.
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(false),
+        Err(Errno::WOULDBLOCK) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Hands over each line of a file; one that a crash cut short, or that is longer than 1 MiB, comes as
@@ -128,11 +148,13 @@ mod tests {
         let path = folder.path().join("x.jsonl");
         let held = Lines::hold(&path).unwrap();
         assert_eq!(Lines::hold(&path).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert!(is_held(&path).unwrap() && !is_held(&folder.path().join("none")).unwrap());
         std::thread::scope(|threads| {
             threads.spawn(|| append(&path, b"two"));
             held.write(b"one").unwrap();
             drop(held);
         });
+        assert!(!is_held(&path).unwrap());
         assert_eq!(all(&path), ["one", "two"]);
     }
 }

@@ -6,6 +6,10 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::{HostArgs, PlaceArgs};
 
+mod create;
+
+pub(crate) use create::{AfterwardsChoice, BackupCreateArgs, IsoChoice, ModeChoice};
+
 /// The examples of `backup`.
 pub(super) const EXAMPLES: &str = "\
 EXAMPLES
@@ -59,6 +63,9 @@ EXAMPLES
 /// `backup …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum BackupCommand {
+    /// Back up machines, running or off: everything, or what changed since the last point.
+    #[command(after_long_help = create::EXAMPLES)]
+    Create(Box<BackupCreateArgs>),
     /// List the backups of a folder, a pool or every place that backups were written to.
     #[command(after_long_help = LIST_EXAMPLES)]
     List(BackupListArgs),
@@ -95,6 +102,7 @@ impl BackupCommand {
     /// The command as schemas and events name it.
     pub(super) const fn verb(&self) -> &'static str {
         match self {
+            Self::Create(_) => "backup.create",
             Self::Show(_) => "backup.show",
             Self::Config(_) => "backup.config",
             Self::Verify(_) => "backup.verify",

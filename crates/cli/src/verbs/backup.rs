@@ -2,6 +2,7 @@
 
 pub(super) mod append;
 pub(super) mod config;
+pub(super) mod create;
 pub(super) mod delete;
 pub(super) mod list;
 pub(super) mod protect;

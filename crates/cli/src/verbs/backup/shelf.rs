@@ -55,7 +55,8 @@ pub(in crate::verbs) fn located(typed: &Path) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn pool_folder(name: &str, uri: &str) -> Result<PathBuf> {
+/// The folder of a pool.
+pub(super) fn pool_folder(name: &str, uri: &str) -> Result<PathBuf> {
     let libvirt = Libvirt::connect(uri)?;
     let pool = libvirt.pools()?.into_iter().find(|pool| pool.name == name);
     let pool =
