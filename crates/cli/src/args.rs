@@ -68,8 +68,7 @@ Protect:
   job        Backups on a schedule: cron or systemd timers run them
 
 Service and tools:
-  doctor     What works on this host?
-  explain    The long text behind any code; also sample, completions, help
+  doctor     What works on this host? also explain CODE, sample, completions, help
 
 Options (on every command): -q, -v, --json, --events, --color, --progress, --connect
   -h one screen, --help with examples, -V version; RELIFT_SANDBOX=off lifts the sandbox
