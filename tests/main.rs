@@ -29,6 +29,7 @@ mod packed;
 mod packing;
 mod plan_files;
 mod plans;
+mod points;
 mod restore;
 mod sandbox;
 mod signals;

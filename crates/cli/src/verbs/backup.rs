@@ -2,6 +2,7 @@
 
 pub(super) mod append;
 pub(super) mod config;
+pub(super) mod points;
 pub(super) mod rewrite;
 pub(super) mod show;
 pub(super) mod verify;

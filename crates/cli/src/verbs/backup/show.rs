@@ -4,7 +4,10 @@ use bundle::{Bundle, Manifest, Node};
 use serde::Serialize;
 use vm::ByteSize;
 
-use super::form_name;
+use super::{
+    form_name,
+    points::{self, PointData},
+};
 use crate::{
     args::BackupShowArgs, clock, failure::Result, report::Report, session::Session,
     show::table::Table,
@@ -25,6 +28,8 @@ struct Data {
     source: Option<SourceData>,
     members: Vec<MemberData>,
     snapshots: Vec<SnapshotData>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    points: Vec<PointData>,
 }
 
 #[derive(Debug, Serialize)]
@@ -91,6 +96,7 @@ fn data(bundle: &Bundle) -> bundle::Result<Data> {
         }),
         members: members(bundle, known, &nodes),
         snapshots: snapshots(known),
+        points: points::of(known.map_or(&[][..], |manifest| &manifest.points)),
     })
 }
 
@@ -151,6 +157,10 @@ fn text(name: &str, data: &Data, width: Option<usize>) -> String {
             table.row([&one.name, parent, &one.nodes.join(", "), memory]);
         }
         lines.extend(table.lines(2, width));
+    }
+    if !data.points.is_empty() {
+        lines.push(String::new());
+        lines.extend(points::lines(&data.points, width));
     }
     if data.origin == "derived" {
         lines.push(String::new());
