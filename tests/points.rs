@@ -138,7 +138,7 @@ fn points_are_listed_with_what_is_known_of_each() {
     let points = json["data"]["points"].as_array().unwrap();
     let ids: Vec<_> = points.iter().map(|point| point["id"].as_str().unwrap()).collect();
     assert_eq!(ids, IDS);
-    assert_eq!(points[1]["disks"][0]["file"], "web01-vda-1.snapshot");
+    assert_eq!(points[1]["disks"][0]["member"], "web01-vda-1.snapshot");
 }
 
 #[test]

@@ -49,12 +49,23 @@ pub struct Increment {
     pub additions: Vec<Addition>,
     /// A snapshot that they make, for the tree.
     pub snapshot: Option<Snapshot>,
+    /// What somebody says of the bundle from now on.
+    pub mark: Option<Mark>,
     /// The program that adds them.
     pub tool: String,
     /// The time, in seconds since 1970; the manifest gets a later one where it is not the latest.
     pub unix_seconds: u64,
     /// The level of zstd, of effect on a compressed bundle only.
     pub level: i32,
+}
+
+/// What somebody says of a bundle.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// Whether nothing deletes it before the protection is taken off.
+    pub protected: bool,
+    /// What is written on it; `None` leaves what is.
+    pub note: Option<String>,
 }
 
 /// Keeps others from writing a bundle until the file is closed.
@@ -69,6 +80,19 @@ pub fn lock(file: &File) -> Result<()> {
         }
         Error::from(io::Error::from(error))
     })
+}
+
+/// Whether somebody else writes a bundle now, without keeping them from it for longer than the question.
+#[must_use]
+pub fn is_locked(file: &File) -> bool {
+    match flock(file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => {
+            // What cannot be given back is gone with the file.
+            let _given_back = flock(file, FlockOperation::Unlock);
+            false
+        }
+        Err(error) => error == rustix::io::Errno::WOULDBLOCK,
+    }
 }
 
 /// Adds members to the file of a bundle and gives its new length in bytes.
@@ -96,6 +120,10 @@ pub fn append(
         let manifest = session.manifest()?;
         manifest.tool.clone_from(&increment.tool);
         manifest.snapshots.extend(increment.snapshot.clone());
+        if let Some(mark) = &increment.mark {
+            manifest.protected = mark.protected;
+            manifest.note = mark.note.clone().or(manifest.note.take());
+        }
         let images = increment.additions.iter().filter(|it| Role::of(&it.name).is_image());
         for addition in images {
             let name = addition.name.as_str();
@@ -206,6 +234,33 @@ mod tests {
     }
 
     #[test]
+    fn a_mark_is_an_append_of_a_manifest_alone() {
+        for form in FORMS {
+            let mut bytes = sample::bundle(form);
+            let mark = |protected, note: Option<&str>| Increment {
+                mark: Some(Mark { protected, note: note.map(str::to_owned) }),
+                tool: "relift test".to_owned(),
+                ..Increment::default()
+            };
+            for (increment, want) in [
+                (mark(true, Some("golden")), (true, Some("golden"))),
+                (mark(false, None), (false, Some("golden"))),
+            ] {
+                let before = sample::open(bytes.clone());
+                let medium = Memory::with(bytes);
+                append(&before, &medium, &increment, &Unheard).unwrap();
+                bytes = medium.bytes();
+                let after = sample::open(bytes.clone());
+                let (old, new) = (before.manifest().unwrap(), after.manifest().unwrap().unwrap());
+                assert_eq!((new.protected, new.note.as_deref()), want);
+                assert_eq!(new.members, old.unwrap().members);
+                let report = verify(&after, Level::Deep, &Unheard).unwrap();
+                assert_eq!(report.faults, [], "{form:?}");
+            }
+        }
+    }
+
+    #[test]
     fn an_append_that_fails_leaves_the_length_as_it_was() {
         for form in FORMS {
             let first = sample::bundle(form);
@@ -263,8 +318,12 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         lock(file.as_file()).unwrap();
         let other = File::open(file.path()).unwrap();
+        assert!(is_locked(&other));
         let error = lock(&other).unwrap_err();
         assert_eq!(error.to_string(), "the bundle is being written by another process");
         assert_eq!(error.code(), Code::E0602);
+        drop(file);
+        assert!(!is_locked(&other));
+        lock(&other).unwrap();
     }
 }

@@ -6,7 +6,7 @@ use clap::Parser as _;
 use host::{limits, worker};
 
 use crate::{
-    args::Cli,
+    args::{Cli, Command},
     session::Session,
     show::{self, Show},
     usage, verbs,
@@ -26,6 +26,9 @@ pub fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage::end(&error, &typed),
     };
+    if let Command::Guard(args) = &cli.command {
+        return verbs::guard(args, cli.global.connect.as_deref().unwrap_or_default());
+    }
     match Session::open(&cli, typed) {
         Ok(session) => session.end(verbs::run(&cli.command, &session)),
         Err(failure) => {

@@ -12,7 +12,7 @@ use std::{
 use code::ExitStatus;
 use rustix::process::Signal;
 use signal_hook::{
-    consts::{SIGINT, SIGTERM},
+    consts::{SIGHUP, SIGINT, SIGTERM},
     flag,
     iterator::Signals,
 };
@@ -42,7 +42,7 @@ impl Stop {
     }
 
     /// Takes a signal; says whether it is the first one.
-    fn take(&self, signal: i32) -> bool {
+    pub(crate) fn take(&self, signal: i32) -> bool {
         let exit = if signal == SIGTERM { ExitStatus::Terminated } else { ExitStatus::Interrupted };
         self.exit.swap(exit.number(), Ordering::Relaxed) == 0
     }
@@ -59,6 +59,14 @@ pub(crate) struct Caught(Signals);
 pub(crate) fn catch() -> io::Result<Caught> {
     flag::register(Signal::XFSZ.as_raw(), Arc::default())?;
     Ok(Caught(Signals::new([SIGINT, SIGTERM])?))
+}
+
+/// Takes the signals that end a program, and does nothing about them.
+pub(crate) fn outlive() -> io::Result<()> {
+    for signal in [SIGHUP, SIGINT, SIGTERM] {
+        flag::register(signal, Arc::default())?;
+    }
+    Ok(())
 }
 
 /// Listens on a thread of its own for the rest of the run, to what was caught already as well.

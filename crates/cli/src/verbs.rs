@@ -8,21 +8,25 @@ mod disk;
 mod doctor;
 mod explain;
 mod export;
+mod guard;
 mod import;
 mod inspect;
+mod job;
 mod plan;
 mod sample;
 mod source;
 mod target;
 mod verify;
 
+pub(crate) use backup::shelf::{file as backup_file, usual_folders};
+pub(crate) use guard::run as guard;
 pub(crate) use plan::document::{RowData, rows as plan_rows};
 pub(crate) use source::Need;
 pub(crate) use target::{Target, USUAL as USUAL_TARGET};
 
 use crate::{
     args::{BackupCommand, BatchCommand, Command, DiskCommand, SampleCommand},
-    failure::Result,
+    failure::{Failure, Result},
     progress::{self, Gauge},
     report::Report,
     session::Session,
@@ -48,6 +52,7 @@ fn dispatch(command: &Command, session: &Session, gauge: &Gauge<'_>) -> Result<R
         Command::Disk(DiskCommand::Compare(args)) => disk::compare::run(args, gauge),
         Command::Disk(DiskCommand::Measure(args)) => disk::measure::run(args, gauge),
         Command::Disk(DiskCommand::Map(args)) => disk::map::run(args, gauge),
+        Command::Backup(BackupCommand::Create(args)) => backup::create::run(args, session, gauge),
         Command::Backup(BackupCommand::Show(args)) => backup::show::run(args, session),
         Command::Backup(BackupCommand::Config(args)) => backup::config::run(args, session),
         Command::Backup(BackupCommand::Verify(args)) => backup::verify::run(args, session, gauge),
@@ -58,15 +63,21 @@ fn dispatch(command: &Command, session: &Session, gauge: &Gauge<'_>) -> Result<R
             backup::rewrite::decompress(args, session, gauge)
         }
         Command::Backup(BackupCommand::Append(args)) => backup::append::run(args, gauge),
+        Command::Backup(BackupCommand::List(args)) => backup::list::run(args, session),
+        Command::Backup(BackupCommand::Prune(args)) => backup::prune::run(args, session),
+        Command::Backup(BackupCommand::Protect(args)) => backup::protect::run(args, gauge),
+        Command::Backup(BackupCommand::Delete(args)) => backup::delete::run(args),
+        Command::Job(command) => job::run(command, session),
         Command::Batch(BatchCommand::Plan(args)) => batch::plan::run(args, session),
-        Command::Batch(BatchCommand::Run(args)) => batch::run::run(args, session),
+        Command::Batch(BatchCommand::Run(args)) => batch::run::run(args, session, gauge),
         Command::Batch(BatchCommand::Status(args)) => batch::status::run(args),
-        Command::Batch(BatchCommand::Retry(args)) => batch::retry::run(args, session),
+        Command::Batch(BatchCommand::Retry(args)) => batch::retry::run(args, session, gauge),
         Command::Batch(BatchCommand::Report(args)) => batch::report::run(args, session),
         Command::Batch(BatchCommand::Merge(args)) => batch::merge::run(args),
         Command::Sample(SampleCommand::Create(args)) => sample::run(args, session),
         Command::Doctor(_) => doctor::run(session),
         Command::Explain(args) => explain::run(args),
         Command::Completions(args) => Ok(completions::run(args)),
+        Command::Guard(_) => Err(Failure::usage("a guard has no session")),
     }
 }

@@ -23,6 +23,8 @@
 //!
 //! [`scrub()`] takes out of a document what a host must not take from it.
 //!
+//! [`write_new_snapshot()`], [`read_snapshot()`] and [`write_snapshot()`] are the documents of snapshots.
+//!
 //! [`patch()`] changes single values of a document and leaves every other byte of it as it is.
 //!
 //! The format is libvirt's "Domain XML format" (`formatdomain`), as of libvirt 9.0.
@@ -38,6 +40,7 @@
     )
 )]
 
+mod backup_job;
 mod bus;
 mod check;
 mod document;
@@ -50,6 +53,7 @@ mod scrub;
 mod snapshot;
 mod write;
 
+pub use backup_job::{BackupDisk, BackupJob, write_backup_job, write_checkpoint};
 pub use drives::{
     BackingImage, Drive, DriveDevice, DriveSource, FirmwareFiles, drives, firmware_files,
 };
@@ -58,7 +62,10 @@ pub use notes::Finding;
 pub use patch::{Changes, patch};
 pub use read::{Read, read};
 pub use scrub::{Scrubbed, scrub};
-pub use snapshot::{Snapshot, write_snapshot};
+pub use snapshot::{
+    KeptPart, KeptSnapshot, NewSnapshot, Snapshot, move_snapshot_files, read_snapshot,
+    write_new_snapshot, write_snapshot,
+};
 pub use write::{write, write_bundled};
 
 /// The namespace of the libosinfo element, which virt-manager and its like write and read.

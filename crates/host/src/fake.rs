@@ -1,5 +1,8 @@
 //! A host for tests: the real one underneath, every act recorded, one of them failing.
 
+mod guest;
+mod protection;
+
 use std::{
     cell::RefCell,
     io,
@@ -11,22 +14,50 @@ use vm::Uuid;
 use crate::{
     Error, Existed, Host, Partial,
     dir::Dir,
-    libvirt::{Hypervisor, LibvirtError, Volume},
+    libvirt::{Hypervisor, LibvirtError, LibvirtKind, Power, Volume},
 };
+
+pub use guest::FakeGuest;
 
 /// Records acts, and fails the one whose number a test gives.
 #[derive(Debug)]
 pub struct Fake {
     inner: Dir,
     fail_at: Option<usize>,
+    fail_as: LibvirtKind,
     acts: RefCell<Vec<String>>,
+    guest: RefCell<FakeGuest>,
 }
 
 impl Fake {
     /// A host that fails its `fail_at`-th act (from 0), or none.
     #[must_use]
     pub fn new(fail_at: Option<usize>) -> Self {
-        Self { inner: Dir::new("fake"), fail_at, acts: RefCell::default() }
+        Self {
+            inner: Dir::new("fake"),
+            fail_at,
+            fail_as: LibvirtKind::Refused,
+            acts: RefCell::default(),
+            guest: RefCell::default(),
+        }
+    }
+
+    /// The same host, whose failing act on a machine fails in this way.
+    #[must_use]
+    pub fn failing_as(self, kind: LibvirtKind) -> Self {
+        Self { fail_as: kind, ..self }
+    }
+
+    /// The same host, all of whose machines are this one.
+    #[must_use]
+    pub fn with_guest(self, guest: FakeGuest) -> Self {
+        Self { guest: RefCell::new(guest), ..self }
+    }
+
+    /// The machine as it is now.
+    #[must_use]
+    pub fn guest(&self) -> FakeGuest {
+        self.guest.borrow().clone()
     }
 
     /// The acts so far: a verb and a file name each.
@@ -44,7 +75,7 @@ impl Fake {
     }
 
     fn order(&self, act: String) -> Result<(), LibvirtError> {
-        let refusal = LibvirtError::refused_by_test(&act);
+        let refusal = LibvirtError::refused_by_test(&act, self.fail_as);
         if self.note(act) { Ok(()) } else { Err(refusal) }
     }
 
@@ -117,11 +148,15 @@ impl Hypervisor for Fake {
     }
 
     fn start(&self, machine: Uuid) -> Result<(), LibvirtError> {
-        self.order(format!("start {machine}"))
+        self.order(format!("start {machine}"))?;
+        self.guest.borrow_mut().power = Power::Running;
+        Ok(())
     }
 
     fn destroy(&self, machine: Uuid) -> Result<(), LibvirtError> {
-        self.order(format!("destroy {machine}"))
+        self.order(format!("destroy {machine}"))?;
+        self.guest.borrow_mut().power = Power::Off;
+        Ok(())
     }
 
     fn refresh_pool(&self, pool: &str) -> Result<(), LibvirtError> {

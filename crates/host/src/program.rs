@@ -8,7 +8,7 @@ use std::{
     fs::File,
     io::{self, Read as _, Write as _},
     os::{
-        fd::{AsFd as _, OwnedFd},
+        fd::{AsFd as _, AsRawFd as _, OwnedFd},
         unix::process::{CommandExt as _, ExitStatusExt as _},
     },
     process::{Child, Command, ExitStatus, Stdio},
@@ -103,10 +103,38 @@ fn input(bytes: &[u8]) -> Result<Stdio, CallError> {
     if bytes.is_empty() {
         return Ok(Stdio::null());
     }
+    Ok(Stdio::from(OwnedFd::from(in_memory(bytes)?)))
+}
+
+/// A file without a name, at its beginning.
+fn in_memory(bytes: &[u8]) -> Result<File, CallError> {
     let mut file = File::from(memfd_create("input", MemfdFlags::CLOEXEC)?);
     file.write_all(bytes).map_err(CallError::Io)?;
     rustix::fs::seek(&file, rustix::fs::SeekFrom::Start(0))?;
-    Ok(Stdio::from(OwnedFd::from(file)))
+    Ok(file)
+}
+
+/// A document in memory that a program of this user reads by a path, for one that takes two of them.
+///
+/// It opens what this process has open, so nothing is handed down to other programs that start meanwhile.
+#[derive(Debug)]
+pub(crate) struct Paper {
+    path: String,
+    _file: File,
+}
+
+impl Paper {
+    /// Writes the document.
+    pub(crate) fn new(bytes: &[u8]) -> Result<Self, CallError> {
+        let file = in_memory(bytes)?;
+        let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
+        Ok(Self { path, _file: file })
+    }
+
+    /// Where it is as long as this value lives.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
 }
 
 /// A program that runs, and is ended with its group when nobody listens any more.
@@ -215,6 +243,14 @@ mod tests {
         let said = shell("cat; echo oops >&2; exit 3", b"hello", Duration::from_secs(60)).unwrap();
         assert_eq!((said.out.as_slice(), said.err.as_str()), (&b"hello"[..], "oops\n"));
         assert_eq!(said.status.code(), Some(3));
+    }
+
+    #[test]
+    fn a_program_reads_two_documents_as_often_as_it_likes() {
+        let paper = Paper::new(b"second").unwrap();
+        let line = format!("cat - {0} {0}", paper.path());
+        let said = shell(&line, b"first ", Duration::from_secs(60)).unwrap();
+        assert_eq!(said.out, b"first secondsecond");
     }
 
     #[test]

@@ -18,10 +18,10 @@ use std::{
 use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
 
 /// The program that runs, whatever its file is called now.
-const SELF: &str = "/proc/self/exe";
+pub(crate) const SELF: &str = "/proc/self/exe";
 
 /// Names the process that a worker works for.
-const PARENT: &str = "RELIFT_WORKER_OF";
+pub(crate) const PARENT: &str = "RELIFT_WORKER_OF";
 
 /// The longest line of a worker that is taken: the limit of this product.
 const MAX_LINE_BYTES: u64 = 64 << 20;

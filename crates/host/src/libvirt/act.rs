@@ -157,7 +157,8 @@ impl Hypervisor for Libvirt {
 }
 
 impl Libvirt {
-    fn machine(
+    /// Does something with a machine that takes no more words.
+    pub(super) fn machine(
         &self,
         what: &str,
         verb: &'static [&'static str],

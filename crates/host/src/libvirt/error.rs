@@ -39,13 +39,34 @@ pub enum LibvirtKind {
     ReadOnly,
     /// The firmware that the machine needs is not installed.
     Firmware,
+    /// Another job of the machine holds what this one needs.
+    Busy,
+    /// The guest has no agent, or it is not connected.
+    NoAgent,
+    /// The agent said nothing in time.
+    AgentSilent,
+    /// A checkpoint has no bitmap any more, or a broken one: the next backup is a full one.
+    BadCheckpoint,
+    /// This libvirt cannot do it, or not in this state of the machine.
+    Unsupported,
+    /// There is no such checkpoint, snapshot, job, disk or image.
+    NotFound,
+    /// A checkpoint or snapshot of that name is there.
+    MomentExists,
+    /// The caller wanted it to end.
+    Stopped,
+    /// The time that the caller gave was over.
+    Late,
+    /// The machine is not in the state for it: it is off where it has to run, or on.
+    WrongState,
 }
 
 /// What libvirt says, in lower case, and what it means; the first that is in the text counts.
 const SAYINGS: &[(&str, LibvirtKind)] = {
     use LibvirtKind::{
-        Firmware, MachineExists, Missing, NoSpace, ReadOnly, Refused, UnknownId, UnknownPlace,
-        Unreachable, VolumeExists,
+        AgentSilent, BadCheckpoint, Busy, Firmware, MachineExists, Missing, MomentExists, NoAgent,
+        NoSpace, NotFound, ReadOnly, Refused, UnknownId, UnknownPlace, Unreachable, Unsupported,
+        VolumeExists, WrongState,
     };
     &[
         ("no space left", NoSpace),
@@ -61,6 +82,32 @@ const SAYINGS: &[(&str, LibvirtKind)] = {
         ("swtpm", Missing),
         ("cannot find suitable emulator", Missing),
         ("could not find kvm executable", Missing),
+        // Machines at work: what a caller waits for, does without, or does in another way.
+        ("cannot acquire state change lock", Busy),
+        ("block copy still active", Busy),
+        ("has a blockjob assigned", Busy),
+        ("agent is not connected", NoAgent),
+        ("agent is not configured", NoAgent),
+        ("agent is not responding", AgentSilent),
+        ("agent command timed out", AgentSilent),
+        ("checkpoint inconsistent", BadCheckpoint),
+        ("for incremental backup of disk", BadCheckpoint),
+        ("domain moment", MomentExists),
+        ("checkpoint not found", NotFound),
+        ("snapshot not found", NotFound),
+        ("domain backup job id not found", NotFound),
+        ("no job is active", NotFound),
+        ("does not have an active block job", NotFound),
+        ("has no current snapshot", NotFound),
+        ("not assigned to domain", NotFound),
+        ("could not find image", NotFound),
+        ("domain is not running", WrongState),
+        ("domain is already", WrongState),
+        ("for inactive domain", WrongState),
+        ("operation not supported", Unsupported),
+        ("not supported yet", Unsupported),
+        // Hosts and what they store.
+        ("external snapshot file", VolumeExists),
         ("storage volume name", VolumeExists),
         ("storage vol already exists", VolumeExists),
         ("already exists", MachineExists),
@@ -139,10 +186,32 @@ impl LibvirtError {
         Self { kind: LibvirtKind::Unreachable, message, source: Some(error.into()) }
     }
 
+    /// The answer is not what this command of virsh prints.
+    pub(super) fn unread(what: &str, uri: &str, answer: &str) -> Self {
+        let shown: String = answer.chars().take(MAX_TOLD_CHARS).collect();
+        let message = format!("{uri} cannot {what}: its answer is {shown:?}");
+        Self { kind: LibvirtKind::Unreachable, message, source: None }
+    }
+
+    /// The caller's time is over, or the caller said stop.
+    pub(super) fn ended(what: &str, uri: &str, kind: LibvirtKind) -> Self {
+        let why = if kind == LibvirtKind::Late { "in the time given" } else { "and was stopped" };
+        Self { kind, message: format!("{uri} did not {what} {why}"), source: None }
+    }
+
+    /// Of a question to an agent: who says nothing in time is the agent, also where libvirt says
+    /// nothing in its place.
+    pub(super) fn of_agent(self) -> Self {
+        let call = self.source.as_ref().and_then(|source| source.downcast_ref::<CallError>());
+        match call {
+            Some(CallError::TooSlow(_)) => Self { kind: LibvirtKind::AgentSilent, ..self },
+            _ => self,
+        }
+    }
+
     /// For tests: an act that the fake refuses.
-    pub(crate) fn refused_by_test(what: &str) -> Self {
-        let message = format!("the test does not {what}");
-        Self { kind: LibvirtKind::Refused, message, source: None }
+    pub(crate) fn refused_by_test(what: &str, kind: LibvirtKind) -> Self {
+        Self { kind, message: format!("the test does not {what}"), source: None }
     }
 
     /// The class of the refusal.
@@ -161,16 +230,39 @@ impl LibvirtError {
     #[must_use]
     pub const fn code(&self) -> Code {
         match self.kind {
-            LibvirtKind::Missing => Code::E0701,
+            LibvirtKind::Missing | LibvirtKind::Unsupported => Code::E0701,
             LibvirtKind::Unreachable => Code::E0501,
-            LibvirtKind::Refused => Code::E0502,
+            LibvirtKind::Refused
+            | LibvirtKind::Busy
+            | LibvirtKind::NoAgent
+            | LibvirtKind::AgentSilent
+            | LibvirtKind::WrongState
+            | LibvirtKind::Stopped
+            | LibvirtKind::Late => Code::E0502,
+            LibvirtKind::BadCheckpoint => Code::E0606,
             LibvirtKind::MachineExists => Code::E0503,
-            LibvirtKind::VolumeExists => Code::E0509,
+            LibvirtKind::VolumeExists | LibvirtKind::MomentExists => Code::E0509,
             LibvirtKind::UnknownPlace => Code::E0504,
-            LibvirtKind::UnknownId => Code::E0505,
+            LibvirtKind::UnknownId | LibvirtKind::NotFound => Code::E0505,
             LibvirtKind::NoSpace => Code::E0506,
             LibvirtKind::ReadOnly => Code::E0507,
             LibvirtKind::Firmware => Code::E0702,
+        }
+    }
+}
+
+/// An answer that there is nothing, which is no error for who asks whether there is.
+pub(super) trait There<T> {
+    /// `None` for [`LibvirtKind::NotFound`].
+    fn there(self) -> Result<Option<T>, LibvirtError>;
+}
+
+impl<T> There<T> for Result<T, LibvirtError> {
+    fn there(self) -> Result<Option<T>, LibvirtError> {
+        match self {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if error.kind() == LibvirtKind::NotFound => Ok(None),
+            Err(error) => Err(error),
         }
     }
 }
@@ -223,6 +315,74 @@ mod tests {
         ] {
             let error = LibvirtError::said("define vm", "qemu:///system", words);
             assert_eq!(error.code(), code, "{words}");
+        }
+    }
+
+    #[test]
+    fn knows_what_machines_at_work_answer() {
+        use LibvirtKind::{
+            AgentSilent, BadCheckpoint, Busy, MomentExists, NoAgent, NotFound, Refused, UnknownId,
+            Unsupported, VolumeExists, WrongState,
+        };
+        // Words of virsh 9.0, each as it was said.
+        for (words, kind) in [
+            (
+                "Timed out during operation: cannot acquire state change lock (held by \
+                 monitor=remoteDispatchDomainBackupBegin)",
+                Busy,
+            ),
+            ("block copy still active: disk 'vdb' already in active block job", Busy),
+            ("internal error: disk 'vdb' has a blockjob assigned", Busy),
+            ("Guest agent is not responding: QEMU guest agent is not connected", NoAgent),
+            ("argument unsupported: QEMU guest agent is not configured", NoAgent),
+            ("Guest agent is not responding: Guest agent not available for now", AgentSilent),
+            (
+                "internal error: unable to execute QEMU agent command 'guest-fsfreeze-freeze': \
+                 Command guest-fsfreeze-freeze has been disabled: the agent is in frozen state",
+                Refused,
+            ),
+            (
+                "checkpoint inconsistent: missing or broken bitmap 'relift-1' for disk 'vdb'",
+                BadCheckpoint,
+            ),
+            (
+                "Domain checkpoint not found: Checkpoint 'relift-9' for incremental backup of disk \
+                 'vdb' not found",
+                BadCheckpoint,
+            ),
+            (
+                "Domain checkpoint not found: no domain checkpoint with matching name 'nope'",
+                NotFound,
+            ),
+            ("Domain snapshot not found: no domain snapshot with matching name 'nope'", NotFound),
+            ("Requested operation is not valid: no job is active on the domain", NotFound),
+            ("invalid argument: disk vdb does not have an active block job", NotFound),
+            ("Domain backup job id not found: no domain backup job present", NotFound),
+            ("domain '1ffea851-834c-46b7-a3b5-ca8720f1fc75' has no current snapshot", NotFound),
+            ("invalid argument: invalid path vdz not assigned to domain", NotFound),
+            ("invalid argument: could not find image '/nope' in chain for 'vdb'", NotFound),
+            ("failed to get domain '1ffea851-834c-46b7-a3b5-ca8720f1fc70'", UnknownId),
+            ("operation failed: domain moment relift-2 already exists", MomentExists),
+            (
+                "invalid argument: external snapshot file for disk vdb already exists and is not \
+                 a block device: /x",
+                VolumeExists,
+            ),
+            ("Requested operation is not valid: domain is not running", WrongState),
+            ("Domain is already active", WrongState),
+            ("Operation not supported: cannot perform disk backup for inactive domain", WrongState),
+            (
+                "Operation not supported: cannot perform block operations while checkpoint exists",
+                Unsupported,
+            ),
+            (
+                "Failed to revert snapshot s1\nerror: unsupported configuration: revert to \
+                 external snapshot not supported yet",
+                Unsupported,
+            ),
+        ] {
+            let error = LibvirtError::said("go on", "qemu:///system", &format!("error: {words}"));
+            assert_eq!(error.kind(), kind, "{words}");
         }
     }
 

@@ -6,9 +6,9 @@ use vm::Uuid;
 
 use super::{
     LibvirtError, LibvirtKind,
-    xml::{self, Element},
+    xml::{self, Element, XmlError},
 };
-use crate::program::{Call, Said, call};
+use crate::program::{Call, Paper, Said, call};
 
 /// How long a host may take until it is taken for unreachable.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
@@ -19,11 +19,22 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(6);
 /// How long an act may take.
 const ACT_LIMIT: Duration = Duration::from_secs(120);
 
+/// How long a question to the machine's QEMU may take: libvirt waits 30 seconds for another job to
+/// let go of it (`QEMU_JOB_WAIT_TIME`).
+const MACHINE_LIMIT: Duration = Duration::from_secs(40);
+
+/// How long an act may take that moves memory or data of a guest (ours): ending virsh does not end
+/// it in libvirt, so this is only for one that hangs.
+const DATA_LIMIT: Duration = Duration::from_secs(6 * 60 * 60);
+
+/// The end of an act that is always awaited (ours): what virsh needs around it.
+const GRACE: Duration = Duration::from_secs(10);
+
 /// The longest value that is handed to virsh (ours; paths are at most 4096 bytes).
 const VALUE_BYTES: RangeInclusive<usize> = 1..=4096;
 
 /// The most machines, pools or networks that a host is asked about (ours).
-const MAX_LISTED: usize = 10_000;
+pub(super) const MAX_LISTED: usize = 10_000;
 
 /// A libvirt host by its address.
 #[derive(Debug, Clone)]
@@ -119,9 +130,43 @@ impl Libvirt {
         Ok(String::from_utf8_lossy(&said.out).into_owned())
     }
 
+    /// Asks for a text that is read to the last byte.
+    pub(super) fn exact_text(&self, order: &Order<'_>) -> Result<String, LibvirtError> {
+        let said = self.call(order, b"", MACHINE_LIMIT)?;
+        String::from_utf8(said.out)
+            .map_err(|_| LibvirtError::garbled(order.what, &self.uri, XmlError::Encoding))
+    }
+
+    /// Asks what only a machine's QEMU knows, and waits until it has time for it.
+    pub(super) fn patient_text(&self, order: &Order<'_>) -> Result<String, LibvirtError> {
+        let said = self.call(order, b"", MACHINE_LIMIT)?;
+        Ok(String::from_utf8_lossy(&said.out).into_owned())
+    }
+
+    /// Asks for a text that is there within this time, or not at all.
+    pub(super) fn timely_text(
+        &self,
+        order: &Order<'_>,
+        limit: Duration,
+    ) -> Result<String, LibvirtError> {
+        let said = self.call(order, b"", limit.saturating_add(GRACE))?;
+        Ok(String::from_utf8_lossy(&said.out).into_owned())
+    }
+
     /// Does something; `input` is what virsh reads as the file `/dev/stdin`.
     pub(super) fn act(&self, order: &Order<'_>, input: &[u8]) -> Result<(), LibvirtError> {
         self.call(order, input, ACT_LIMIT).map(drop)
+    }
+
+    /// Does something that moves memory or data of a guest.
+    pub(super) fn long_act(&self, order: &Order<'_>, input: &[u8]) -> Result<(), LibvirtError> {
+        self.call(order, input, DATA_LIMIT).map(drop)
+    }
+
+    /// A document beside the one on standard input.
+    pub(super) fn paper(&self, what: &str, text: &str) -> Result<Paper, LibvirtError> {
+        Paper::new(text.as_bytes())
+            .map_err(|error| LibvirtError::not_called(what, &self.uri, error))
     }
 
     fn call(&self, order: &Order<'_>, input: &[u8], limit: Duration) -> Result<Said, LibvirtError> {

@@ -1,5 +1,7 @@
 //! `backup show`: what is in a bundle.
 
+use std::collections::BTreeMap;
+
 use bundle::{Bundle, Manifest, Node};
 use serde::Serialize;
 use vm::ByteSize;
@@ -28,8 +30,11 @@ struct Data {
     source: Option<SourceData>,
     members: Vec<MemberData>,
     snapshots: Vec<SnapshotData>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     points: Vec<PointData>,
+    incrementable: bool,
+    protected: bool,
+    note: Option<String>,
+    tags: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -66,11 +71,11 @@ struct SnapshotData {
 
 /// Shows a bundle; no disk is read for it.
 pub(in crate::verbs) fn run(args: &BackupShowArgs, session: &Session) -> Result<Report> {
-    let bundle = super::open(&args.file)?;
-    let data = data(&bundle).map_err(|error| super::refused(error, &args.file))?;
-    let name = args.file.display().to_string();
-    let text = text(&name, &data, session.show.width());
-    Ok(Report::new(text, &data).warnings(super::warnings(&bundle, &args.file)))
+    let file = super::shelf::file(&args.file);
+    let bundle = super::open(&file)?;
+    let data = data(&bundle).map_err(|error| super::refused(error, &file))?;
+    let text = text(&file.display().to_string(), &data, session.show.width());
+    Ok(Report::new(text, &data).warnings(super::warnings(&bundle, &file)))
 }
 
 fn data(bundle: &Bundle) -> bundle::Result<Data> {
@@ -97,6 +102,10 @@ fn data(bundle: &Bundle) -> bundle::Result<Data> {
         members: members(bundle, known, &nodes),
         snapshots: snapshots(known),
         points: points::of(known.map_or(&[][..], |manifest| &manifest.points)),
+        incrementable: known.is_some_and(|manifest| manifest.incrementable),
+        protected: known.is_some_and(|manifest| manifest.protected),
+        note: known.and_then(|manifest| manifest.note.clone()),
+        tags: known.map(|manifest| manifest.tags.clone()).unwrap_or_default(),
     })
 }
 
@@ -139,6 +148,12 @@ fn text(name: &str, data: &Data, width: Option<usize>) -> String {
         let producer = source.producer.as_deref().unwrap_or("an unknown product");
         lines.push(format!("  made from an {} of {}", clean(&source.kind), clean(producer)));
     }
+    if data.protected {
+        lines.push("  protected".to_owned());
+    }
+    lines.extend(data.note.as_ref().map(|note| format!("  note: {}", clean(note))));
+    let tags = data.tags.iter().map(|(key, value)| format!("  {}: {}", clean(key), clean(value)));
+    lines.extend(tags);
     lines.push(String::new());
     let mut table = Table::new(&[2]);
     table.row(["MEMBER", "KIND", "SIZE", "NOTE"]);
@@ -147,6 +162,7 @@ fn text(name: &str, data: &Data, width: Option<usize>) -> String {
         table.row([&member.name, member.kind, &size, &note(member, &data.config)]);
     }
     lines.extend(table.lines(2, width));
+    lines.extend(points::lines(&data.points, width));
     if !data.snapshots.is_empty() {
         lines.push(String::new());
         let mut table = Table::new(&[]);
@@ -157,10 +173,6 @@ fn text(name: &str, data: &Data, width: Option<usize>) -> String {
             table.row([&one.name, parent, &one.nodes.join(", "), memory]);
         }
         lines.extend(table.lines(2, width));
-    }
-    if !data.points.is_empty() {
-        lines.push(String::new());
-        lines.extend(points::lines(&data.points, width));
     }
     if data.origin == "derived" {
         lines.push(String::new());

@@ -186,10 +186,7 @@ fn text(
     lines.extend(traits.lines(2, width));
     lines.push(String::new());
     lines.extend(devices(native, system, width));
-    if !points.is_empty() {
-        lines.push(String::new());
-        lines.extend(points::lines(points, width));
-    }
+    lines.extend(points::lines(points, width));
     let shown = clean(&quoted(&facts.name));
     let lost = match native.removed.len() {
         0 => String::new(),

@@ -1,0 +1,68 @@
+//! The machine of a fake host: what it answers, and what acts have made of it.
+
+use std::collections::BTreeMap;
+
+use crate::libvirt::{BlockError, BlockInfo, Job, KnownSnapshot, LibvirtError, LibvirtKind, Power};
+
+/// A machine whose state a test sets, and acts change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FakeGuest {
+    /// What it is doing.
+    pub power: Power,
+    /// Its domain XML, both of them.
+    pub definition: String,
+    /// Its disks.
+    pub disks: BTreeMap<String, BlockInfo>,
+    /// The disks that failed.
+    pub block_errors: Vec<BlockError>,
+    /// Whether it has an agent that answers while it runs.
+    pub has_agent: bool,
+    /// Whether its file systems are frozen.
+    pub is_frozen: bool,
+    /// What it is busy with.
+    pub job: Job,
+    /// The document of the backup that runs.
+    pub backup: Option<String>,
+    /// Its checkpoints: names and documents, parents first.
+    pub checkpoints: Vec<(String, String)>,
+    /// Its snapshots, parents first.
+    pub snapshots: Vec<KnownSnapshot>,
+    /// The definition in each file with memory.
+    pub memory_definition: String,
+}
+
+impl Default for FakeGuest {
+    /// A machine that runs, with an agent and without disks.
+    fn default() -> Self {
+        Self {
+            power: Power::Running,
+            definition: "<domain/>".into(),
+            disks: BTreeMap::new(),
+            block_errors: Vec::new(),
+            has_agent: true,
+            is_frozen: false,
+            job: Job::default(),
+            backup: None,
+            checkpoints: Vec::new(),
+            snapshots: Vec::new(),
+            memory_definition: "<domain/>".into(),
+        }
+    }
+}
+
+impl FakeGuest {
+    /// Whether an agent answers now.
+    pub(super) fn answers(&self) -> bool {
+        self.has_agent && self.power == Power::Running
+    }
+
+    /// Freezes or thaws two file systems; none changes whose state is the wanted one.
+    pub(super) fn set_frozen(&mut self, is_frozen: bool) -> Result<u64, LibvirtError> {
+        if !self.answers() {
+            return Err(LibvirtError::refused_by_test("have an agent", LibvirtKind::NoAgent));
+        }
+        let count = if self.is_frozen == is_frozen { 0 } else { 2 };
+        self.is_frozen = is_frozen;
+        Ok(count)
+    }
+}
