@@ -30,6 +30,7 @@ mod packed;
 mod packing;
 mod plan_files;
 mod plans;
+mod points;
 mod rate;
 mod restore;
 mod retention;

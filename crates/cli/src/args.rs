@@ -378,6 +378,9 @@ pub(crate) struct PolicyArgs {
     /// QEMU options of the host that it names. Only for one that you wrote or read.
     #[arg(long, help_heading = "Package")]
     pub(crate) trust_xml: bool,
+    /// Which point of a backup is meant; default: the newest. FILE@ID says the same.
+    #[arg(long, value_name = "ID", help_heading = "Package")]
+    pub(crate) point: Option<String>,
     /// Any warning blocks (exit 6).
     #[arg(long, help_heading = "Package")]
     pub(crate) strict: bool,

@@ -194,7 +194,7 @@ fn rewrite(args: &BackupRewriteArgs, bounds: Bounds) -> Bounds {
 }
 
 fn config(args: &BackupConfigArgs, bounds: Bounds, usual: &Hypervisor) -> Option<Bounds> {
-    let bounds = bounds.read([&args.file]);
+    let bounds = bounds.read([restore::split_point(&args.file).0]);
     let Some(to) = &args.to else { return Some(bounds) };
     match Target::parse(to, usual) {
         Ok(Target::Folder(folder)) => {
@@ -287,6 +287,7 @@ impl Bounds {
 
     /// A package: a file that is all of it, a file in the folder that is, that folder, or an address.
     fn source(mut self, path: &Path) -> Self {
+        let (path, _) = restore::split_point(path);
         let address = path.to_str().and_then(Address::parse);
         if path.as_os_str() == "-" {
             self
