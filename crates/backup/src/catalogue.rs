@@ -127,6 +127,7 @@ impl Entry {
         Item {
             id: self.path.display().to_string(),
             vm: facts.map(|facts| facts.vm.clone()),
+            uuid: facts.and_then(|facts| facts.uuid.clone()),
             moments: moments.map(|moment| moment.created_unix_seconds).collect(),
             size_bytes: self.file_bytes,
             condition: self.condition(),
@@ -175,9 +176,12 @@ pub fn one(path: &Path, verified: &[Verified]) -> Result<Entry> {
     };
     let open = File::open(folder).map_err(|_| unknown())?;
     let name = Path::new(name);
+    let is_called_so = id_of(name).is_some();
     let id = id_of(name).unwrap_or_else(|| name.display().to_string());
-    let entry = look(id, path.to_owned(), beneath::open_file(&open, name)).ok_or_else(unknown)?;
-    Ok(judged(entry, verified))
+    let entry = look(id, path.to_owned(), beneath::open_file(&open, name));
+    // Only its name can say that a file which cannot be read should be a backup.
+    let entry = entry.filter(|entry| is_called_so || entry.facts().is_some());
+    entry.map(|entry| judged(entry, verified)).ok_or_else(unknown)
 }
 
 /// Finds the file that somebody calls by its id, and which point behind an `@`.
@@ -245,10 +249,10 @@ pub fn digest(bundle: &Bundle, manifest: Option<&Manifest>) -> String {
         hasher.update(format!("{length_bytes} {blake3} {name}\n").as_bytes());
     };
     match manifest {
-        Some(manifest) => manifest
-            .members
-            .iter()
-            .for_each(|member| add(&member.name, member.length_bytes, &member.blake3)),
+        Some(manifest) => {
+            let members = manifest.members.iter();
+            members.for_each(|member| add(&member.name, member.length_bytes, &member.blake3));
+        }
         None => {
             bundle.members().for_each(|member| add(member.name.as_str(), member.length_bytes, ""));
         }
@@ -321,7 +325,9 @@ fn read(file: File) -> bundle::Result<Option<Contents>> {
     });
     let mut points: Vec<Moment> = moments.collect();
     if points.is_empty() {
-        points = whole(manifest.created_unix_seconds);
+        // A mark gives the manifest a time of its own: the machine is as old as its definition.
+        let config = bundle.configs().last().map(|(unix_seconds, _)| *unix_seconds);
+        points = whole(config.unwrap_or(manifest.created_unix_seconds));
     }
     Ok(Some(Contents::of(Facts {
         vm: manifest.vm.name,

@@ -30,7 +30,7 @@ use disk::Progress;
 use domain::Drive;
 use host::{
     dir,
-    libvirt::{Definition, Power, Protection},
+    libvirt::{Definition, Detail, Power, Protection},
     scratch::Scratch,
 };
 use nbd::NbdImage;
@@ -292,8 +292,24 @@ fn readings(
         sized.push((disk.clone(), info.capacity_bytes));
     }
     let checkpoints = &found.checkpoints;
-    let base = last.map(|point| Base { point, checkpoints, bitmaps: None });
+    let bitmaps = last.and_then(|point| bitmaps(request.machine, point, checkpoints, doors));
+    let bitmaps = bitmaps.as_deref();
+    let base = last.map(|point| Base { point, checkpoints, bitmaps });
     base::readings(&sized, request.wish, base.as_ref())
+}
+
+/// The disks that the host keeps bitmaps of since a point; `None` where it does not say.
+fn bitmaps(
+    machine: Uuid,
+    point: &Point,
+    checkpoints: &[String],
+    doors: &Doors<'_>,
+) -> Option<Vec<String>> {
+    let name = &point.checkpoint.as_ref()?.name;
+    checkpoints.contains(name).then_some(())?;
+    let xml = doors.host.checkpoint_xml(machine, name, Detail::Definition).ok()?;
+    let checkpoint = domain::read_checkpoint(xml.as_bytes()).ok()?;
+    Some(checkpoint.disks.into_iter().map(|disk| disk.target).collect())
 }
 
 /// Reads a machine that has a process, through a job.
@@ -396,7 +412,7 @@ fn checkpoint_name(request: &Request) -> String {
 
 /// What the point keeps of a checkpoint: its document lets libvirt be told of it again.
 fn checkpoint_of(machine: Uuid, name: String, doors: &Doors<'_>) -> Checkpoint {
-    let xml = doors.host.checkpoint_xml(machine, &name, host::libvirt::Detail::Definition);
+    let xml = doors.host.checkpoint_xml(machine, &name, Detail::Definition);
     Checkpoint { name, xml: xml.unwrap_or_default() }
 }
 

@@ -35,6 +35,8 @@ pub struct Item {
     pub id: String,
     /// The machine; `None` where the file does not say.
     pub vm: Option<String>,
+    /// What tells it from others of its name, where that is known.
+    pub uuid: Option<String>,
     /// Its moments, in seconds since 1970; at least one.
     pub moments: Vec<u64>,
     /// What deleting it gives back.
@@ -50,6 +52,11 @@ pub struct Item {
 }
 
 impl Item {
+    /// The machine that it is a backup of: two that are called alike are two.
+    fn machine(&self) -> Option<(&str, Option<&str>)> {
+        Some((self.vm.as_deref()?, self.uuid.as_deref()))
+    }
+
     fn newest(&self) -> u64 {
         self.moments.iter().copied().max().unwrap_or(0)
     }
@@ -167,7 +174,7 @@ impl Desk<'_> {
             if item.is_in_use {
                 self.keep(at, Kept::InUse);
             }
-            let Some(vm) = item.vm.as_deref() else {
+            let Some(vm) = item.machine() else {
                 self.keep(at, Kept::UnknownMachine);
                 continue;
             };
@@ -187,25 +194,25 @@ impl Desk<'_> {
         good.values().for_each(|at| self.keep(*at, Kept::LastGood));
         verified.values().for_each(|at| self.keep(*at, Kept::LastVerified));
         for (vm, at) in damaged {
-            if !good.contains_key(vm) {
+            if !good.contains_key(&vm) {
                 self.keep(at, Kept::NothingBetter);
             }
         }
         for at in 0..self.items.len() {
-            let Some(vm) = self.items[at].vm.as_deref() else { continue };
-            let newest = good.get(vm).map_or(0, |at| self.items[*at].newest());
-            if failures.get(vm).is_some_and(|failed| *failed > newest) {
+            let Some(machine) = self.items[at].machine() else { continue };
+            let newest = good.get(&machine).map_or(0, |at| self.items[*at].newest());
+            if failures.get(machine.0).is_some_and(|failed| *failed > newest) {
                 self.keep(at, Kept::AfterFailure);
             }
         }
     }
 
     fn apply_keep_rules(&mut self, rules: &Rules, now: u64, zone: &TimeZone) {
-        let mut machines: BTreeMap<&str, Vec<(u64, usize)>> = BTreeMap::new();
+        let mut machines: BTreeMap<_, Vec<(u64, usize)>> = BTreeMap::new();
         for at in self.sorted.clone() {
             let item = &self.items[at];
             // A damaged one must not take the place of a good one.
-            if let (Some(vm), true) = (item.vm.as_deref(), item.condition != Condition::Damaged) {
+            if let (Some(vm), true) = (item.machine(), item.condition != Condition::Damaged) {
                 let moments = item.moments.iter().map(|moment| (*moment, at));
                 machines.entry(vm).or_default().extend(moments);
             }
@@ -261,10 +268,10 @@ impl Desk<'_> {
     }
 
     fn apply_limits(&mut self, rules: &Rules, now: u64) {
-        let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
+        let mut counts: BTreeMap<_, u32> = BTreeMap::new();
         for at in self.sorted.clone() {
             let item = &self.items[at];
-            let Some(vm) = item.vm.as_deref() else { continue };
+            let Some(vm) = item.machine() else { continue };
             if self.dropped[at].is_some() {
                 continue;
             }
@@ -381,6 +388,7 @@ mod tests {
         Item {
             id: id.to_owned(),
             vm: Some("web01".to_owned()),
+            uuid: None,
             moments: vec![NOW - age_days * DAY],
             size_bytes: 100,
             condition: Condition::Readable,
@@ -490,6 +498,14 @@ mod tests {
     }
 
     #[test]
+    fn two_machines_that_are_called_alike_are_two() {
+        let mut items = days(3);
+        items[2].uuid = Some("5b1c".to_owned());
+        let rules = Rules { keep_last: Some(1), ..Rules::default() };
+        assert_eq!(dropped(&items, &rules), ["1"]);
+    }
+
+    #[test]
     fn nothing_goes_after_a_failed_run_until_one_succeeds() {
         let rules = Rules { keep_last: Some(1), ..Rules::default() };
         let decide = |failed: u64| {
@@ -545,6 +561,7 @@ mod tests {
             |(vm, moments, size_bytes, condition, (protected, in_use), below)| Item {
                 id: String::new(),
                 vm,
+                uuid: None,
                 moments,
                 size_bytes,
                 condition,

@@ -102,7 +102,7 @@ impl State {
         self.folder.join("verified.jsonl")
     }
 
-    /// Remembers a folder that a backup was written to.
+    /// Remembers a folder, absolute, that a backup was written to.
     ///
     /// # Errors
     /// The state cannot be written.

@@ -68,8 +68,7 @@ Protect:
   job        Backups on a schedule: cron or systemd timers run them
 
 Service and tools:
-  doctor     What works on this host?
-  explain    The long text behind any code; also sample, completions, help
+  doctor     What works on this host? also explain CODE, sample, completions, help
 
 Options (on every command): -q, -v, --json, --events, --color, --progress, --connect
   -h one screen, --help with examples, -V version; RELIFT_SANDBOX=off lifts the sandbox
@@ -379,6 +378,9 @@ pub(crate) struct PolicyArgs {
     /// QEMU options of the host that it names. Only for one that you wrote or read.
     #[arg(long, help_heading = "Package")]
     pub(crate) trust_xml: bool,
+    /// Which point of a backup is meant; default: the newest. FILE@ID says the same.
+    #[arg(long, value_name = "ID", help_heading = "Package")]
+    pub(crate) point: Option<String>,
     /// Any warning blocks (exit 6).
     #[arg(long, help_heading = "Package")]
     pub(crate) strict: bool,

@@ -211,16 +211,20 @@ pub(crate) const fn digest(choice: DigestChoice) -> Algorithm {
 
 /// What is done with the papers of a package that is converted.
 pub(crate) fn policy(args: &PolicyArgs) -> Result<restore::Policy> {
-    Ok(restore::Policy { manifest: manifest(args.manifest), ..papers(&args.signature)? })
+    Ok(restore::Policy {
+        manifest: manifest(args.manifest),
+        point: args.point.clone(),
+        ..papers(&args.signature)?
+    })
 }
 
 /// What is done with the papers of a package that is only looked at.
 pub(crate) fn papers(args: &SignatureArgs) -> Result<restore::Policy> {
     Ok(restore::Policy {
-        point: None,
         manifest: ManifestPolicy::Check,
         signature: trust::policy(args.signature),
         trust: trust::store(args.trust.as_deref())?,
+        point: None,
     })
 }
 

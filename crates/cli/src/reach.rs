@@ -194,7 +194,7 @@ fn rewrite(args: &BackupRewriteArgs, bounds: Bounds) -> Bounds {
 }
 
 fn config(args: &BackupConfigArgs, bounds: Bounds, usual: &Hypervisor) -> Option<Bounds> {
-    let bounds = bounds.read([&args.file]);
+    let bounds = bounds.read([restore::split_point(&args.file).0]);
     let Some(to) = &args.to else { return Some(bounds) };
     match Target::parse(to, usual) {
         Ok(Target::Folder(folder)) => {
@@ -287,6 +287,7 @@ impl Bounds {
 
     /// A package: a file that is all of it, a file in the folder that is, that folder, or an address.
     fn source(mut self, path: &Path) -> Self {
+        let (path, _) = restore::split_point(path);
         let address = path.to_str().and_then(Address::parse);
         if path.as_os_str() == "-" {
             self
@@ -485,10 +486,33 @@ mod tests {
                 "backup append F/d.tar F/list F/key.pem",
                 "read F/list, read F/key.pem, change F/d.tar",
             ),
+            ("backup protect F/d.tar", "change F/d.tar"),
             ("sample create -o F/out/demo.ova", "write F/out"),
             ("explain", ""),
         ] {
             assert_eq!(reached(folder.path(), line).as_deref(), Some(want), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_is_read_by_lists_and_written_by_what_verifies() {
+        let folder = folder();
+        let state = state::of_environment().folder().display().to_string();
+        let clocks = CLOCKS.map(|path| format!("read {path}")).join(", ");
+        for (line, want) in [
+            ("backup list --storage F/out", format!("read {state}, read F/out, {clocks}")),
+            (
+                "backup prune --storage F/out --keep-last 1",
+                format!("read {state}, read F/out, {clocks}, write F/out"),
+            ),
+            (
+                "backup prune --storage F/out --keep-last 1 --dry-run",
+                format!("read {state}, read F/out, {clocks}, read F/out"),
+            ),
+            ("backup delete F/d.tar", format!("read {state}, read F, write F")),
+            ("backup verify F/d.tar", format!("read F/d.tar, write {state}")),
+        ] {
+            assert_eq!(reached(folder.path(), line), Some(want), "{line}");
         }
     }
 
@@ -501,6 +525,8 @@ mod tests {
             "restore F/d.tar --to libvirt:qemu:///session",
             "plan F/a.ova --to libvirt",
             "backup config F/d.tar --to libvirt",
+            "backup list --pool images",
+            "job run --due",
         ] {
             assert_eq!(reached(folder.path(), line), None, "{line}");
         }

@@ -23,7 +23,8 @@
 //!
 //! [`scrub()`] takes out of a document what a host must not take from it.
 //!
-//! [`write_new_snapshot()`], [`read_snapshot()`] and [`write_snapshot()`] are the documents of snapshots.
+//! Beside the machine stand documents of its moments: [`write_backup_job()`], [`write_checkpoint()`],
+//! [`write_new_snapshot()`] and what reads them back.
 //!
 //! [`patch()`] changes single values of a document and leaves every other byte of it as it is.
 //!
@@ -43,6 +44,7 @@
 mod backup_job;
 mod bus;
 mod check;
+mod checkpoint;
 mod document;
 mod drives;
 mod error;
@@ -54,7 +56,13 @@ mod scrub;
 mod snapshot;
 mod write;
 
-pub use backup_job::{BackupDisk, BackupJob, write_backup_job, write_checkpoint};
+pub use backup_job::{
+    BackedUpDisk, BackupJob, DiskMode, RunningBackup, RunningDisk, read_backup_job,
+    write_backup_job,
+};
+pub use checkpoint::{
+    Checkpoint, CheckpointDisk, NewCheckpoint, Tracked, read_checkpoint, write_checkpoint,
+};
 pub use drives::{
     BackingImage, Drive, DriveDevice, DriveSource, FirmwareFiles, drives, firmware_files,
 };

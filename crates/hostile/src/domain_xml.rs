@@ -10,12 +10,27 @@ use crate::{Feed, descriptor};
 /// A machine as libvirt dumps it while it runs, and what a stranger may put in.
 const RUNNING: &str = include_str!("domain_xml/running.xml");
 
+/// Documents of its moments.
+const MOMENTS: [&str; 3] = [
+    "<domainbackup mode='pull'><server transport='unix' socket='/s'/><disks>\
+     <disk name='vda' backup='yes' incremental='c' exportname='vda' exportbitmap='backup-vda'>\
+     <scratch file='/f'/></disk></disks></domainbackup>",
+    "<domaincheckpoint><name>c</name><parent><name>b</name></parent>\
+     <creationTime>1</creationTime><disks><disk name='vda' checkpoint='bitmap' bitmap='c' size='1'/>\
+     </disks></domaincheckpoint>",
+    "<domainsnapshot><name>s</name><state>running</state><creationTime>1</creationTime>\
+     <memory snapshot='external' file='/m'/><disks><disk name='vda' snapshot='external'>\
+     <source file='/a'/></disk></disks><domain type='kvm'><name>a</name></domain>\
+     <inactiveDomain/></domainsnapshot>",
+];
+
 pub(crate) const DOMAIN_XML: Feed = Feed {
     name: "domain_xml",
     read,
     seeds: || {
         let written = descriptor::definitions().into_iter().map(String::into_bytes);
-        written.chain([RUNNING.as_bytes().to_vec()]).collect()
+        let others = [RUNNING].into_iter().chain(MOMENTS).map(|text| text.as_bytes().to_vec());
+        written.chain(others).collect()
     },
     words: &[
         b"<!DOCTYPE x [",
@@ -43,6 +58,8 @@ pub(crate) const DOMAIN_XML: Feed = Feed {
         b" path='/etc'",
         b"<nvram type='file'>",
         b"</domain>",
+        b"<domainsnapshot>",
+        b"<inactiveDomain>",
     ],
     seal: None,
 };
@@ -57,12 +74,23 @@ fn read(bytes: &[u8]) {
         drop(domain::write(&read.machine));
     }
     drop(firmware_files(bytes));
+    moments(bytes);
     let Ok(scrubbed) = scrub(bytes) else { return };
     let again = scrub(scrubbed.text.as_bytes()).expect("what was scrubbed is a document");
     assert_eq!(again.text, scrubbed.text, "nothing is left to be scrubbed");
     assert_eq!(again.findings, [], "nothing is left to be scrubbed: {}", scrubbed.text);
     edit(bytes);
     edit(scrubbed.text.as_bytes());
+}
+
+/// Reads a document of a moment; the definitions in that of a snapshot are documents again.
+fn moments(bytes: &[u8]) {
+    drop(domain::read_backup_job(bytes));
+    drop(domain::read_checkpoint(bytes));
+    let Ok(snapshot) = domain::read_snapshot(bytes) else { return };
+    for text in [snapshot.domain, snapshot.inactive_domain].into_iter().flatten() {
+        firmware_files(text.as_bytes()).expect("a definition in a document is a document");
+    }
 }
 
 /// Edits a document as a restore does: another name, every drive somewhere else.

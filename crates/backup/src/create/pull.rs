@@ -6,11 +6,13 @@
 //! domjobabort                                                    how such a job ends
 //! ```
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use bundle::Mode;
-use code::Code;
-use domain::{BackupDisk, BackupJob};
+use domain::{BackedUpDisk, BackupJob, DiskMode, NewCheckpoint, Tracked};
 use host::{
     libvirt::{Extent, LibvirtKind, Protection, Scope},
     scratch::Scratch,
@@ -84,25 +86,35 @@ impl<'a> Pull<'a> {
 
     /// The documents of the job and of its checkpoint.
     fn documents(&self, wanted: &Wanted<'_>) -> Result<(String, Option<String>)> {
-        let disks = wanted.readings.iter().map(|reading| BackupDisk {
-            target: reading.disk.target.clone(),
-            scratch: Some(self.scratch.file(&reading.disk.target)),
-            since: wanted.base.filter(|_| reading.mode == Mode::Incremental).map(str::to_owned),
+        let disks = wanted.readings.iter().map(|reading| {
+            let since = wanted.base.filter(|_| is_increment(reading));
+            (reading.disk.target.as_str(), since.map_or(Served::Whole, Served::Since))
         });
-        let job = BackupJob {
-            socket: self.scratch.socket(),
-            disks: disks.chain(wanted.others.iter().map(|it| BackupDisk::none(it))).collect(),
+        let others = wanted.others.iter().map(|target| (target.as_str(), Served::No));
+        let job = self.job(&disks.chain(others).collect::<Vec<_>>())?;
+        let Some(name) = &wanted.checkpoint else { return Ok((job, None)) };
+        let tracked = |reading: &'_ Reading| {
+            if reading.disk.has_bitmaps() { Tracked::Yes } else { Tracked::No }
         };
-        let checkpoint = wanted.checkpoint.as_deref().map(|name| {
-            let has_bitmap = |reading: &&Reading| reading.disk.has_bitmaps();
-            let kept = wanted.readings.iter().filter(has_bitmap);
-            let kept: Vec<_> = kept.map(|reading| reading.disk.target.clone()).collect();
-            let rest = wanted.readings.iter().filter(|it| !has_bitmap(it));
-            let rest = rest.map(|reading| reading.disk.target.clone());
-            let rest: Vec<_> = rest.chain(wanted.others.iter().cloned()).collect();
-            domain::write_checkpoint(name, &kept, &rest).map_err(unwritable)
-        });
-        Ok((domain::write_backup_job(&job).map_err(unwritable)?, checkpoint.transpose()?))
+        let disks = wanted.readings.iter().map(|it| (it.disk.target.as_str(), tracked(it)));
+        let others = wanted.others.iter().map(|target| (target.as_str(), Tracked::No));
+        let checkpoint = NewCheckpoint {
+            name,
+            description: Some("made by relift for the next increment; deleted with its successor"),
+            disks: disks.chain(others).collect(),
+        };
+        Ok((job, Some(domain::write_checkpoint(&checkpoint)?)))
+    }
+
+    /// The document of a job.
+    fn job(&self, disks: &[(&str, Served<'_>)]) -> Result<String> {
+        let socket = self.scratch.socket();
+        let files: Vec<_> = disks.iter().map(|(target, _)| self.scratch.file(target)).collect();
+        let disks = disks.iter().zip(&files);
+        let disks =
+            disks.map(|((target, how), file)| BackedUpDisk { target, mode: how.mode(file) });
+        let job = BackupJob { socket: &socket, disks: disks.collect() };
+        Ok(domain::write_backup_job(&job)?)
     }
 
     /// Finds out which disks have no sound bitmap, by a job for each; they are read whole.
@@ -116,17 +128,9 @@ impl<'a> Pull<'a> {
             }
             let target = reading.disk.target.clone();
             let others = targets.iter().filter(|it| **it != target).chain(&wanted.others);
-            let job = BackupJob {
-                socket: self.scratch.socket(),
-                disks: std::iter::once(BackupDisk {
-                    scratch: Some(self.scratch.file(&target)),
-                    since: wanted.base.map(str::to_owned),
-                    target: target.clone(),
-                })
-                .chain(others.map(|it| BackupDisk::none(it)))
-                .collect(),
-            };
-            let job = domain::write_backup_job(&job).map_err(unwritable)?;
+            let others = others.map(|it| (it.as_str(), Served::No));
+            let one = (target.as_str(), wanted.base.map_or(Served::Whole, Served::Since));
+            let job = self.job(&std::iter::once(one).chain(others).collect::<Vec<_>>())?;
             match self.host.begin_backup(self.machine, &job, None) {
                 Ok(()) => self.host.abort_job(self.machine)?,
                 Err(error) if error.kind() == LibvirtKind::BadCheckpoint => {
@@ -205,15 +209,32 @@ impl Drop for Pull<'_> {
     }
 }
 
-/// A name that XML cannot hold: libvirt would not have it either.
-fn unwritable(error: std::io::Error) -> Error {
-    Error::coded(Code::E0303, "a disk of the machine has a name that XML cannot hold", error)
-}
-
 /// Deletes a checkpoint: with its bitmaps, else what the host knows of it.
 pub(super) fn forget_checkpoint(host: &dyn Protection, machine: Uuid, name: &str) -> bool {
     let delete = |extent| host.delete_checkpoint(machine, name, Scope::One, extent);
     delete(Extent::Whole).or_else(|_| delete(Extent::Metadata)).is_ok()
+}
+
+/// How a job serves a disk.
+#[derive(Clone, Copy)]
+enum Served<'a> {
+    No,
+    Whole,
+    Since(&'a str),
+}
+
+impl<'a> Served<'a> {
+    const fn mode(self, scratch: &'a Path) -> DiskMode<'a> {
+        match self {
+            Self::No => DiskMode::LeftOut,
+            Self::Whole => DiskMode::Full { scratch },
+            Self::Since(checkpoint) => DiskMode::Since { checkpoint, scratch },
+        }
+    }
+}
+
+fn is_increment(reading: &Reading) -> bool {
+    reading.mode == Mode::Incremental
 }
 
 /// Whether a job was refused for the bitmaps that it was to count from.

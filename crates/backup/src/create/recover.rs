@@ -12,6 +12,7 @@
 
 use std::{path::Path, time::Duration};
 
+use domain::RunningDisk;
 use host::{
     libvirt::{Power, Protection},
     scratch::Scratch,
@@ -60,7 +61,11 @@ pub fn recover(
     let folder = Scratch::folder_of(beneath, machine);
     let power = host.power(machine)?;
     if let Some(job) = host.running_backup(machine)? {
-        if !job.contains(&*folder.to_string_lossy()) {
+        let job = domain::read_backup_job(job.as_bytes())?;
+        let is_ours = |disk: &RunningDisk| {
+            disk.scratch.as_ref().is_some_and(|file| file.starts_with(&folder))
+        };
+        if !job.disks.iter().any(is_ours) {
             let text = "another program backs up the machine now";
             return Err(Error::new(Kind::Locked, text));
         }

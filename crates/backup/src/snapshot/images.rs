@@ -85,12 +85,6 @@ impl Images {
             .take(limit)
     }
 
-    /// The snapshot of this name.
-    #[must_use]
-    pub(super) fn state(&self, name: &str) -> Option<&State> {
-        self.states.iter().find(|state| state.name == name)
-    }
-
     /// A snapshot and all that follow from it, the last ones first.
     #[must_use]
     pub(super) fn family(&self, name: &str) -> Vec<String> {

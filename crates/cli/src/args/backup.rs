@@ -128,9 +128,12 @@ pub(crate) struct BackupShowArgs {
 /// `backup config`.
 #[derive(Debug, Args)]
 pub(crate) struct BackupConfigArgs {
-    /// The bundle, .tar or .tar.zst.
+    /// The bundle, .tar or .tar.zst; FILE@POINT for the machine of an older point.
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+    /// Which point of the bundle is meant; default: the newest.
+    #[arg(long, value_name = "ID")]
+    pub(crate) point: Option<String>,
     /// For this target: libvirt (the host of --connect), libvirt:URI, or dir:PATH; default: none, and
     /// no host is asked.
     #[arg(long, value_name = "TARGET")]

@@ -16,7 +16,7 @@ const ADD_EXAMPLES: &str = "\
 EXAMPLES
   relift job add nightly --vm web01 --schedule 'daily 02:00' --storage . --keep-within 30d
   relift job add hourly --all --task snapshot --schedule 'hourly :15'
-  relift job add weekly --all --schedule '0 1 * * sun' --tz Europe/Berlin --pool backups --emit-systemd .
+  relift job add weekly --all --schedule '0 1 * * sun' --tz Europe/Berlin --emit-systemd .
   relift job add fulls --vm web01 --storage . --max-increments 6 -- --quiesce require";
 const LIST_EXAMPLES: &str = "\
 EXAMPLES

@@ -5,6 +5,7 @@ pub(super) mod config;
 pub(super) mod create;
 pub(super) mod delete;
 pub(super) mod list;
+pub(super) mod points;
 pub(super) mod protect;
 pub(super) mod prune;
 pub(super) mod rewrite;

@@ -22,7 +22,8 @@ use crate::{
 
 /// Shows the machine; nothing is read of its disks but headers, and nothing is done to a host.
 pub(in crate::verbs) fn run(args: &BackupConfigArgs, session: &Session) -> Result<Report> {
-    let source = restore::open(&args.file, &Policy::default())?;
+    let policy = Policy { point: args.point.clone(), ..Policy::default() };
+    let source = restore::open(&args.file, &policy)?;
     let trust = if args.trust_xml { XmlTrust::AsItStands } else { XmlTrust::Scrubbed };
     let definition = definition(&*source, trust)?;
     let to = |text: &str| Target::of(Some(text), (&args.place, false), session);

@@ -24,6 +24,7 @@ use vm::ByteSize;
 use crate::{
     args::{AfterwardsChoice, BackupCreateArgs, IsoChoice, ModeChoice},
     clock,
+    events::Event,
     failure::{Failure, Result},
     json::Message,
     progress::Gauge,
@@ -97,6 +98,7 @@ pub(in crate::verbs) fn run(
         let job = Job { args, session, gauge, host: &host, machine, folder: &folder };
         let (data, more) = job.run()?;
         warnings.extend(more);
+        session.events.send(&Event::Item { path: &data.path, file_bytes: data.file_bytes });
         backups.push(data);
     }
     let data = Data { backups };

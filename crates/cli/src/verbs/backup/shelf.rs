@@ -60,7 +60,7 @@ pub(super) fn pool_folder(name: &str, uri: &str) -> Result<PathBuf> {
     let libvirt = Libvirt::connect(uri)?;
     let pool = libvirt.pools()?.into_iter().find(|pool| pool.name == name);
     let pool =
-        pool.ok_or_else(|| Failure::new(Code::E0504, format!("{} has no pool '{name}'", uri)))?;
+        pool.ok_or_else(|| Failure::new(Code::E0504, format!("{uri} has no pool '{name}'")))?;
     pool.path.filter(|path| path.is_dir()).ok_or_else(|| {
         Failure::new(Code::E0504, format!("the pool '{name}' is no folder that is seen from here"))
     })

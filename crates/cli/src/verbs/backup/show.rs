@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use bundle::{Bundle, Manifest, Node, Point};
+use bundle::{Bundle, Manifest, Node};
 use serde::Serialize;
 use vm::ByteSize;
 
-use super::form_name;
+use super::{
+    form_name,
+    points::{self, PointData},
+};
 use crate::{
     args::BackupShowArgs, clock, failure::Result, report::Report, session::Session,
     show::table::Table,
@@ -58,33 +61,6 @@ struct MemberData {
 }
 
 #[derive(Debug, Serialize)]
-struct PointData {
-    id: String,
-    created: String,
-    mode: &'static str,
-    state: &'static str,
-    indications: Vec<&'static str>,
-    disks: Vec<PointDiskData>,
-    left_out: Vec<LeftOutData>,
-    memory: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct PointDiskData {
-    target: String,
-    member: String,
-    mode: &'static str,
-    reason: Option<String>,
-    read_bytes: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct LeftOutData {
-    target: String,
-    reason: String,
-}
-
-#[derive(Debug, Serialize)]
 struct SnapshotData {
     name: String,
     parent: Option<String>,
@@ -125,7 +101,7 @@ fn data(bundle: &Bundle) -> bundle::Result<Data> {
         }),
         members: members(bundle, known, &nodes),
         snapshots: snapshots(known),
-        points: known.into_iter().flat_map(|manifest| &manifest.points).map(point).collect(),
+        points: points::of(known.map_or(&[][..], |manifest| &manifest.points)),
         incrementable: known.is_some_and(|manifest| manifest.incrementable),
         protected: known.is_some_and(|manifest| manifest.protected),
         note: known.and_then(|manifest| manifest.note.clone()),
@@ -147,30 +123,6 @@ fn members(bundle: &Bundle, manifest: Option<&Manifest>, nodes: &[Node]) -> Vec<
         }
     };
     bundle.members().map(of).collect()
-}
-
-fn point(point: &Point) -> PointData {
-    let disks = point.disks.iter().map(|disk| PointDiskData {
-        target: disk.target.clone(),
-        member: disk.member.clone(),
-        mode: disk.mode.as_str(),
-        reason: disk.reason.clone(),
-        read_bytes: disk.read_bytes,
-    });
-    let left_out = point
-        .left_out
-        .iter()
-        .map(|disk| LeftOutData { target: disk.target.clone(), reason: disk.reason.clone() });
-    PointData {
-        id: point.id.clone(),
-        created: clock::told(point.created_unix_seconds),
-        mode: point.mode.as_str(),
-        state: point.state.as_str(),
-        indications: point.indications.iter().map(|one| one.as_str()).collect(),
-        disks: disks.collect(),
-        left_out: left_out.collect(),
-        memory: point.memory.clone(),
-    }
 }
 
 fn snapshots(manifest: Option<&Manifest>) -> Vec<SnapshotData> {
@@ -210,7 +162,7 @@ fn text(name: &str, data: &Data, width: Option<usize>) -> String {
         table.row([&member.name, member.kind, &size, &note(member, &data.config)]);
     }
     lines.extend(table.lines(2, width));
-    lines.extend(points(&data.points, width));
+    lines.extend(points::lines(&data.points, width));
     if !data.snapshots.is_empty() {
         lines.push(String::new());
         let mut table = Table::new(&[]);
@@ -227,29 +179,6 @@ fn text(name: &str, data: &Data, width: Option<usize>) -> String {
         lines.push("  no manifest: the chain is read from the images, there are no digests".into());
     }
     lines.join("\n") + "\n"
-}
-
-/// The moments that can be restored, and what is special about the disks of each.
-fn points(points: &[PointData], width: Option<usize>) -> Vec<String> {
-    if points.is_empty() {
-        return Vec::new();
-    }
-    let mut table = Table::new(&[]);
-    table.row(["POINT", "MODE", "STATE", "DISKS", "NOTE"]);
-    for point in points {
-        let disks: Vec<&str> = point.disks.iter().map(|disk| disk.target.as_str()).collect();
-        let mut notes: Vec<String> = point.indications.iter().map(|&one| one.to_owned()).collect();
-        notes.extend(point.disks.iter().filter_map(|disk| {
-            let reason = disk.reason.as_ref()?;
-            Some(format!("{} is full: {reason}", disk.target))
-        }));
-        notes.extend(
-            point.left_out.iter().map(|disk| format!("without {}: {}", disk.target, disk.reason)),
-        );
-        notes.extend(point.memory.as_ref().map(|_| "with memory".to_owned()));
-        table.row([&*point.id, point.mode, point.state, &disks.join(", "), &notes.join("; ")]);
-    }
-    std::iter::once(String::new()).chain(table.lines(2, width)).collect()
 }
 
 /// What the other columns do not say of a member.

@@ -19,6 +19,9 @@ pub(super) struct Data {
     pub(super) networks: Vec<String>,
     pub(super) manifest: Option<ManifestData>,
     pub(super) signature: &'static str,
+    /// The moments of a backup, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) points: Vec<crate::verbs::backup::points::PointData>,
 }
 
 #[derive(Debug, Serialize)]
@@ -116,6 +119,7 @@ pub(super) fn of(look: &Look<'_>) -> Data {
     });
     let osinfo = look.converted.iter().map(|converted| converted.guest.osinfo.clone());
     Data {
+        points: Vec::new(),
         kind: look.facts.kind.as_str(),
         ovf_version: envelope.map(|ovf| ovf.version.as_str()),
         producer: envelope.and_then(|ovf| ovf.producer.clone()),

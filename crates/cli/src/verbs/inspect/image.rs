@@ -17,6 +17,7 @@ pub(super) fn run(path: &Path) -> Result<Report> {
     let image = disk::open_alone(path, None)?;
     let info = image.info();
     let data = Data {
+        points: Vec::new(),
         kind: "disk",
         ovf_version: None,
         producer: None,

@@ -13,6 +13,7 @@ use crate::{
     report::Report,
     session::Session,
     show::{clean, quoted, table::Table},
+    verbs::backup::points::{self, PointData},
 };
 
 /// Nothing, in a cell.
@@ -26,10 +27,13 @@ pub(super) fn report(
     failure: Option<Box<Failure>>,
 ) -> Report {
     let system = system(facts, native);
-    let text = text(facts, native, &system, session);
+    let known = native.backup.as_ref().map_or(&[][..], |backup| &backup.points);
+    let points = points::of(known);
+    let text = text(facts, native, (&system, &points), session);
     let networks = networks(&native.stated);
     let listed = native.backup.as_ref().and_then(|backup| backup.listed);
     let data = Data {
+        points,
         kind: facts.kind.as_str(),
         ovf_version: None,
         producer: None,
@@ -153,7 +157,12 @@ fn networks(definition: &Definition) -> Vec<String> {
 }
 
 /// Identity, hardware, disks, cards and the next step.
-fn text(facts: &Facts, native: &Native, system: &SystemData, session: &Session) -> String {
+fn text(
+    facts: &Facts,
+    native: &Native,
+    (system, points): (&SystemData, &[PointData]),
+    session: &Session,
+) -> String {
     let width = session.show.width();
     let machine = &native.stated.machine;
     let manifest = match native.backup.as_ref().map(|backup| backup.listed) {
@@ -177,6 +186,7 @@ fn text(facts: &Facts, native: &Native, system: &SystemData, session: &Session) 
     lines.extend(traits.lines(2, width));
     lines.push(String::new());
     lines.extend(devices(native, system, width));
+    lines.extend(points::lines(points, width));
     let shown = clean(&quoted(&facts.name));
     let lost = match native.removed.len() {
         0 => String::new(),

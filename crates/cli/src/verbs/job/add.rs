@@ -34,14 +34,13 @@ pub(super) fn run(args: &JobAddArgs, state: &State, session: &Session) -> Result
     state.add_job(&job)?;
     let folder = args.emit_systemd.as_deref();
     let units = folder.map(|folder| emit(&job, state, folder)).transpose()?.unwrap_or_default();
-    let mut text = match super::next(&job, state)? {
+    let head = match super::next(&job, state)? {
         Some(next) => format!("Added {}, next run {next}\n", job.name),
         None => format!("Added {}; it runs by hand: relift job run {0}\n", job.name),
     };
-    for unit in &units {
-        text.push_str(&format!("  {}\n", clean(unit)));
-    }
-    text.push_str(&folder.map(|folder| enable(&job, folder)).unwrap_or_default());
+    let listed: String = units.iter().map(|unit| clean(&format!("  {unit}")) + "\n").collect();
+    let close = folder.map(|folder| enable(&job, folder)).unwrap_or_default();
+    let text = format!("{head}{listed}{close}");
     Ok(Report::new(text, &Data { job: JobData::of(&job), units }))
 }
 

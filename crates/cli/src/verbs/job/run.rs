@@ -125,20 +125,19 @@ fn report(runs: Vec<Run>) -> Report {
     let runs: Vec<RunData> = runs.into_iter().map(of).collect();
     let done = runs.iter().filter(|run| run.state == RunState::Done.as_str()).count();
     let failed = runs.len() - done;
-    let mut text = String::new();
-    for run in &runs {
+    let line = |run: &RunData| {
         let why = match (&run.code, &run.message) {
             (Some(code), Some(message)) => format!(": {code} {message}"),
             (None, Some(message)) => format!(": {message}"),
             _ => String::new(),
         };
-        text.push_str(&clean(&format!("{} {}: {}{why}", run.job, run.vm, run.state)));
-        text.push('\n');
-    }
-    text.push_str(&match runs.len() {
+        clean(&format!("{} {}: {}{why}", run.job, run.vm, run.state)) + "\n"
+    };
+    let lines: String = runs.iter().map(line).collect();
+    let text = match runs.len() {
         0 => "nothing is due\n".to_owned(),
-        _ => format!("Done {done} · failed {failed}\n"),
-    });
+        _ => format!("{lines}Done {done} · failed {failed}\n"),
+    };
     Report::new(text, &Data { runs, done, failed }).failed(failure)
 }
 

@@ -218,8 +218,16 @@ impl<'a> Images<'a> {
     }
 
     /// What a file is called: as it was, else as the member, with the ending of a new format.
+    ///
+    /// A member of a point has the time in its name, which a disk of a machine has not: that is called
+    /// after the machine and the drive.
     fn name(&self, node: &Node, original: &Path) -> String {
-        let old = original.file_name().and_then(|name| name.to_str()).unwrap_or(&node.member);
+        let disks = self.inputs.point().map(|point| &point.disks).into_iter().flatten();
+        let disk = disks.into_iter().find(|disk| disk.member == node.member);
+        let machine = &self.inputs.definition.machine.name;
+        let named = disk.map(|disk| format!("{}-{}.", convert::slug(machine), disk.target));
+        let new = named.as_ref().unwrap_or(&node.member);
+        let old = original.file_name().and_then(|name| name.to_str()).unwrap_or(new);
         if self.inputs.keeps_chains() {
             return old.to_owned();
         }
@@ -354,7 +362,7 @@ mod tests {
     fn the_disks_of_a_point_are_found_by_their_drives_and_each_chain_becomes_one_image() {
         let plan = pointed().plan();
         assert_eq!(told(&plan), []);
-        assert_eq!(paths(&plan), ["/vm/web.qcow2", "/backups/web-vdb-2.qcow2"]);
+        assert_eq!(paths(&plan), ["/vm/web.qcow2", "/backups/web-vdb.qcow2"]);
         assert_eq!(backings(&plan), [None, None]);
         let roles = &plan.machines[0].files;
         assert!(roles.iter().all(|file| matches!(file.role, FileRole::Disk { .. })));
@@ -378,7 +386,7 @@ mod tests {
         case.of_backup().point.as_mut().unwrap().left_out.push(left_out);
         assert_eq!(case.blockers(), []);
         let plan = case.plan();
-        assert_eq!(paths(&plan), ["/backups/web-vdb-2.qcow2"]);
+        assert_eq!(paths(&plan), ["/backups/web-vdb.qcow2"]);
         let want = "the backup was made without it: --exclude-disk";
         assert_eq!(notes(&plan, "disk0"), [(Code::W0203, want.to_owned())]);
     }

@@ -26,6 +26,9 @@ use crate::{
 /// How often somebody who waits asks whether it is their turn.
 const LOOK: Duration = Duration::from_millis(200);
 
+/// When a command is tried again that found something locked.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// What stands for the machines of a job where they could not be listed.
 const ALL: &str = "*";
 
@@ -165,8 +168,24 @@ impl Hall<'_> {
         Ok(())
     }
 
-    /// Runs a command to its end, and gives the files that it wrote.
+    /// Does a step, and gives the files that it wrote; where somebody outside of jobs has the machine or the
+    /// file, as soon as it is free.
     fn step(&self, step: &Step) -> std::result::Result<Vec<String>, Fault> {
+        loop {
+            match self.once(step) {
+                Err(fault) if self.should_wait(&fault) => thread::sleep(PATIENCE),
+                ended => return ended,
+            }
+        }
+    }
+
+    fn should_wait(&self, fault: &Fault) -> bool {
+        let is_locked = fault.exit == Some(i32::from(ExitStatus::Locked.number()));
+        is_locked && self.waits == Waits::Yes && !self.session.stop.is_asked()
+    }
+
+    /// Runs a command to its end.
+    fn once(&self, step: &Step) -> std::result::Result<Vec<String>, Fault> {
         let mut words: Vec<OsString> =
             ["--events", "-", "--quiet", "--progress", "none"].map(OsString::from).to_vec();
         words.extend(step.words.iter().map(OsString::from));
@@ -189,9 +208,15 @@ impl Hall<'_> {
         if ended.code == Some(0) {
             return Ok(files);
         }
+        // Who finds something locked has changed nothing.
+        let is_locked = ended.code == Some(i32::from(ExitStatus::Locked.number()));
         let why = failed(error.as_ref(), &ended, self.session.stop.is_asked());
         Err(Fault {
-            state: if why.is_interrupted { RunState::Stopped } else { RunState::Failed },
+            state: if why.is_interrupted || is_locked {
+                RunState::Stopped
+            } else {
+                RunState::Failed
+            },
             exit: ended.code,
             code: why.code,
             message: format!("{}: {}", step.kind.as_str(), why.message),
