@@ -219,6 +219,12 @@ impl Images {
 mod tests {
     use super::*;
 
+    impl Images {
+        fn state(&self, name: &str) -> Option<&State> {
+            self.states.iter().find(|state| state.name == name)
+        }
+    }
+
     fn state(name: &str, parent: Option<&str>, image: &str) -> State {
         State {
             name: name.to_owned(),
