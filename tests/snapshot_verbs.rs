@@ -68,6 +68,7 @@ fn a_machine_or_a_snapshot_that_is_not_there_is_exit_13() {
 #[test]
 fn a_snapshot_whose_run_was_killed_has_failed_and_can_be_deleted() {
     let hosted = hosted();
+    hosted.bench.write("host/said", b"");
     hosted.set("kill", "before snapshot-create 0");
     let run = hosted.run("snapshot create web --name s1");
     assert_eq!(run.code, None, "{run:?}");

@@ -368,7 +368,7 @@ mod tests {
         let other = CreateOptions { name: "s4".to_owned(), ..options };
         let error = plan_create(&lab.subject(&off), &other).unwrap_err();
         assert_eq!(error.to_string(), "the machine is off, and has no memory to keep");
-        let full = check_room(plan.memory.as_ref(), &[(lab.path(""), 5)]);
+        let full = check_room(plan.memory.as_ref(), &[("/elsewhere".into(), 5)]);
         assert_eq!(full.map_err(|error| error.code()), Ok(()), "another folder");
         let folder = plan.memory.as_ref().unwrap().0.parent().unwrap().to_owned();
         let error = check_room(plan.memory.as_ref(), &[(folder, 5)]).unwrap_err();
