@@ -273,7 +273,7 @@ mod tests {
         images.states[0].memory = Some("m".into());
         let want = vec![merge("a", "base", End::Frozen, &["s2"]), Step::Remove("m".into())];
         assert_eq!(images.delete("s1"), Some(want));
-        assert_eq!(images.states[0], state("s2", None, "base"));
+        assert_eq!(images.state("s2"), Some(&state("s2", None, "base")));
         assert_eq!(images.below[Path::new("b")], Path::new("base"));
         assert!(!images.below.contains_key(Path::new("a")));
     }
@@ -302,7 +302,7 @@ mod tests {
     fn a_state_that_two_branches_stand_on_stays() {
         let mut images = branched();
         assert_eq!(images.delete("s2"), Some(vec![keep("a", "several images stand on it")]));
-        assert_eq!(images.states[2].parent.as_deref(), Some("s1"));
+        assert_eq!(images.state("s4").unwrap().parent.as_deref(), Some("s1"));
         // The image that would be merged is the parent of another branch, which nobody would tell.
         let why = "what stands on it is not what the machine runs on";
         assert_eq!(images.delete("s1"), Some(vec![keep("base", why)]));
