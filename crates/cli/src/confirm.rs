@@ -12,15 +12,23 @@ use crate::{
 /// # Errors
 /// Nobody is there to answer, or the answer is another one: exit 2, and the flag that answers is named.
 pub(crate) fn ask(question: &str) -> Result<()> {
+    ask_for("yes", question)
+}
+
+/// The same question, which only this word answers: the name of what is changed.
+///
+/// # Errors
+/// As [`ask`].
+pub(crate) fn ask_for(word: &str, question: &str) -> Result<()> {
     let stdin = io::stdin();
     if !stdin.is_terminal() {
         return Err(Failure::usage("a yes is needed, and standard input is no terminal")
             .tip("add --yes, or look first: --dry-run"));
     }
-    show::talk(&format!("{} Type yes to go on:", clean(question)));
+    show::talk(&format!("{} Type {} to go on:", clean(question), clean(word)));
     let mut answer = String::new();
     let read = stdin.lock().read_line(&mut answer);
-    if read.is_ok() && answer.trim() == "yes" {
+    if read.is_ok() && answer.trim() == word {
         return Ok(());
     }
     Err(Failure::usage("not confirmed, nothing was changed"))

@@ -105,7 +105,7 @@ codes! {
     E0507 Storage "read-only pool or folder"
     E0508 Storage "input or output error"
     E0509 Storage "a file of that name exists"
-    E0510 Target "the machine is not in the state for it"
+    E0510 Target "the machine or its snapshot is not in the state for it"
     E0511 Target "the guest could not be made quiet"
     E0601 NoRepository "the repository is absent"
     E0602 Locked "the repository or the batch is locked"

@@ -71,7 +71,7 @@ pub(super) fn run(
     }
     session.show.say(&shown(args, &first));
     if !args.yes {
-        confirm::ask(&format!("{vm} goes back to {name}."))?;
+        confirm::ask_for(&machine.known.name, &format!("{vm} goes back to {name}."))?;
     }
     let _lock = machine.records.lock()?;
     if args.stop {
