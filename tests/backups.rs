@@ -76,6 +76,7 @@ fn append(path: &Path, file: &File) {
         tool: "relift test".to_owned(),
         unix_seconds: THEN + 1,
         level: 1,
+        ..Increment::default()
     };
     bundle::append(&open(path), file, &increment, &Unheard).unwrap();
 }

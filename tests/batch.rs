@@ -262,6 +262,26 @@ mod carried_out {
     }
 
     #[test]
+    fn what_is_done_and_gone_since_is_done_again_and_the_run_says_why() {
+        let bench = appliances(&["web", "db"]);
+        plan(&bench, "");
+        assert_eq!(line(&bench, "batch run b.toml").code, Some(0));
+        let whole = outputs(&bench);
+        fs::remove_file(bench.path("out/db/vm-disk0.qcow2")).unwrap();
+        fs::remove_dir_all(bench.path("out/web")).unwrap();
+        let run = line(&bench, "batch run b.toml --dry-run");
+        assert_eq!(run.stdout, "Would do 1 items, 1 are done already\n\n  web\n");
+        assert_eq!(run.stderr, "again    web  its output is gone\n");
+        let run = line(&bench, "batch run b.toml");
+        assert_eq!(run.code, Some(0), "{run:?}");
+        assert!(run.stdout.starts_with("Done 1 · failed 0 · skipped 1 "), "{run:?}");
+        assert!(run.stderr.starts_with("again    web  its output is gone\n"), "{run:?}");
+        let of_web = |(name, _): &(&String, &Vec<u8>)| name.starts_with("out/web/");
+        assert!(outputs(&bench).iter().filter(of_web).eq(whole.iter().filter(of_web)));
+        assert!(!bench.path("out/db/vm-disk0.qcow2").exists(), "who moved a disk knows why");
+    }
+
+    #[test]
     fn a_dry_run_names_what_would_be_done_and_writes_nothing() {
         let bench = mixed();
         plan(&bench, "");
@@ -333,6 +353,9 @@ mod carried_out {
         let phases: Vec<&Value> = of_web.map(|event| &event["phase"]).collect();
         assert_eq!(phases, ["queued", "inspect", "plan", "convert", "verify", "define", "done"]);
         assert_eq!(events[0]["verb"], "batch.run");
+        let of_all = events.iter().find(|event| event["phase"] == "batch").unwrap();
+        let length = fs::metadata(bench.path("in/web.ova")).unwrap().len();
+        assert_eq!(of_all["total_bytes"].as_u64(), Some(length));
         assert_eq!(events.last().unwrap()["event"], "result");
     }
 }
@@ -396,6 +419,14 @@ mod afterwards {
             assert_eq!(to_file.stdout, "Wrote r\n");
             assert!(!bench.read("r").is_empty());
         }
+        let document = |flag: &str| {
+            let mut document = line(&bench, &format!("batch report b.toml {flag}")).json();
+            assert!(document["data"]["reported"].take().is_string(), "{document}");
+            document
+        };
+        let whole = document("--json");
+        assert_eq!(whole["schema"], "relift.batch.report/1");
+        assert_eq!(document("--format json"), whole);
         let run = line(&bench, "batch report b.toml --format pdf");
         assert_eq!(run.code, Some(2), "{run:?}");
     }
@@ -627,6 +658,51 @@ mod cut_off {
         assert_eq!(run.code, Some(0), "who only reads needs no lock: {run:?}");
         drop(journal);
         assert_eq!(line(&bench, "batch run b.toml").code, Some(0));
+    }
+
+    #[test]
+    fn two_runs_do_not_do_one_item_whatever_journals_they_have() {
+        let bench = appliances(&["a", "b", "c", "d"]);
+        plan(&bench, "");
+        let owner = r#"{"t":"2026-11-21T10:00:00.000Z","batch":"b","run":"vh2, process 9"}"#;
+        let all = ["run", "run --shard 0/2", "run --shard 1/4", "run --journal x.jsonl", "retry"];
+        for (held, refused) in [
+            (JOURNAL, all.as_slice()),
+            ("b.journal.0-of-2.jsonl", &["run", "run --shard 2/4", "run --shard 0/3", "retry"]),
+        ] {
+            bench.write(held, format!("{owner}\n").as_bytes());
+            let journal = File::open(bench.path(held)).unwrap();
+            flock(&journal, FlockOperation::LockExclusive).unwrap();
+            for words in refused {
+                let run = line(&bench, &format!("batch {words} b.toml"));
+                assert_eq!(run.code, Some(11), "{words}: {run:?}");
+                let told = format!(
+                    "error[E0602]: the journal {held} is in use by vh2, process 9, \
+                     since 2026-11-21T10:00:00.000Z\n"
+                );
+                assert!(run.stderr.starts_with(&told), "{words}: {run:?}");
+            }
+            assert_eq!(bench.files("out"), [""; 0]);
+        }
+        // Another part of the same two, and a part of that one.
+        let journal = File::open(bench.path("b.journal.0-of-2.jsonl")).unwrap();
+        flock(&journal, FlockOperation::LockExclusive).unwrap();
+        for words in ["run --shard 1/2", "run --shard 3/4"] {
+            let run = line(&bench, &format!("batch {words} b.toml"));
+            assert_eq!(run.code, Some(0), "{words}: {run:?}");
+        }
+    }
+
+    #[test]
+    fn a_run_that_cannot_keep_others_off_says_so() {
+        let bench = appliances(&["a"]);
+        plan(&bench, "");
+        std::os::unix::fs::symlink("absent/journal", bench.path(JOURNAL)).unwrap();
+        let run = line(&bench, "batch run b.toml --journal x.jsonl");
+        assert_eq!(run.code, Some(0), "{run:?}");
+        let told = "other runs of this batch are not kept from its items: \
+                    cannot open the journal b.journal.jsonl\n";
+        assert!(run.stderr.starts_with(told), "{run:?}");
     }
 
     #[test]

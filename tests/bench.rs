@@ -15,6 +15,8 @@ pub(crate) const RELIFT: &str = env!("CARGO_BIN_EXE_relift");
 /// A folder with the demo appliance in `fixtures/`.
 pub(crate) struct Bench {
     folder: tempfile::TempDir,
+    /// What the program remembers, beside the folder.
+    state: tempfile::TempDir,
 }
 
 /// What a run of the program left.
@@ -28,7 +30,7 @@ pub(crate) struct Run {
 impl Bench {
     /// An empty folder.
     pub(crate) fn empty() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self { folder: tempfile::tempdir().unwrap(), state: tempfile::tempdir().unwrap() }
     }
 
     /// A folder with `fixtures/demo.ova` and `disk.vmdk`.
@@ -45,6 +47,11 @@ impl Bench {
     /// A path in the folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// A path in what the program remembers.
+    pub(crate) fn state(&self, name: &str) -> PathBuf {
+        self.state.path().join(name)
     }
 
     /// Writes a file of the folder.
@@ -100,6 +107,8 @@ impl Bench {
             .stdin(Stdio::null())
             .env("PATH", format!("{}:{path}", beside.display()))
             .env("LC_ALL", "C.UTF-8")
+            .env("TZ", "UTC")
+            .env("RELIFT_STATE_DIR", self.state.path())
             // The servers of the tests are on this machine.
             .env_remove("http_proxy")
             .env_remove("HTTP_PROXY")

@@ -31,6 +31,7 @@ mod packing;
 mod plan_files;
 mod plans;
 mod protection;
+mod rate;
 mod restore;
 mod sandbox;
 mod signals;

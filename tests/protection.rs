@@ -4,18 +4,10 @@
 //! `qemu:///system` answers, as the tests of `libvirt` do. What needs a guest with an agent is asked of
 //! the machine that `RELIFT_AGENT_MACHINE` names by its UUID.
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, time::Duration};
 
 use disk::Unheard;
-use domain::{
-    BackedUpDisk, BackupJob, DiskMode, Kept, KeptMemory, NewCheckpoint, NewSnapshot, SnapshotState,
-    Tracked,
-};
+use domain::{BackupDisk, BackupJob, KeptPart, NewSnapshot};
 use host::libvirt::{
     Agent as _, BackupJobs as _, BlockJobs as _, Checkpoints as _, Commit, Definition, Detail,
     Extent, Guest as _, Hypervisor as _, JobKind, Keeps, Libvirt, LibvirtKind, Power, Scope,
@@ -92,39 +84,39 @@ impl Machine {
 
     /// Begins a full backup of vdb, and a checkpoint of it.
     fn begin(&self, checkpoint: &str) -> Result<(), LibvirtKind> {
-        let scratch = self.file("b.scratch");
-        self.begin_with(checkpoint, DiskMode::LeftOut, DiskMode::Full { scratch: &scratch })
+        self.begin_with(checkpoint, BackupDisk::none("vda"), self.disk("vdb"))
     }
 
     /// Begins an increment of vdb beside a full backup of vda, and a checkpoint of vdb.
     fn begin_since(&self, checkpoint: &str, since: &str) -> Result<(), LibvirtKind> {
-        let (a, b) = (self.file("a.scratch"), self.file("b.scratch"));
-        let since = DiskMode::Since { checkpoint: since, scratch: &b };
-        self.begin_with(checkpoint, DiskMode::Full { scratch: &a }, since)
+        let increment = BackupDisk { since: Some(since.to_owned()), ..self.disk("vdb") };
+        self.begin_with(checkpoint, self.disk("vda"), increment)
+    }
+
+    /// A disk that is backed up in full.
+    fn disk(&self, target: &str) -> BackupDisk {
+        let scratch = Some(self.file(&format!("{target}.scratch")));
+        BackupDisk { target: target.to_owned(), scratch, since: None }
     }
 
     fn begin_with(
         &self,
         checkpoint: &str,
-        vda: DiskMode<'_>,
-        vdb: DiskMode<'_>,
+        vda: BackupDisk,
+        vdb: BackupDisk,
     ) -> Result<(), LibvirtKind> {
-        let socket = self.file("sock");
-        let disks = [("vda", vda), ("vdb", vdb)];
-        let disks = disks.map(|(target, mode)| BackedUpDisk { target, mode }).into();
-        let job = domain::write_backup_job(&BackupJob { socket: &socket, disks }).unwrap();
-        let disks = vec![("vda", Tracked::No), ("vdb", Tracked::Yes)];
-        let checkpoint = NewCheckpoint { name: checkpoint, description: None, disks };
-        let checkpoint = domain::write_checkpoint(&checkpoint).unwrap();
-        let begun = self.host.begin_backup(self.uuid, &job, Some(&checkpoint));
+        let job = BackupJob { socket: self.file("sock"), disks: vec![vda, vdb] };
+        let job = domain::write_backup_job(&job).unwrap();
+        let checkpoint = domain::write_checkpoint(checkpoint, &["vdb".into()], &["vda".into()]);
+        let begun = self.host.begin_backup(self.uuid, &job, Some(&checkpoint.unwrap()));
         begun.map_err(|error| error.kind())
     }
 
     /// Takes a snapshot of vdb.
-    fn snapshot(&self, name: &str, keeps: Keeps, memory: Option<&Path>) {
+    fn snapshot(&self, name: &str, keeps: Keeps, memory: Option<PathBuf>) {
         let overlay = self.file(&format!("vdb.{name}"));
-        let disks = vec![("vda", None), ("vdb", Some(overlay.as_path()))];
-        let new = NewSnapshot { name, description: Some("a <test>"), memory, disks };
+        let overlays = vec![("vda".to_owned(), None), ("vdb".to_owned(), Some(overlay))];
+        let new = NewSnapshot { name, description: Some("a <test>"), memory, overlays };
         let xml = domain::write_new_snapshot(&new).unwrap();
         self.host.create_snapshot(self.uuid, &xml, keeps).unwrap();
     }
@@ -172,9 +164,9 @@ fn a_paused_machine_is_backed_up_in_full_and_by_disk_as_an_increment() {
     let disks: Vec<_> =
         running.disks.iter().map(|it| (&*it.target, it.bitmap.as_deref())).collect();
     assert_eq!(disks, [("vda", None), ("vdb", Some("backup-vdb"))]);
-    assert_eq!(running.disks[1].scratch, Some(machine.file("b.scratch")));
+    assert_eq!(running.disks[1].scratch, Some(machine.file("vdb.scratch")));
     host.abort_job(uuid).unwrap();
-    assert!(!machine.file("sock").exists() && !machine.file("b.scratch").exists());
+    assert!(!machine.file("sock").exists() && !machine.file("vdb.scratch").exists());
 }
 
 #[test]
@@ -216,9 +208,9 @@ fn a_snapshot_of_disks_is_taken_and_merged_again() {
     assert!(known.is_current && known.name == "s1");
     let read = domain::read_snapshot(known.xml.as_bytes()).unwrap();
     assert_eq!(read.description.as_deref(), Some("a <test>"));
-    assert_eq!((read.state, read.memory), (SnapshotState::DisksOnly, KeptMemory::No));
-    assert_eq!(read.disks[1].kept, Kept::External(Some(machine.file("vdb.s1"))));
-    for text in [read.domain, read.inactive_domain].into_iter().flatten() {
+    assert_eq!((&*read.state, read.memory), ("disk-snapshot", KeptPart::No));
+    assert_eq!(read.disks["vdb"], KeptPart::External(machine.file("vdb.s1")));
+    for text in [Some(read.domain), read.inactive].into_iter().flatten() {
         assert_eq!(domain::drives(text.as_bytes()).unwrap().len(), 2);
     }
     let commit = Commit { target: "vdb", base: None, top: None, limit: LIMIT };
@@ -243,7 +235,7 @@ fn a_machine_that_is_off_goes_back_to_a_snapshot_inside_its_images() {
     host.create_snapshot(uuid, xml, Keeps::Internal).unwrap();
     let [known] = &*host.snapshots(uuid).unwrap() else { panic!("no snapshot") };
     let read = domain::read_snapshot(known.xml.as_bytes()).unwrap();
-    assert_eq!((read.state, &read.disks[0].kept), (SnapshotState::Off, &Kept::Internal));
+    assert_eq!((&*read.state, &read.disks["vda"]), ("shutoff", &KeptPart::Internal));
     host.revert(uuid, "i1").unwrap();
     assert_eq!(host.revert(uuid, "i2").unwrap_err().kind(), LibvirtKind::NotFound);
     host.delete_snapshot(uuid, "i1", Scope::WithChildren, Extent::Whole).unwrap();
@@ -255,11 +247,11 @@ fn a_snapshot_with_memory_starts_again_by_another_definition() {
     let Some(machine) = Machine::start(4) else { return };
     let (host, uuid) = (&machine.host, machine.uuid);
     let memory = machine.file("memory");
-    machine.snapshot("m1", Keeps::Memory, Some(&memory));
+    machine.snapshot("m1", Keeps::Memory, Some(memory.clone()));
     let [known] = &*host.snapshots(uuid).unwrap() else { panic!("no snapshot") };
     let read = domain::read_snapshot(known.xml.as_bytes()).unwrap();
-    assert_eq!(read.state, SnapshotState::Paused);
-    assert_eq!(read.memory, KeptMemory::External(memory.clone()));
+    assert_eq!(read.state, "paused");
+    assert_eq!(read.memory, KeptPart::External(memory.clone()));
     host.destroy(uuid).unwrap();
     assert_eq!(host.power(uuid).unwrap(), Power::Off);
     assert_eq!(host.resume(uuid).unwrap_err().kind(), LibvirtKind::WrongState);

@@ -32,7 +32,7 @@ fn place_all(
     compression: Compression,
     place: impl Fn(&mut qcow2::Writer, u64) -> disk::Result<u64>,
 ) -> u64 {
-    let options = qcow2::Options { compression };
+    let options = qcow2::Options { compression, backing: None };
     let capacity_bytes = CLUSTERS * CLUSTER_BYTES;
     let mut writer = qcow2::Writer::create_with(Arc::new(Nowhere), capacity_bytes, options)
         .expect("a sound capacity");

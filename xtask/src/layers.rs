@@ -23,6 +23,7 @@ const TABLE: &[(&str, Place)] = &[
     ("convert", Place::Floor(2)),
     ("domain", Place::Floor(2)),
     ("bundle", Place::Floor(2)),
+    ("nbd", Place::Floor(2)),
     ("host", Place::Floor(3)),
     ("restore", Place::Floor(4)),
     ("backup", Place::Floor(5)),

@@ -4,22 +4,14 @@
 //! short is ended by the next run, and passed over by every reader.
 
 use std::{
-    fs::{File, OpenOptions},
-    io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _},
+    io,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
 };
 
-use rustix::fs::{FlockOperation, flock};
+use host::lines::{self, Lines};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
-
-/// The longest line that is read: the limit of this product.
-const MAX_LINE_BYTES: u64 = 1 << 20;
-
-/// The largest journal that is read: the limit of this product.
-const MAX_BYTES: u64 = 1 << 30;
 
 /// Where an item is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -147,7 +139,7 @@ pub enum Line {
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
-    file: Mutex<File>,
+    lines: Lines,
 }
 
 impl Journal {
@@ -157,20 +149,12 @@ impl Journal {
     ///
     /// When another run has it (named by what it wrote last), or the file cannot be opened.
     pub fn open(path: &Path, owner: &Line) -> Result<Self> {
-        let wrap = |error| Error::io("cannot open the journal", path, error);
-        let mut options = OpenOptions::new();
-        let mut file = options.read(true).append(true).create(true).open(path).map_err(wrap)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(locked(path)),
-            Err(error) => return Err(wrap(error.into())),
-        }
-        end_last_line(&mut file).map_err(wrap)?;
-        let journal = Self { path: path.to_owned(), file: Mutex::new(file) };
+        let lines = Lines::hold(path).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => locked(path),
+            _ => Error::io("cannot open the journal", path, error),
+        })?;
+        let journal = Self { path: path.to_owned(), lines };
         journal.write(owner)?;
-        // The journal's own name has to outlive a crash too.
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new("."))).and_then(|it| it.sync_all()).map_err(wrap)?;
         Ok(journal)
     }
 
@@ -180,32 +164,49 @@ impl Journal {
     ///
     /// When the disk is full or fails.
     pub fn write(&self, line: &Line) -> Result<()> {
-        let wrap = |error| Error::io("cannot write the journal", &self.path, error);
-        let mut text = serde_json::to_vec(line).map_err(|error| wrap(error.into()))?;
-        text.push(b'\n');
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        file.write_all(&text).and_then(|()| file.sync_data()).map_err(wrap)
+        self.write_all(std::slice::from_ref(line))
     }
 
-    /// Adds what happened to an item.
+    /// Adds what happened to an item, and makes it durable.
     ///
     /// # Errors
     ///
     /// As [`write`](Self::write).
-    pub fn record(&self, record: Record) -> Result<()> {
-        self.write(&Line::Item(Box::new(record)))
+    pub fn record(&self, record: &Record) -> Result<()> {
+        self.write_all(std::slice::from_ref(record))
+    }
+
+    /// Adds what happened to many items, and makes it durable with one wait for the disk.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    pub fn record_all(&self, records: &[Record]) -> Result<()> {
+        self.write_all(records)
+    }
+
+    fn write_all(&self, lines: &[impl Serialize]) -> Result<()> {
+        let wrap = |error| Error::io("cannot write the journal", &self.path, error);
+        let texts: std::result::Result<Vec<_>, _> = lines.iter().map(serde_json::to_vec).collect();
+        let texts = texts.map_err(|error| wrap(error.into()))?;
+        if texts.is_empty() {
+            return Ok(());
+        }
+        self.lines.write(&texts.join(&b'\n')).map_err(wrap)
     }
 }
 
-/// Ends a line that a crash cut short, so that the next one stands alone.
-fn end_last_line(file: &mut File) -> io::Result<()> {
-    if file.metadata()?.len() == 0 {
-        return Ok(());
+/// Asks whether a run has a journal; no journal is nobody's.
+///
+/// # Errors
+///
+/// When one has it (named by what it wrote last), or the file cannot be opened.
+pub fn check_unused(path: &Path) -> Result<()> {
+    match lines::is_held(path) {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(locked(path)),
+        Err(error) => Err(Error::io("cannot open the journal", path, error)),
     }
-    let mut last = [0];
-    file.seek(SeekFrom::End(-1))?;
-    file.read_exact(&mut last)?;
-    if last == *b"\n" { Ok(()) } else { file.write_all(b"\n") }
 }
 
 /// Who has the journal, as its last run said.
@@ -226,25 +227,10 @@ fn locked(path: &Path) -> Error {
 ///
 /// When the file cannot be read, or has more than 1 GiB.
 pub fn read(path: &Path) -> Result<Vec<Line>> {
-    let wrap = |error| Error::io("cannot read the journal", path, error);
-    let file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.map_err(wrap)?,
-    };
-    let length = file.metadata().map_err(wrap)?.len();
-    if length > MAX_BYTES {
-        let text = format!("it has {length} bytes, and {MAX_BYTES} are allowed");
-        return Err(wrap(io::Error::new(io::ErrorKind::FileTooLarge, text)));
-    }
-    let (mut reader, mut lines, mut text) = (BufReader::new(file), Vec::new(), Vec::new());
-    loop {
-        text.clear();
-        let read = (&mut reader).take(MAX_LINE_BYTES).read_until(b'\n', &mut text).map_err(wrap)?;
-        if read == 0 {
-            return Ok(lines);
-        }
-        lines.extend(serde_json::from_slice::<Line>(&text).ok());
-    }
+    let mut found = Vec::new();
+    lines::read(path, &mut |line| found.extend(serde_json::from_slice::<Line>(line).ok()))
+        .map_err(|error| Error::io("cannot read the journal", path, error))?;
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -284,7 +270,10 @@ mod tests {
             )
         );
         assert_eq!(error.code(), Some(code::Code::E0602));
+        assert_eq!(check_unused(&path).unwrap_err().to_string(), error.to_string());
         drop(first);
+        check_unused(&path).unwrap();
+        check_unused(&folder.path().join("absent.jsonl")).unwrap();
         Journal::open(&path, &owner("vh1, process 9")).unwrap();
     }
 
@@ -293,8 +282,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("b.journal.jsonl");
         let journal = Journal::open(&path, &owner("one")).unwrap();
-        journal.record(record("a", State::Queued)).unwrap();
-        journal.record(record("a", State::Done)).unwrap();
+        journal.record(&record("a", State::Queued)).unwrap();
+        journal.record(&record("a", State::Done)).unwrap();
         drop(journal);
         let whole = std::fs::read(&path).unwrap();
         let ends: Vec<_> = (0..whole.len()).filter(|at| whole[*at] == b'\n').collect();
@@ -305,7 +294,7 @@ mod tests {
             let before = read(&path).unwrap();
             assert_eq!(before.len(), lines, "cut at {cut}");
             let journal = Journal::open(&path, &owner("two")).unwrap();
-            journal.record(record("b", State::Done)).unwrap();
+            journal.record(&record("b", State::Done)).unwrap();
             let after = read(&path).unwrap();
             assert_eq!(after[..lines], before);
             assert_eq!(

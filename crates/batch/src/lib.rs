@@ -27,7 +27,7 @@ pub use error::{Error, Kind, Result};
 pub use file::{Batch, Choices, Item, SCHEMA};
 pub use history::{History, Status};
 pub use id::ItemId;
-pub use journal::{Journal, Line, Record, State, read as read_journal};
+pub use journal::{Journal, Line, Record, State, check_unused, read as read_journal};
 pub use list::{Listed, list};
 pub use report::{Entry, Finding, Format, Group, Report, Standing, Totals};
 pub use run::{Done, Failed, Limits, Order, Summary, Watch, Work, run};

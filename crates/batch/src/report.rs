@@ -26,8 +26,8 @@ use crate::{Batch, Error, History, Result};
 use entry::known;
 pub use entry::{Entry, Finding, Standing};
 
-/// The schema of the JSON form.
-const SCHEMA: &str = "relift.batch-report/1";
+/// The schema of the JSON form: that of the command, which tells the same with `--json`.
+const SCHEMA: &str = "relift.batch.report/1";
 
 /// What became of a batch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

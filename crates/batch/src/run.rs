@@ -154,9 +154,7 @@ pub fn run(
         changed: Condvar::new(),
         is_over: AtomicBool::new(false),
     };
-    for item in &items {
-        run.write(item, State::Queued, 1, |_| {})?;
-    }
+    run.queue(&items)?;
     std::thread::scope(|threads| {
         for _ in 0..limits.jobs.clamp(1, items.len().max(1)) {
             threads.spawn(|| run.serve());
@@ -287,6 +285,16 @@ impl<'a> Run<'a> {
         record.plan = Some(self.batch.fingerprint(item));
     }
 
+    /// Writes down that all items wait, and makes that durable at once: nothing is begun before.
+    fn queue(&self, items: &[&Item]) -> Result<()> {
+        let of =
+            |item: &&Item| Record::new(self.watch.now(), &self.batch.name, &item.id, State::Queued);
+        let records: Vec<Record> = items.iter().map(of).collect();
+        self.journal.record_all(&records)?;
+        items.iter().zip(&records).for_each(|(item, record)| self.watch.state(item, record));
+        Ok(())
+    }
+
     fn write(
         &self,
         item: &Item,
@@ -297,7 +305,7 @@ impl<'a> Run<'a> {
         let mut record = Record::new(self.watch.now(), &self.batch.name, &item.id, state);
         record.attempt = attempt;
         fill(&mut record);
-        self.journal.record(record.clone())?;
+        self.journal.record(&record)?;
         self.watch.state(item, &record);
         Ok(())
     }

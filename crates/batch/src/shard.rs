@@ -73,11 +73,32 @@ impl Shard {
         head % u64::from(self.count) == u64::from(self.index)
     }
 
+    /// Whether an item can be of both parts.
+    #[must_use]
+    pub fn overlaps(self, other: Self) -> bool {
+        let common = greatest_common_divisor(self.count, other.count);
+        self.index % common == other.index % common
+    }
+
     /// As it stands in the name of a journal: `0-of-3`.
     #[must_use]
     pub fn file_part(self) -> String {
         format!("{}-of-{}", self.index, self.count)
     }
+
+    /// Reads what stands in the name of a journal; `None` where it is none.
+    #[must_use]
+    pub fn of_file_part(text: &str) -> Option<Self> {
+        let (index, count) = text.split_once("-of-")?;
+        let shard = Self::new(index.parse().ok()?, count.parse().ok()?).ok()?;
+        // A sign or a zero in front is nothing that was written by `file_part`.
+        (shard.file_part() == text).then_some(shard)
+    }
+}
+
+/// Of two numbers over 0.
+const fn greatest_common_divisor(one: u32, other: u32) -> u32 {
+    if other == 0 { one } else { greatest_common_divisor(other, one % other) }
 }
 
 fn count_of(text: &str, count: &str) -> Result<u32> {
@@ -124,6 +145,28 @@ mod tests {
                 let shard = Shard::new(other, 4).unwrap();
                 assert_eq!(shard.holds(&ItemId::near(id)), other == index, "{id} {shard}");
             }
+        }
+    }
+
+    #[test]
+    fn two_parts_overlap_when_a_number_is_in_both() {
+        for (one_count, other_count) in [(1, 1), (1, 4), (2, 4), (3, 3), (4, 6), (3, 5), (6, 4)] {
+            for (one, other) in (0..one_count).flat_map(|i| (0..other_count).map(move |j| (i, j))) {
+                let both = (0..60).any(|n| n % one_count == one && n % other_count == other);
+                let one = Shard::new(one, one_count).unwrap();
+                let other = Shard::new(other, other_count).unwrap();
+                assert_eq!(one.overlaps(other), both, "{one} {other}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_part_of_a_journal_is_in_its_name() {
+        let shard = Shard::new(2, 16).unwrap();
+        assert_eq!(Shard::of_file_part(&shard.file_part()), Some(shard));
+        for text in ["", "0-of-", "-of-3", "3-of-3", "0-of-x", "+0-of-3", "00-of-3", "0-of-3-of-4"]
+        {
+            assert_eq!(Shard::of_file_part(text), None, "{text}");
         }
     }
 

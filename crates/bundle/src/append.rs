@@ -16,26 +16,15 @@
 //! `tarfile` go on behind it; or the first eight bytes of the end frame. What a crash leaves behind the
 //! old end is cut off by the next append, if it is such (see `tail.rs`): damage can look like an end, too.
 
-use std::{
-    fs::File,
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{fs::File, io, sync::Arc};
 
 use code::Code;
-use disk::{Progress, ReadAt, WriteAt};
+use disk::{Progress, ReadAt};
 use ovf::EntryName;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::{
-    Bundle, Error, Form, Kind, Manifest, Medium, MemberDigest, Result, Role, Snapshot, Writer,
-    bundle::node_of,
-    frames::{self, PASSED_END_FRAME, PUBLISHED_LEN, Packer},
-    tail, tar,
-    verify::presence,
+    Bundle, Error, Kind, Medium, Options, Result, Role, Session, Snapshot, bundle::node_of,
 };
 
 /// A member that is added.
@@ -60,12 +49,23 @@ pub struct Increment {
     pub additions: Vec<Addition>,
     /// A snapshot that they make, for the tree.
     pub snapshot: Option<Snapshot>,
+    /// What somebody says of the bundle from now on.
+    pub mark: Option<Mark>,
     /// The program that adds them.
     pub tool: String,
     /// The time, in seconds since 1970; the manifest gets a later one where it is not the latest.
     pub unix_seconds: u64,
     /// The level of zstd, of effect on a compressed bundle only.
     pub level: i32,
+}
+
+/// What somebody says of a bundle.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// Whether nothing deletes it before the protection is taken off.
+    pub protected: bool,
+    /// What is written on it; `None` leaves what is.
+    pub note: Option<String>,
 }
 
 /// Keeps others from writing a bundle until the file is closed.
@@ -80,6 +80,19 @@ pub fn lock(file: &File) -> Result<()> {
         }
         Error::from(io::Error::from(error))
     })
+}
+
+/// Whether somebody else writes a bundle now, without keeping them from it for longer than the question.
+#[must_use]
+pub fn is_locked(file: &File) -> bool {
+    match flock(file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => {
+            // What cannot be given back is gone with the file.
+            let _given_back = flock(file, FlockOperation::Unlock);
+            false
+        }
+        Err(error) => error == rustix::io::Errno::WOULDBLOCK,
+    }
 }
 
 /// Adds members to the file of a bundle and gives its new length in bytes.
@@ -97,180 +110,28 @@ pub fn append(
     increment: &Increment,
     progress: &dyn Progress,
 ) -> Result<u64> {
-    check_names(bundle, &increment.additions)?;
-    check_whole(bundle)?;
-    let place = match bundle.form() {
-        Form::Tar => plain_place(bundle)?,
-        Form::TarZst => packed_place(bundle)?,
-    };
-    if medium.len_bytes()? > place.start {
-        // Durable, so that what an earlier append left is never mixed with this one.
-        medium.set_len_bytes(place.start)?;
-        medium.sync()?;
-    }
-    let anchored = Anchored { medium, is_first: AtomicBool::new(true) };
-    let written = write(bundle, &anchored, &place, increment, progress)
-        .and_then(|written| medium.sync().map(|()| written).map_err(Error::from));
-    let written = match written {
-        Ok(written) => written,
-        Err(error) => {
-            // Nothing of it counts; the next append would cut it off as well.
-            drop(medium.set_len_bytes(place.start));
-            return Err(error);
-        }
-    };
-    medium.write_all_at(&place.publish, place.publish_at)?;
-    medium.sync()?;
-    Ok(written)
-}
-
-/// Refuses a bundle of which a part is missing: what lies behind its end could be that part.
-fn check_whole(bundle: &Bundle) -> Result<()> {
-    if let Some(manifest) = bundle.manifest()? {
-        presence(bundle, &manifest).into_iter().next().map_or(Ok(()), Err)?;
-    }
-    tail::check(bundle)
-}
-
-/// A file whose first write is durable before the next one: so an append that does not end leaves nothing,
-/// or something that begins as only an append does.
-struct Anchored<'a> {
-    medium: &'a dyn Medium,
-    is_first: AtomicBool,
-}
-
-impl WriteAt for Anchored<'_> {
-    fn write_all_at(&self, buf: &[u8], offset_bytes: u64) -> io::Result<()> {
-        self.medium.write_all_at(buf, offset_bytes)?;
-        if self.is_first.swap(false, Ordering::Relaxed) {
-            self.medium.sync()?;
-        }
-        Ok(())
-    }
-
-    fn read_exact_at(&self, buf: &mut [u8], offset_bytes: u64) -> io::Result<()> {
-        self.medium.read_exact_at(buf, offset_bytes)
-    }
-
-    fn set_len_bytes(&self, len_bytes: u64) -> io::Result<()> {
-        self.medium.set_len_bytes(len_bytes)
-    }
-}
-
-impl Medium for Anchored<'_> {
-    fn len_bytes(&self) -> io::Result<u64> {
-        self.medium.len_bytes()
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.medium.sync()
-    }
-}
-
-/// Where an append writes.
-struct Spot {
-    /// The byte of the file behind all that counts.
-    start: u64,
-    /// What publishes it…
-    publish: Vec<u8>,
-    /// … and where.
-    publish_at: u64,
-    /// The frames that are there then.
-    frames: frames::Frames,
-}
-
-fn plain_place(bundle: &Bundle) -> Result<Spot> {
-    Ok(Spot {
-        start: tail::start(bundle)?,
-        publish: tar::pad_header().to_vec(),
-        publish_at: bundle.archive.end_bytes,
-        frames: frames::Frames::default(),
-    })
-}
-
-fn packed_place(bundle: &Bundle) -> Result<Spot> {
-    let foreign = || {
-        let message =
-            "the zstd frames are not those of a relift bundle, nothing can be added to them";
-        Error::new(Code::E0606, Kind::Unsupported, message)
-    };
-    let unpacked = bundle.archive.unpacked.as_ref().ok_or_else(foreign)?;
-    let frames = unpacked.frames().clone();
-    let publish_at = frames.end_frame().ok_or_else(foreign)?;
-    if frames::straddles(publish_at) {
-        return Err(foreign());
-    }
-    let start = tail::start(bundle)?;
-    let publish = PASSED_END_FRAME.get(..PUBLISHED_LEN).unwrap_or_default().to_vec();
-    Ok(Spot { start, publish, publish_at, frames: frames.passed(start)? })
-}
-
-fn write(
-    bundle: &Bundle,
-    medium: &dyn Medium,
-    place: &Spot,
-    increment: &Increment,
-    progress: &dyn Progress,
-) -> Result<u64> {
-    let mut writer = match bundle.form() {
-        Form::Tar => Writer::plain(medium, place.start, increment.unix_seconds),
-        Form::TarZst => {
-            let packer = Packer::new(medium, place.frames.clone(), increment.level);
-            Writer::packed(packer, increment.unix_seconds)
-        }
-    };
+    let Increment { unix_seconds, level, .. } = *increment;
+    let options = Options { form: bundle.form(), level, unix_seconds };
+    let mut session = Session::extend(bundle, medium, options)?;
     for addition in &increment.additions {
-        writer.add(&addition.name, &*addition.bytes, progress)?;
+        session.add(&addition.name, &*addition.bytes, progress)?;
     }
-    let manifest = match bundle.manifest()? {
-        Some(manifest) => Some(successor(bundle, manifest, increment, writer.written()?)?),
-        None => None,
-    };
-    Ok(writer.finish(manifest.as_ref())?.file_bytes)
-}
-
-/// The manifest of a bundle with what is added to it.
-fn successor(
-    bundle: &Bundle,
-    mut manifest: Manifest,
-    increment: &Increment,
-    written: &[MemberDigest],
-) -> Result<Manifest> {
-    let latest = bundle.members().filter_map(|member| match member.role {
-        Role::Manifest { unix_seconds } => Some(unix_seconds),
-        _ => None,
-    });
-    let latest = latest.max().unwrap_or(0);
-    manifest.created_unix_seconds = increment.unix_seconds.max(latest.saturating_add(1));
-    manifest.tool.clone_from(&increment.tool);
-    manifest.members.extend(written.iter().cloned());
-    manifest.snapshots.extend(increment.snapshot.clone());
-    for addition in &increment.additions {
-        if Role::of(&addition.name).is_image() {
+    if session.has_manifest() {
+        let manifest = session.manifest()?;
+        manifest.tool.clone_from(&increment.tool);
+        manifest.snapshots.extend(increment.snapshot.clone());
+        if let Some(mark) = &increment.mark {
+            manifest.protected = mark.protected;
+            manifest.note = mark.note.clone().or(manifest.note.take());
+        }
+        let images = increment.additions.iter().filter(|it| Role::of(&it.name).is_image());
+        for addition in images {
             let name = addition.name.as_str();
             let node = node_of(name, Arc::clone(&addition.bytes));
             manifest.nodes.push(node.map_err(|error| error.in_member(name))?);
         }
     }
-    Ok(manifest)
-}
-
-fn check_names(bundle: &Bundle, additions: &[Addition]) -> Result<()> {
-    let mut names = std::collections::HashSet::new();
-    for addition in additions {
-        let name = addition.name.as_str();
-        let refused =
-            |message: &str| Err(Error::new(Code::E0105, Kind::Denied, message).in_member(name));
-        if bundle.member(name).is_some() || !names.insert(name) {
-            return refused("the bundle has a member of that name");
-        }
-        match Role::of(&addition.name) {
-            Role::Pad => return refused("a name that the format keeps for itself"),
-            Role::Manifest { .. } => return refused("a manifest is written, not added"),
-            _ => {}
-        }
-    }
-    Ok(())
+    session.publish()
 }
 
 #[cfg(test)]
@@ -278,7 +139,7 @@ mod tests {
     use disk::{Unheard, is_zero};
 
     use super::*;
-    use crate::{Level, fake::Memory, sample, verify};
+    use crate::{Form, Level, fake::Memory, sample, verify};
 
     const FORMS: [Form; 2] = [Form::Tar, Form::TarZst];
 
@@ -373,6 +234,33 @@ mod tests {
     }
 
     #[test]
+    fn a_mark_is_an_append_of_a_manifest_alone() {
+        for form in FORMS {
+            let mut bytes = sample::bundle(form);
+            let mark = |protected, note: Option<&str>| Increment {
+                mark: Some(Mark { protected, note: note.map(str::to_owned) }),
+                tool: "relift test".to_owned(),
+                ..Increment::default()
+            };
+            for (increment, want) in [
+                (mark(true, Some("golden")), (true, Some("golden"))),
+                (mark(false, None), (false, Some("golden"))),
+            ] {
+                let before = sample::open(bytes.clone());
+                let medium = Memory::with(bytes);
+                append(&before, &medium, &increment, &Unheard).unwrap();
+                bytes = medium.bytes();
+                let after = sample::open(bytes.clone());
+                let (old, new) = (before.manifest().unwrap(), after.manifest().unwrap().unwrap());
+                assert_eq!((new.protected, new.note.as_deref()), want);
+                assert_eq!(new.members, old.unwrap().members);
+                let report = verify(&after, Level::Deep, &Unheard).unwrap();
+                assert_eq!(report.faults, [], "{form:?}");
+            }
+        }
+    }
+
+    #[test]
     fn an_append_that_fails_leaves_the_length_as_it_was() {
         for form in FORMS {
             let first = sample::bundle(form);
@@ -430,8 +318,12 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         lock(file.as_file()).unwrap();
         let other = File::open(file.path()).unwrap();
+        assert!(is_locked(&other));
         let error = lock(&other).unwrap_err();
         assert_eq!(error.to_string(), "the bundle is being written by another process");
         assert_eq!(error.code(), Code::E0602);
+        drop(file);
+        assert!(!is_locked(&other));
+        lock(&other).unwrap();
     }
 }

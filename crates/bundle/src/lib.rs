@@ -5,7 +5,7 @@
 //!                        |                             .tar.zst: unpacked a frame at a time
 //!                     Bundle --> config, manifest, nodes, image(member), bytes(member)
 //!                        |
-//!        verify | append (old or new, never between) | rewrite, compact --> Writer --> Medium
+//!        verify | Session, append (old or new, never between) | rewrite, compact --> Writer --> Medium
 //! ```
 //!
 //! `tar`, `zstd` and `qemu-img` read what is written here, and what they made is read here: an archive
@@ -32,14 +32,17 @@ mod frames;
 mod archive;
 
 mod bundle;
+mod chain;
 mod config;
 mod digest;
 mod manifest;
+mod point;
 mod state;
 
 mod append;
 mod growing;
 mod rewrite;
+mod session;
 mod subtrees;
 mod tail;
 mod verify;
@@ -50,9 +53,10 @@ mod fake;
 #[cfg(test)]
 mod sample;
 
-pub use append::{Addition, Increment, append, lock};
+pub use append::{Addition, Increment, Mark, append, is_locked, lock};
 pub use archive::{Form, Member};
 pub use bundle::Bundle;
+pub use chain::chain;
 pub use config::Config;
 pub use error::{Error, Kind, Result};
 pub use growing::Growing;
@@ -61,7 +65,9 @@ pub use manifest::{
 };
 pub use medium::Medium;
 pub use name::{Role, member_name};
+pub use point::{Checkpoint, Indication, LeftOut, Mode, Point, PointDisk, State};
 pub use rewrite::{compact, compare, rewrite};
+pub use session::Session;
 pub use state::ImageState;
 pub use verify::{Fault, Level, Report, Verdict, verify};
 pub use writer::{DEFAULT_LEVEL, Options, Writer, Written};

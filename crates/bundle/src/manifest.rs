@@ -7,11 +7,13 @@
 //! The digest is over the bytes of the body as they stand, so that a changed bit in the manifest itself is
 //! found, too. Fields may be added within a format; a reader passes over what it does not know.
 
+use std::collections::BTreeMap;
+
 use code::Code;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{Error, ImageState, Kind, Result};
+use crate::{Error, ImageState, Kind, Point, Result, point};
 
 /// The most bytes of a manifest (ours; that of 65,536 members has 10 MiB).
 pub(crate) const MAX_MANIFEST_BYTES: u64 = 64 << 20;
@@ -45,6 +47,21 @@ pub struct Manifest {
     /// What the machine is a thin clone of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<Template>,
+    /// The moments that can be restored, oldest first; none in a backup that is one moment.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub points: Vec<Point>,
+    /// Whether the host keeps what a further increment needs.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub incrementable: bool,
+    /// Whether nothing deletes it before the protection is taken off.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub protected: bool,
+    /// What somebody wrote on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// Words that somebody sorts backups by.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
 }
 
 /// The machine that a thin clone stands on; its disks are in no backup of the clone.
@@ -172,8 +189,9 @@ impl Manifest {
     /// Writes the document.
     ///
     /// # Errors
-    /// `E0106` when it would be too long to be read again.
+    /// `E0106` and `E0605` when it would not be read again: too long, or points that are none.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        point::check_bounds(self)?;
         let unwritten = |error: serde_json::Error| {
             Error::new(Code::E0605, Kind::Malformed, "the manifest cannot be written")
                 .caused_by(error)
@@ -191,7 +209,8 @@ impl Manifest {
     /// Reads a document, and compares it with its own digest.
     ///
     /// # Errors
-    /// `E0605` when it is no manifest of this format or was changed, `E0106` when it is too long.
+    /// `E0605` when it is no manifest of this format or was changed, `E0106` when it is too long or
+    /// something in it is.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         check_length(bytes.len() as u64)?;
         let malformed = |error: serde_json::Error| {
@@ -210,13 +229,21 @@ impl Manifest {
                 "the manifest has the BLAKE3 digest {found}, it says {due}"
             )));
         }
-        serde_json::from_str(body).map_err(malformed)
+        let manifest: Self = serde_json::from_str(body).map_err(malformed)?;
+        point::check_bounds(&manifest)?;
+        Ok(manifest)
     }
 
     /// The digest of a member.
     #[must_use]
     pub fn member(&self, name: &str) -> Option<&MemberDigest> {
         self.members.iter().find(|member| member.name == name)
+    }
+
+    /// The point of this id.
+    #[must_use]
+    pub fn point(&self, id: &str) -> Option<&Point> {
+        self.points.iter().find(|point| point.id == id)
     }
 }
 

@@ -34,7 +34,7 @@ pub fn rewrite(
     match options.form {
         Form::Tar => unpack(archive, medium, progress),
         Form::TarZst => {
-            let mut packer = Packer::new(medium, Frames::default(), options.level);
+            let mut packer = Packer::new(medium.into(), Frames::default(), options.level);
             let mut start = 0;
             let ends =
                 archive.members.iter().flat_map(|member| [member.offset_bytes, member.end_bytes()]);
@@ -185,6 +185,7 @@ fn compacted(manifest: &Manifest, written: &[crate::MemberDigest]) -> Result<Man
     next.members = written.to_vec();
     next.nodes.retain(|node| kept(&node.member));
     next.snapshots.retain(|snapshot| kept(&snapshot.config) && snapshot.nodes.iter().all(kept));
+    next.points.retain(|point| point.members().all(kept));
     if let Some(lost) =
         next.nodes.iter().find(|node| node.backing.as_ref().is_some_and(|b| !kept(b)))
     {

@@ -100,6 +100,7 @@ pub(crate) fn increment(generation: u64) -> Increment {
         unix_seconds,
         level: DEFAULT_LEVEL,
         snapshot: None,
+        ..Increment::default()
     }
 }
 

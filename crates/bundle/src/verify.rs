@@ -9,7 +9,7 @@ use code::Code;
 use disk::{Alone, Declared, Format, Kind as DiskKind, Progress};
 
 use crate::{
-    Bundle, Error, Kind, Manifest, Member, MemberDigest, Result, Role,
+    Bundle, Error, Kind, Manifest, Member, MemberDigest, Result, Role, chain,
     digest::{compare, digest_of, unlisted},
     frames, tail,
 };
@@ -223,6 +223,9 @@ fn check_nodes(bundle: &Bundle, manifest: Option<&Manifest>, faults: &mut Vec<Fa
             faults.push(Error::damaged(message).in_member(&due.member).into());
         }
     }
+    let roles = bundle.roles();
+    let wrong = manifest.iter().flat_map(|manifest| chain::wrong(&roles, manifest, &nodes));
+    faults.extend(wrong.map(Fault::from));
 }
 
 /// Reads every byte of a member.

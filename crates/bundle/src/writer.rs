@@ -9,6 +9,7 @@ use ovf::EntryName;
 use crate::{
     Error, Form, Growing, Manifest, Medium, MemberDigest, Result,
     frames::{Frames, Packer},
+    medium::Anchored,
     tar,
 };
 
@@ -53,7 +54,7 @@ pub struct Written {
 
 /// Where the archive goes.
 enum Out<'a> {
-    Plain { medium: &'a dyn Medium, position: u64 },
+    Plain { medium: Anchored<'a>, position: u64 },
     Packed(Packer<'a>),
 }
 
@@ -92,16 +93,16 @@ impl<'a> Writer<'a> {
     /// Begins a bundle at the start of an empty file.
     pub fn new(medium: &'a dyn Medium, options: Options) -> Self {
         match options.form {
-            Form::Tar => Self::plain(medium, 0, options.unix_seconds),
+            Form::Tar => Self::plain(medium.into(), 0, options.unix_seconds),
             Form::TarZst => {
-                let packer = Packer::new(medium, Frames::default(), options.level);
+                let packer = Packer::new(medium.into(), Frames::default(), options.level);
                 Self::packed(packer, options.unix_seconds)
             }
         }
     }
 
     /// Goes on at a byte of a plain archive.
-    pub(crate) fn plain(medium: &'a dyn Medium, position: u64, unix_seconds: u64) -> Self {
+    pub(crate) fn plain(medium: Anchored<'a>, position: u64, unix_seconds: u64) -> Self {
         Self::to(Out::Plain { medium, position }, unix_seconds)
     }
 

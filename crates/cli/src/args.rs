@@ -4,16 +4,22 @@ use std::{path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::rate::RateLimit;
+
 mod backup;
 mod batch;
 mod doctor;
 mod hardware;
 mod images;
+mod job;
+mod quiesce;
 mod restore;
 
 pub(crate) use backup::{
-    BackupAppendArgs, BackupCommand, BackupCompressArgs, BackupConfigArgs, BackupRewriteArgs,
-    BackupShowArgs, BackupVerifyArgs, BackupVerifyLevel,
+    AfterwardsChoice, BackupAppendArgs, BackupCommand, BackupCompressArgs, BackupConfigArgs,
+    BackupCreateArgs, BackupDeleteArgs, BackupListArgs, BackupProtectArgs, BackupPruneArgs,
+    BackupRewriteArgs, BackupShowArgs, BackupVerifyArgs, BackupVerifyLevel, IsoChoice, KeepArgs,
+    ModeChoice, ShelfArgs,
 };
 pub(crate) use batch::{
     BatchCommand, BatchFileArgs, BatchLimitArgs, BatchMergeArgs, BatchPlanArgs, BatchReportArgs,
@@ -28,6 +34,10 @@ pub(crate) use images::{
     DigestChoice, DiskCheckArgs, DiskCommand, DiskCompareArgs, DiskConvertArgs, DiskInfoArgs,
     DiskMeasureArgs, ImageArgs, ImageFormat, OutputArgs, PackingArgs,
 };
+pub(crate) use job::{
+    JobAddArgs, JobCommand, JobNameArgs, JobRemoveArgs, JobRunArgs, JobShowArgs, TaskChoice,
+};
+pub(crate) use quiesce::QuiesceArgs;
 pub(crate) use restore::{ConflictChoice, ImportArgs, PlaceArgs, RestoreArgs, TargetArgs};
 
 /// The groups of the top-level help; the standard says which command is in which.
@@ -48,7 +58,8 @@ Move in:
 
 Protect:
   restore    A machine back from a backup, a domain XML, an OVF
-  backup     Look at, check, compress or add to native backup files
+  backup     List, check, prune, protect, compress native backup files
+  job        Backups on a schedule: cron or systemd timers run them
 
 Service and tools:
   doctor     What works on this host?
@@ -144,6 +155,7 @@ impl Command {
             Self::Disk(command) => command.verb(),
             Self::Backup(command) => command.verb(),
             Self::Batch(command) => command.verb(),
+            Self::Job(command) => command.verb(),
             Self::Sample(SampleCommand::Create(_)) => "sample.create",
             Self::Doctor(_) => "doctor",
             Self::Explain(_) => "explain",
@@ -180,12 +192,15 @@ pub(crate) enum Command {
     /// Look at, check, compare or convert single disk images.
     #[command(subcommand, after_long_help = images::EXAMPLES)]
     Disk(DiskCommand),
-    /// Look at, check, compress or add to native backup files.
+    /// List, look at, check, prune, protect, compress or add to native backup files.
     #[command(subcommand, after_long_help = backup::EXAMPLES)]
     Backup(BackupCommand),
     /// Convert hundreds of packages: one file to review, a journal to resume from, a report.
     #[command(subcommand, after_long_help = batch::EXAMPLES)]
     Batch(BatchCommand),
+    /// Do backups, snapshots, verifications and prunings on a schedule.
+    #[command(subcommand, after_long_help = job::EXAMPLES)]
+    Job(JobCommand),
     /// Make sample packages; needs no network.
     #[command(subcommand, after_long_help = SAMPLE_EXAMPLES)]
     Sample(SampleCommand),
@@ -317,6 +332,9 @@ pub(crate) struct RunArgs {
     /// What to check of each written disk.
     #[arg(long, value_enum, default_value_t = VerifyOutput::Quick)]
     pub(crate) verify: VerifyOutput,
+    /// Read the source no faster than this many bytes a second, such as 50M, 200MiB/s or 1GB/s.
+    #[arg(long, value_name = "RATE")]
+    pub(crate) limit_rate: Option<RateLimit>,
     /// Leave unfinished files behind when the run fails.
     #[arg(long)]
     pub(crate) keep_partial: bool,

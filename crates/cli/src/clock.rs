@@ -14,6 +14,54 @@ pub(crate) fn now_exact() -> String {
     Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }
 
+/// A moment by the clock of this machine, to the minute, and how long ago it was.
+pub(crate) fn local(unix_seconds: u64) -> String {
+    let time = i64::try_from(unix_seconds).ok().and_then(|at| Timestamp::from_second(at).ok());
+    let Some(time) = time else { return unix_seconds.to_string() };
+    let shown = time.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string();
+    format!("{shown} ({})", since(time, Timestamp::now()))
+}
+
+/// How long ago a moment was that is written as RFC 3339 has it; the text itself where it is none.
+pub(crate) fn ago(text: &str) -> String {
+    match text.parse::<Timestamp>() {
+        Ok(time) => since(time, Timestamp::now()),
+        Err(_) => text.to_owned(),
+    }
+}
+
+/// A distance in its largest unit.
+fn since(then: Timestamp, now: Timestamp) -> String {
+    let seconds = now.as_second() - then.as_second();
+    let (distance, ahead) = (seconds.unsigned_abs(), seconds < 0);
+    let (number, unit) = match distance {
+        0..60 => return if ahead { "soon".to_owned() } else { "just now".to_owned() },
+        60..3600 => (distance / 60, "min"),
+        3600..86_400 => (distance / 3600, "h"),
+        _ => (distance / 86_400, "d"),
+    };
+    if ahead { format!("in {number} {unit}") } else { format!("{number} {unit} ago") }
+}
+
+/// Reads the value of a flag that is a span of time: `12h`, `30d`, `8w`, `2y` (of 365 days), in seconds.
+pub(crate) fn span_seconds(flag: &str, text: &str) -> Result<u64> {
+    let refused = || {
+        let failure = Failure::usage(format!("{flag} '{text}' is no span of time"));
+        failure.tip(format!("{flag} 30d; also h, w and y"))
+    };
+    let at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(at);
+    let number: u64 = number.parse().map_err(|_| refused())?;
+    let unit = match unit {
+        "h" => 3600,
+        "d" => 86_400,
+        "w" => 7 * 86_400,
+        "y" => 365 * 86_400,
+        _ => return Err(refused()),
+    };
+    number.checked_mul(unit).ok_or_else(refused)
+}
+
 /// A part of each day, in local time; one that begins later than it ends goes over midnight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Window {
@@ -75,6 +123,31 @@ pub(crate) fn now_seconds() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_distance_is_told_in_its_largest_unit() {
+        let at = |seconds| Timestamp::from_second(seconds).unwrap();
+        for (then, want) in [
+            (1_000_000, "just now"),
+            (999_000, "16 min ago"),
+            (990_000, "2 h ago"),
+            (0, "11 d ago"),
+            (1_000_030, "soon"),
+            (1_004_000, "in 1 h"),
+        ] {
+            assert_eq!(since(at(then), at(1_000_000)), want);
+        }
+    }
+
+    #[test]
+    fn a_span_has_a_unit() {
+        let span =
+            |text: &str| span_seconds("--keep-within", text).map_err(|failure| failure.message);
+        assert_eq!((span("12h"), span("2w")), (Ok(43_200), Ok(1_209_600)));
+        for text in ["", "30", "d", "30m", "-1d", "99999999999999999999d", "9999999999999999999y"] {
+            assert_eq!(span(text), Err(format!("--keep-within '{text}' is no span of time")));
+        }
+    }
 
     #[test]
     fn a_window_may_go_over_midnight() {

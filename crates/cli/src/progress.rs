@@ -8,7 +8,7 @@
 use std::{
     sync::{
         Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -52,6 +52,8 @@ pub(crate) struct Gauge<'a> {
     bar: ProgressBar,
     phase: Mutex<Phase>,
     done_bytes: AtomicU64,
+    /// Whether the command draws on the terminal itself.
+    is_drawn_elsewhere: AtomicBool,
     over: Mutex<bool>,
     wake: Condvar,
 }
@@ -99,6 +101,7 @@ impl<'a> Gauge<'a> {
             bar,
             phase: Mutex::new(phase),
             done_bytes: AtomicU64::new(0),
+            is_drawn_elsewhere: AtomicBool::new(false),
             over: Mutex::new(false),
             wake: Condvar::new(),
         }
@@ -117,6 +120,16 @@ impl<'a> Gauge<'a> {
         self.bar.reset();
     }
 
+    /// So many bytes of the step are done, all told.
+    pub(crate) fn reach(&self, done_bytes: u64) {
+        self.done_bytes.store(done_bytes, Ordering::Relaxed);
+    }
+
+    /// Leaves the terminal to the command; plain lines and events go on.
+    pub(crate) fn leave_terminal(&self) {
+        self.is_drawn_elsewhere.store(true, Ordering::Relaxed);
+    }
+
     /// Shows how far the work is until it is over.
     fn tick(&self) {
         let start = Instant::now();
@@ -132,7 +145,7 @@ impl<'a> Gauge<'a> {
             let progress = measure(&phase, done, phase.since.elapsed());
             self.session.events.send(&Event::Progress(progress));
             match self.session.look() {
-                Look::Bar => {
+                Look::Bar if !self.is_drawn_elsewhere.load(Ordering::Relaxed) => {
                     if self.bar.is_hidden() {
                         self.bar.set_draw_target(ProgressDrawTarget::stderr());
                     }
@@ -144,7 +157,7 @@ impl<'a> Gauge<'a> {
                     let line = plain_line(&progress, phase.item.as_deref());
                     show::talk(&format!("{} {line}", clock::now()));
                 }
-                Look::Plain | Look::Nothing => {}
+                Look::Bar | Look::Plain | Look::Nothing => {}
             }
         }
         self.bar.finish_and_clear();

@@ -19,11 +19,12 @@ use host::{
 use crate::{
     args::{
         BackupCommand, BackupConfigArgs, BackupRewriteArgs, Command, DiskCommand, HardwareArgs,
-        HostArgs, ImageArgs, ImportArgs, PolicyArgs, SampleCommand, SignatureArgs,
+        HostArgs, ImageArgs, ImportArgs, PolicyArgs, SampleCommand, ShelfArgs, SignatureArgs,
     },
     hypervisor::Hypervisor,
     plan_file::PlanFile,
-    verbs::{Target, USUAL_TARGET},
+    state,
+    verbs::{Target, USUAL_TARGET, backup_file, usual_folders},
 };
 
 /// What the standard library reads to know how many processors this process may use.
@@ -64,6 +65,9 @@ const SERVERS: &[&str] = &[
 /// Where other certificates than those of the system are.
 const CERTIFICATE_VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
+/// What it takes to know what a clock on the wall shows.
+const CLOCKS: [&str; 3] = ["/etc/localtime", "/etc/timezone", "/usr/share/zoneinfo"];
+
 /// Endings of packages that are one file and have nothing beside them.
 const ARCHIVES: [&str; 8] = ["ova", "tar", "zst", "gz", "tgz", "xz", "txz", "zip"];
 
@@ -76,6 +80,8 @@ pub(crate) struct Bounds {
     pub(crate) asks: Option<Hypervisor>,
     /// How many workers were asked for.
     pub(crate) jobs: Option<u16>,
+    /// A folder that is made before, so that not all around it has to be let through.
+    pub(crate) makes: Option<PathBuf>,
 }
 
 /// What a command needs; `None` for one that runs programs of others, which need what they need.
@@ -112,8 +118,8 @@ pub(crate) fn of(command: &Command, usual: &Hypervisor) -> Option<Bounds> {
         Command::Disk(command) => Some(disk(command, bounds)),
         Command::Backup(command) => backup(command, bounds, usual),
         Command::Sample(SampleCommand::Create(args)) => Some(bounds.write(&args.out)),
-        // A batch has each item done by a process of its own, which is confined.
-        Command::Doctor(_) | Command::Batch(_) | Command::Guard(_) => None,
+        // A batch and a job have each item done by a process of its own, which is confined.
+        Command::Doctor(_) | Command::Batch(_) | Command::Job(_) | Command::Guard(_) => None,
         Command::Explain(_) | Command::Completions(_) => Some(bounds),
     }
 }
@@ -148,8 +154,29 @@ fn disk(command: &DiskCommand, bounds: Bounds) -> Bounds {
 
 fn backup(command: &BackupCommand, bounds: Bounds, usual: &Hypervisor) -> Option<Bounds> {
     match command {
-        BackupCommand::Show(args) => Some(bounds.read([&args.file])),
-        BackupCommand::Verify(args) => Some(bounds.read(&args.files)),
+        // virsh runs meanwhile, and the scratch files lie beside the images of a machine.
+        BackupCommand::Create(_) => None,
+        BackupCommand::Show(args) => Some(bounds.read([backup_file(&args.file)])),
+        BackupCommand::Verify(args) => {
+            Some(bounds.read(args.files.iter().map(|file| backup_file(file))).remembers())
+        }
+        BackupCommand::List(args) => bounds.shelf(&args.shelf),
+        BackupCommand::Prune(args) => {
+            let bounds = bounds.shelf(&args.shelf)?;
+            let folders = usual_folders(&args.shelf, &state::of_environment());
+            let acts = Acts::unless(args.dry_run);
+            Some(folders.iter().fold(bounds, |bounds, folder| bounds.target(folder, acts)))
+        }
+        BackupCommand::Protect(args) => Some(bounds.change(&backup_file(&args.file))),
+        BackupCommand::Delete(args) => {
+            let file = backup_file(&args.file);
+            Some(
+                bounds
+                    .state()
+                    .read([&folder_of(&file)])
+                    .target(&folder_of(&file), Acts::unless(args.dry_run)),
+            )
+        }
         BackupCommand::Config(args) => config(args, bounds, usual),
         BackupCommand::Compress(args) => Some(rewrite(&args.rewrite, bounds)),
         BackupCommand::Decompress(args) => Some(rewrite(args, bounds)),
@@ -296,6 +323,26 @@ impl Bounds {
 
     fn signature(self, args: &SignatureArgs) -> Self {
         self.read(&args.trust)
+    }
+
+    /// The folders that backups are looked for in, and what is known of them; `None` where a host has to
+    /// say which.
+    fn shelf(self, args: &ShelfArgs) -> Option<Self> {
+        let folders = usual_folders(args, &state::of_environment());
+        args.pool.is_none().then(|| self.state().read(folders).read(CLOCKS))
+    }
+
+    /// What relift remembers is read.
+    fn state(self) -> Self {
+        self.read([state::of_environment().folder()])
+    }
+
+    /// What relift remembers is added to.
+    fn remembers(mut self) -> Self {
+        let folder = state::of_environment().folder().to_owned();
+        self.reach.write.push(folder.clone());
+        self.makes = Some(folder);
+        self
     }
 
     fn read<P: AsRef<Path>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {

@@ -5,7 +5,7 @@
 //!                  \---> None    it runs virsh, which needs what it needs: nothing is given up
 //! ```
 
-use std::fmt;
+use std::{fmt, os::unix::fs::DirBuilderExt as _};
 
 use host::{limits, sandbox::Unkept};
 
@@ -97,6 +97,10 @@ pub(crate) fn enter(command: &Command, usual: &Hypervisor) -> Result<Confined> {
         let answer = host.ask();
         (host, answer)
     });
+    if let Some(folder) = &bounds.makes {
+        // Where that fails, the command is told when it wants to write there.
+        drop(std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder));
+    }
     // Some threads are as many as there are processors, whatever is typed.
     limits::bound_address_space(choices::workers(bounds.jobs).max(choices::workers(None)));
     let missing = bounds.reach.enter().err().map(Missing::Unkept);

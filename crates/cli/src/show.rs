@@ -116,6 +116,13 @@ impl Show {
     }
 }
 
+/// Columns and rows of the terminal on stderr; `None` where there is none.
+pub(crate) fn terminal() -> Option<(usize, usize)> {
+    let size = rustix::termios::tcgetwinsize(io::stderr()).ok()?;
+    let (columns, rows) = (usize::from(size.ws_col), usize::from(size.ws_row));
+    (columns > 0 && rows > 0).then_some((columns, rows))
+}
+
 /// Says something on stderr. A listener that went away is no reason to end the work.
 pub(crate) fn talk(text: &str) {
     drop(writeln!(io::stderr(), "{text}"));

@@ -42,7 +42,7 @@ impl Stop {
     }
 
     /// Takes a signal; says whether it is the first one.
-    fn take(&self, signal: i32) -> bool {
+    pub(crate) fn take(&self, signal: i32) -> bool {
         let exit = if signal == SIGTERM { ExitStatus::Terminated } else { ExitStatus::Interrupted };
         self.exit.swap(exit.number(), Ordering::Relaxed) == 0
     }

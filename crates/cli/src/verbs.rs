@@ -11,12 +11,14 @@ mod export;
 mod guard;
 mod import;
 mod inspect;
+mod job;
 mod plan;
 mod sample;
 mod source;
 mod target;
 mod verify;
 
+pub(crate) use backup::shelf::{file as backup_file, usual_folders};
 pub(crate) use guard::run as guard;
 pub(crate) use plan::document::{RowData, rows as plan_rows};
 pub(crate) use source::Need;
@@ -50,6 +52,7 @@ fn dispatch(command: &Command, session: &Session, gauge: &Gauge<'_>) -> Result<R
         Command::Disk(DiskCommand::Compare(args)) => disk::compare::run(args, gauge),
         Command::Disk(DiskCommand::Measure(args)) => disk::measure::run(args, gauge),
         Command::Disk(DiskCommand::Map(args)) => disk::map::run(args, gauge),
+        Command::Backup(BackupCommand::Create(args)) => backup::create::run(args, session, gauge),
         Command::Backup(BackupCommand::Show(args)) => backup::show::run(args, session),
         Command::Backup(BackupCommand::Config(args)) => backup::config::run(args, session),
         Command::Backup(BackupCommand::Verify(args)) => backup::verify::run(args, session, gauge),
@@ -60,10 +63,15 @@ fn dispatch(command: &Command, session: &Session, gauge: &Gauge<'_>) -> Result<R
             backup::rewrite::decompress(args, session, gauge)
         }
         Command::Backup(BackupCommand::Append(args)) => backup::append::run(args, gauge),
+        Command::Backup(BackupCommand::List(args)) => backup::list::run(args, session),
+        Command::Backup(BackupCommand::Prune(args)) => backup::prune::run(args, session),
+        Command::Backup(BackupCommand::Protect(args)) => backup::protect::run(args, gauge),
+        Command::Backup(BackupCommand::Delete(args)) => backup::delete::run(args),
+        Command::Job(command) => job::run(command, session),
         Command::Batch(BatchCommand::Plan(args)) => batch::plan::run(args, session),
-        Command::Batch(BatchCommand::Run(args)) => batch::run::run(args, session),
+        Command::Batch(BatchCommand::Run(args)) => batch::run::run(args, session, gauge),
         Command::Batch(BatchCommand::Status(args)) => batch::status::run(args),
-        Command::Batch(BatchCommand::Retry(args)) => batch::retry::run(args, session),
+        Command::Batch(BatchCommand::Retry(args)) => batch::retry::run(args, session, gauge),
         Command::Batch(BatchCommand::Report(args)) => batch::report::run(args, session),
         Command::Batch(BatchCommand::Merge(args)) => batch::merge::run(args),
         Command::Sample(SampleCommand::Create(args)) => sample::run(args, session),

@@ -105,12 +105,15 @@ codes! {
     E0507 Storage "read-only pool or folder"
     E0508 Storage "input or output error"
     E0509 Storage "a file of that name exists"
+    E0510 Target "the machine is not in the state for it"
+    E0511 Target "the guest could not be made quiet"
     E0601 NoRepository "the repository is absent"
     E0602 Locked "the repository or the batch is locked"
     E0603 Key "wrong key"
     E0604 Package "no readable machine definition in the bundle"
     E0605 Integrity "a bundle member is damaged"
     E0606 Package "no increment is possible"
+    E0607 Blocked "the backup is protected"
     E0701 Dependency "a program is missing or too old"
     E0702 Dependency "firmware is missing"
     E0801 Blocked "the plan has blockers"
@@ -154,6 +157,7 @@ codes! {
     W0608 Blocked "oddity of the package accepted"
     W0609 Blocked "weak digest or untrusted certificate"
     W0610 Blocked "descriptor defect tolerated"
+    W0611 Blocked "the guest's file systems were not frozen"
 }
 
 impl Code {

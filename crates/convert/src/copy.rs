@@ -9,7 +9,7 @@
 //! Workers decode out of order; clusters are placed in the order of the batches, so the same source
 //! gives the same bytes whatever the number of workers. A batch that is early is parked, never waited
 //! for; since there is a fixed number of batches, the number of parked ones is bounded.
-//! Zeros are never placed. A pipe gets the guest's bytes in order, zeros too, or a streamOptimized VMDK,
+//! Zeros are never placed; an increment is told of them, so that they hide what it stands on. A pipe gets the guest's bytes in order, zeros too, or a streamOptimized VMDK,
 //! which is appended to and never gone back in.
 
 mod batch;
@@ -27,7 +27,7 @@ mod stream_optimized;
 mod tools;
 mod verbatim;
 
-use disk::{CLUSTER_BYTES, Compression, Image, Piece, Progress, Sequential, Target};
+use disk::{CLUSTER_BYTES, Compression, Image, Piece, Progress, Sequential, Target, Unplaced};
 
 use crate::Error;
 pub use clone::clone_image;
@@ -61,7 +61,9 @@ pub struct Summary {
 /// Copies an image that can be read at any place.
 ///
 /// The target says how its clusters are compressed; it must be as large as the image, or larger.
-/// Nothing is synced.
+/// Nothing is synced. Into a target that stands on another image ([`Unplaced::Backing`]) go the data and
+/// the zeros of the image, and none of its holes: it is an increment, and `image` says with holes what
+/// did not change.
 ///
 /// # Errors
 /// The image is damaged, cannot be read or changed meanwhile; the target takes no more; somebody said
@@ -95,6 +97,10 @@ pub fn copy_stream(
     settings: Settings,
     progress: &dyn Progress,
 ) -> Result<Summary, Error> {
+    if target.unplaced() == Unplaced::Backing {
+        let text = "a pipe does not tell what changed from what is zeros";
+        return Err(Error::cannot_stream(text.to_owned()));
+    }
     let capacity_bytes = source.capacity_bytes();
     let decoder = Decoder { image: None, mode: mode_of(target), capacity_bytes };
     let encoding = Encoding::Clusters(target.compression());
@@ -142,8 +148,12 @@ fn run_image(
     };
     let decoder = Decoder { image: Some(image), mode, capacity_bytes: image.capacity_bytes() };
     let (pipeline, control) = Pipeline::new(decoder, Encoding::Clusters(compression), with)?;
+    let unplaced = target.unplaced();
     let committer = Committer::new(target, &control);
-    let produced = pipeline.run(&control, &committer, |filler| fill_from(image, filler));
+    let produced = pipeline.run(&control, &committer, |filler| {
+        filler.set_unplaced(unplaced);
+        fill_from(image, filler)
+    });
     committer.finish(produced)
 }
 

@@ -74,7 +74,7 @@ pub use open::{open, open_behind, open_snapshot, open_stream};
 pub use progress::{Progress, Unheard};
 pub use read_at::{FileBytes, ReadAt, Slice};
 pub use sequential::{Piece, Sequential};
-pub use target::{CLUSTER_BYTES, Kept, Order, Target, WriteAt};
+pub use target::{CLUSTER_BYTES, Kept, Order, Target, Unplaced, WriteAt};
 pub use warning::Warning;
 pub use workbench::Workbench;
 pub use zero::is_zero;

@@ -30,6 +30,6 @@ pub(crate) use reader::Reader;
 pub use rename::{head_len_bytes, rename_backing};
 pub use snapshots::{Snapshot, snapshots};
 pub use tables::{Roots, roots};
-pub use writer::{MAX_KEPT_BYTES, Options, Writer, allocated_bytes};
+pub use writer::{Backing, MAX_KEPT_BYTES, Options, Writer, allocated_bytes};
 
 pub use crate::compress::Compression;

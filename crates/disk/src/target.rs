@@ -32,6 +32,15 @@ pub enum Kept {
 #[error("cluster {0} is compressed or elsewhere, which the written image does not allow")]
 struct NoStreams(u64);
 
+/// What the guest finds where nothing was placed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unplaced {
+    /// Zeros.
+    Zeros,
+    /// What another image has there, which this one stands on.
+    Backing,
+}
+
 /// In which order a file is to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
@@ -114,7 +123,8 @@ pub trait Target: Send {
     /// Says at which byte of the file the guest cluster `cluster` (of [`CLUSTER_BYTES`]) is to be
     /// written. The last cluster of a disk may be shorter than the others.
     ///
-    /// A cluster of zeros is not placed. No cluster is placed twice.
+    /// A cluster of zeros is not placed, it is told ([`place_zero`](Self::place_zero)). No cluster is placed
+    /// twice.
     ///
     /// # Errors
     ///
@@ -129,6 +139,20 @@ pub trait Target: Send {
     ///
     /// When they cannot be written.
     fn pad(&mut self, _offset_bytes: u64, _len_bytes: u64) -> Result<()> {
+        Ok(())
+    }
+
+    /// What a cluster is that is neither placed nor told to be zeros.
+    fn unplaced(&self) -> Unplaced {
+        Unplaced::Zeros
+    }
+
+    /// Says that guest cluster `cluster` is zeros. Where those are what is found anyway, nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// As [`place`](Self::place).
+    fn place_zero(&mut self, _cluster: u64) -> Result<()> {
         Ok(())
     }
 

@@ -1,221 +1,111 @@
-//! The document that begins a pull backup, and the one that tells of it while it runs.
+//! The documents that begin a backup of a running machine: the job, and the checkpoint of its moment.
 //!
-//! The format is libvirt's "Backup XML format" (`formatbackup`), as of libvirt 9.0.
+//! The formats are libvirt's "Backup XML format" (`formatbackup`) and "Checkpoint XML format"
+//! (`formatcheckpoint`), as of libvirt 9.0; they are given to `virsh backup-begin`.
 
-use std::path::{Path, PathBuf};
+mod running;
+
+use std::{io, path::PathBuf};
 
 use xml::Element;
 
-use crate::{
-    Error,
-    check::{Text, require_path},
-    document::{Document, Element as Node},
-    error::{Item, Refusal},
-    moment,
-};
+pub use self::running::{RunningBackup, RunningDisk, read_backup_job};
 
-/// A backup in pull mode: QEMU serves the disks as they were when it began, until it is ended.
+/// A backup in pull mode: QEMU keeps the moment, and serves it over NBD.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BackupJob<'a> {
-    /// The unix socket that QEMU makes, and serves an export at for each disk, by its target's name.
-    pub socket: &'a Path,
-    /// Every disk of the machine: libvirt takes one that is not named for one that is wanted.
-    pub disks: Vec<BackedUpDisk<'a>>,
+pub struct BackupJob {
+    /// The unix socket that QEMU is to listen at.
+    pub socket: PathBuf,
+    /// Every disk of the machine.
+    pub disks: Vec<BackupDisk>,
 }
 
-/// A disk of a machine, and what a backup does with it.
+/// What a job does with a disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BackedUpDisk<'a> {
-    /// The name of its target, such as `vda`.
-    pub target: &'a str,
-    /// How it is served.
-    pub mode: DiskMode<'a>,
-}
-
-/// How a backup serves a disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DiskMode<'a> {
-    /// Not at all.
-    LeftOut,
-    /// All of it.
-    Full {
-        /// The file that keeps what the guest over-writes meanwhile; libvirt makes it, and it must not
-        /// be there.
-        scratch: &'a Path,
-    },
-    /// All of it, and what was written since a checkpoint: the export's bitmap `backup-TARGET`.
-    Since {
-        /// The checkpoint.
-        checkpoint: &'a str,
-        /// As for a full one.
-        scratch: &'a Path,
-    },
-}
-
-/// A backup that runs, as libvirt tells of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunningBackup {
-    /// The unix socket of a pull backup.
-    pub socket: Option<PathBuf>,
-    /// The disks that are in it.
-    pub disks: Vec<RunningDisk>,
-}
-
-/// A disk of a backup that runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunningDisk {
-    /// The name of its target, such as `vda`.
+pub struct BackupDisk {
+    /// What the definition calls it: `vda`.
     pub target: String,
-    /// The name of its export, where it has one.
-    pub export: Option<String>,
-    /// The checkpoint that it is an increment from.
-    pub since: Option<String>,
-    /// The export's bitmap with what was written since.
-    pub bitmap: Option<String>,
-    /// The file that keeps what the guest over-writes.
+    /// The file for what the guest overwrites meanwhile, which is made; `None` for a disk that is not in
+    /// the job.
     pub scratch: Option<PathBuf>,
+    /// The checkpoint since which changes are told, in the bitmap `backup-TARGET`; `None` for all of it.
+    pub since: Option<String>,
 }
 
-/// Writes the document that begins a backup.
+impl BackupDisk {
+    /// A disk that is not in the job.
+    #[must_use]
+    pub fn none(target: &str) -> Self {
+        Self { target: target.to_owned(), scratch: None, since: None }
+    }
+
+    fn element(&self) -> Element<'_> {
+        let disk = Element::new("disk").with("name", &*self.target);
+        let Some(scratch) = &self.scratch else { return disk.with("backup", "no") };
+        let disk = disk.with("backup", "yes").with("type", "file");
+        let disk = match &self.since {
+            Some(since) => disk.with("backupmode", "incremental").with("incremental", &**since),
+            None => disk.with("backupmode", "full"),
+        };
+        disk.holding([Element::new("scratch").with("file", scratch.to_string_lossy())])
+    }
+}
+
+/// Writes the document of a job.
 ///
 /// # Errors
-///
-/// A name or a path that libvirt would read otherwise.
-pub fn write_backup_job(job: &BackupJob<'_>) -> Result<String, Error> {
-    require_path(Item::Backup, "socket path", job.socket)?;
-    let disks = job.disks.iter().map(disk).collect::<Result<Vec<_>, _>>()?;
-    let server = Element::new("server")
-        .with("transport", "unix")
-        .with("socket", job.socket.to_string_lossy());
-    let document = Element::new("domainbackup")
+/// A text that XML cannot hold.
+pub fn write_backup_job(job: &BackupJob) -> io::Result<String> {
+    Element::new("domainbackup")
         .with("mode", "pull")
-        .holding([server, Element::new("disks").holding(disks)]);
-    document.print().map_err(|error| Item::Backup.refuse(Refusal::Xml(error)))
+        .holding([
+            Element::new("server")
+                .with("transport", "unix")
+                .with("socket", job.socket.to_string_lossy()),
+            Element::new("disks").holding(job.disks.iter().map(BackupDisk::element)),
+        ])
+        .print()
 }
 
-fn disk<'a>(disk: &BackedUpDisk<'a>) -> Result<Element<'a>, Error> {
-    Text::new(Item::Backup, "disk", disk.target).require_token()?;
-    let element = Element::new("disk").with("name", disk.target);
-    let (element, scratch) = match disk.mode {
-        DiskMode::LeftOut => return Ok(element.with("backup", "no")),
-        DiskMode::Full { scratch } => (element.with("backupmode", "full"), scratch),
-        DiskMode::Since { checkpoint, scratch } => {
-            moment::require_name(Item::Checkpoint, checkpoint)?;
-            let mode = element.with("backupmode", "incremental");
-            (mode.with("incremental", checkpoint), scratch)
-        }
-    };
-    require_path(Item::Backup, "scratch path", scratch)?;
-    let scratch = Element::new("scratch").with("file", scratch.to_string_lossy());
-    Ok(element.with("backup", "yes").with("type", "file").holding([scratch]))
-}
-
-/// Reads the document of a backup that runs.
+/// Writes the document of a checkpoint: from its moment on, what is written to the disks `kept` is
+/// remembered, of the disks `rest` nothing.
 ///
 /// # Errors
-///
-/// Text that is no bounded, sound XML, or a disk without a name.
-pub fn read_backup_job(xml: &[u8]) -> Result<RunningBackup, Error> {
-    let document = Document::parse_as("domainbackup", xml)?;
-    let socket = document.root.child_value("server", "socket").map(PathBuf::from);
-    let disks = document.root.first("disks").into_iter().flat_map(|disks| disks.all("disk"));
-    let disks = disks.filter(|disk| disk.value("backup") != Some("no"));
-    let disks = disks.map(|disk| running(&document, disk)).collect::<Result<_, _>>()?;
-    Ok(RunningBackup { socket, disks })
+/// A text that XML cannot hold.
+pub fn write_checkpoint(name: &str, kept: &[String], rest: &[String]) -> io::Result<String> {
+    let kept = kept.iter().map(|target| remembered(target, "bitmap"));
+    let rest = rest.iter().map(|target| remembered(target, "no"));
+    Element::new("domaincheckpoint")
+        .holding([Element::text("name", name), Element::new("disks").holding(kept.chain(rest))])
+        .print()
 }
 
-fn running(document: &Document<'_>, disk: &Node<'_>) -> Result<RunningDisk, Error> {
-    let text = |name| disk.value(name).map(str::to_owned);
-    let target = text("name").ok_or_else(|| document.refuse(disk, "a disk without a name"))?;
-    Ok(RunningDisk {
-        target,
-        export: text("exportname"),
-        since: text("incremental"),
-        bitmap: text("exportbitmap"),
-        scratch: disk.child_value("scratch", "file").map(PathBuf::from),
-    })
+fn remembered<'a>(target: &'a str, how: &'a str) -> Element<'a> {
+    Element::new("disk").with("name", target).with("checkpoint", how)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn job<'a>(target: &'a str, mode: DiskMode<'a>) -> BackupJob<'a> {
-        BackupJob { socket: Path::new("/run/a.sock"), disks: vec![BackedUpDisk { target, mode }] }
-    }
-
     #[test]
-    fn each_disk_is_left_out_whole_or_an_increment() {
-        let mut wanted = job("vda", DiskMode::LeftOut);
-        let scratch = Path::new("/s/b");
-        let full = DiskMode::Full { scratch };
-        let since = DiskMode::Since { checkpoint: "relift-1", scratch: Path::new("/s/<c>") };
-        wanted.disks.push(BackedUpDisk { target: "vdb", mode: full });
-        wanted.disks.push(BackedUpDisk { target: "sda", mode: since });
-        assert_eq!(
-            write_backup_job(&wanted).unwrap(),
-            "<domainbackup mode=\"pull\">\n  \
-             <server transport=\"unix\" socket=\"/run/a.sock\"/>\n  <disks>\n    \
-             <disk name=\"vda\" backup=\"no\"/>\n    \
-             <disk name=\"vdb\" backupmode=\"full\" backup=\"yes\" type=\"file\">\n      \
-             <scratch file=\"/s/b\"/>\n    </disk>\n    \
-             <disk name=\"sda\" backupmode=\"incremental\" incremental=\"relift-1\" backup=\"yes\" \
-             type=\"file\">\n      <scratch file=\"/s/&lt;c&gt;\"/>\n    </disk>\n  </disks>\n\
-             </domainbackup>\n"
-        );
-    }
-
-    #[test]
-    fn refuses_what_libvirt_would_read_otherwise() {
-        let scratch = Path::new("s");
-        let refusal = |job: &BackupJob<'_>| write_backup_job(job).unwrap_err().to_string();
-        for (target, mode, want) in [
-            ("vda", DiskMode::Full { scratch }, r#"backup: scratch path "s" is not absolute"#),
-            (
-                "/a",
-                DiskMode::LeftOut,
-                r#"backup: disk "/a" is not made of letters, digits and ._+- only"#,
-            ),
-            (
-                "vda",
-                DiskMode::Since { checkpoint: "", scratch: Path::new("/s") },
-                r#"checkpoint: name "" is not a word"#,
-            ),
-        ] {
-            assert_eq!(refusal(&job(target, mode)), want);
-        }
-        let mut job = job("vda", DiskMode::LeftOut);
-        job.socket = Path::new("a.sock");
-        assert_eq!(refusal(&job), r#"backup: socket path "a.sock" is not absolute"#);
-    }
-
-    #[test]
-    fn reads_what_libvirt_tells_of_a_backup() {
-        let text = "<domainbackup mode='pull'>\n\
-            <server transport='unix' socket='/w/lv.sock'/><disks>\
-            <disk name='vda' backup='no'/>\
-            <disk name='vdb' backup='yes' type='file' backupmode='incremental' \
-              incremental='relift-1' exportname='vdb' exportbitmap='backup-vdb' index='6'>\
-              <driver type='qcow2'/><scratch file='/w/vdb.scratch'/></disk></disks></domainbackup>";
-        let want = RunningBackup {
-            socket: Some("/w/lv.sock".into()),
-            disks: vec![RunningDisk {
-                target: "vdb".into(),
-                export: Some("vdb".into()),
-                since: Some("relift-1".into()),
-                bitmap: Some("backup-vdb".into()),
-                scratch: Some("/w/vdb.scratch".into()),
-            }],
+    fn a_job_tells_for_each_disk_whether_and_since_when() {
+        let disk = |target: &str, since: Option<&str>| BackupDisk {
+            target: target.to_owned(),
+            scratch: Some(format!("/s/{target}.scratch").into()),
+            since: since.map(str::to_owned),
         };
-        assert_eq!(read_backup_job(text.as_bytes()).unwrap(), want);
-        for (text, want) in [
-            ("<domain/>", r#"the root element is "domain", not a domainbackup (line 1, column 1)"#),
-            (
-                "<domainbackup><disks><disk/></disks></domainbackup>",
-                "a disk without a name (/domainbackup/disks/disk, line 1)",
-            ),
-        ] {
-            assert_eq!(read_backup_job(text.as_bytes()).unwrap_err().to_string(), want);
-        }
+        let job = BackupJob {
+            socket: "/s/<nbd>".into(),
+            disks: vec![disk("vda", Some("c1")), disk("vdb", None), BackupDisk::none("vdc")],
+        };
+        insta::assert_snapshot!(write_backup_job(&job).unwrap());
+    }
+
+    #[test]
+    fn a_checkpoint_remembers_what_is_written_to_some_disks() {
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let text = write_checkpoint("c2", &names(&["vda"]), &names(&["vdb", "vdc"])).unwrap();
+        insta::assert_snapshot!(text);
     }
 }

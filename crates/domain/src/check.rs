@@ -14,7 +14,7 @@ use vm::Machine;
 pub(crate) use self::{
     board::{PLAIN_APIC_CPUS, check_name},
     fw_cfg::check as check_fw_cfg,
-    text::{Text, require_image_path, require_path},
+    text::require_image_path,
 };
 use crate::Error;
 

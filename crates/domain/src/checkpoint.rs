@@ -1,37 +1,12 @@
-//! The document of a checkpoint: a moment since which QEMU notes what a guest writes.
+//! The document in which libvirt tells of a checkpoint.
 //!
-//! The format is libvirt's "Checkpoint XML format" (`formatcheckpoint`), as of libvirt 9.0.
-
-use xml::Element;
+//! The format is libvirt's "Checkpoint XML format" (`formatcheckpoint`), as `virsh checkpoint-dumpxml` of
+//! libvirt 9.0 writes it.
 
 use crate::{
     Error,
-    check::Text,
-    document::{Document, Element as Node},
-    error::{Item, Refusal},
-    moment,
+    document::{Document, Element, Shown},
 };
-
-/// A checkpoint that is to be made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewCheckpoint<'a> {
-    /// Its name, which its bitmaps get as well.
-    pub name: &'a str,
-    /// What people are told of it.
-    pub description: Option<&'a str>,
-    /// The disks that it is of. Every disk of the machine is named by its target: libvirt gives one
-    /// that is not a bitmap, too.
-    pub disks: Vec<(&'a str, Tracked)>,
-}
-
-/// Whether what is written to a disk is noted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tracked {
-    /// It is, in a bitmap inside its qcow2 image.
-    Yes,
-    /// It is not.
-    No,
-}
 
 /// A checkpoint as libvirt tells of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,61 +35,37 @@ pub struct CheckpointDisk {
     pub dirty_bytes: Option<u64>,
 }
 
-/// Writes the document that makes a checkpoint.
-///
-/// # Errors
-///
-/// A name that libvirt would read otherwise.
-pub fn write_checkpoint(checkpoint: &NewCheckpoint<'_>) -> Result<String, Error> {
-    let item = Item::Checkpoint;
-    moment::require_name(item, checkpoint.name)?;
-    let mut disks = Vec::new();
-    for (target, tracked) in &checkpoint.disks {
-        Text::new(item, "disk", target).require_token()?;
-        let how = match tracked {
-            Tracked::Yes => "bitmap",
-            Tracked::No => "no",
-        };
-        disks.push(Element::new("disk").with("name", *target).with("checkpoint", how));
-    }
-    if let Some(text) = checkpoint.description {
-        Text::new(item, "description", text).require_xml()?;
-    }
-    let description = checkpoint.description.map(|text| Element::text("description", text));
-    let document = Element::new("domaincheckpoint")
-        .holding([Element::text("name", checkpoint.name)])
-        .holding(description)
-        .holding([Element::new("disks").holding(disks)]);
-    document.print().map_err(|error| item.refuse(Refusal::Xml(error)))
-}
-
 /// Reads the document of a checkpoint that is there.
 ///
 /// # Errors
 ///
 /// Text that is no bounded, sound XML, or without a name or a time; a size that is no number.
 pub fn read_checkpoint(xml: &[u8]) -> Result<Checkpoint, Error> {
-    let document = Document::parse_as("domaincheckpoint", xml)?;
+    let document = Document::parse_as(xml, "domaincheckpoint")?;
     let root = &document.root;
     let disks = root.first("disks").into_iter().flat_map(|disks| disks.all("disk"));
     let mut tracked = Vec::new();
     for disk in disks {
         tracked.extend(tracked_disk(&document, disk)?);
     }
+    let created = required(&document, "creationTime")?;
     Ok(Checkpoint {
-        name: moment::required(&document, root, "name")?.to_owned(),
+        name: required(&document, "name")?.to_owned(),
         description: root.first("description").map(|child| child.text.clone()),
-        parent: moment::parent(root),
-        created_unix_seconds: moment::created(&document)?,
+        parent: root.at(&["parent", "name"]).and_then(Element::word).map(str::to_owned),
+        created_unix_seconds: number(&document, root, "creation time", created)?,
         disks: tracked,
     })
 }
 
-fn tracked_disk(document: &Document<'_>, disk: &Node<'_>) -> Result<Option<CheckpointDisk>, Error> {
+fn tracked_disk(
+    document: &Document<'_>,
+    disk: &Element<'_>,
+) -> Result<Option<CheckpointDisk>, Error> {
     let Some(bitmap) = disk.value("bitmap") else { return Ok(None) };
     let target =
         disk.value("name").ok_or_else(|| document.refuse(disk, "a disk without a name"))?;
-    let size = disk.value("size").map(|text| moment::number(document, disk, "size", text));
+    let size = disk.value("size").map(|text| number(document, disk, "size", text));
     Ok(Some(CheckpointDisk {
         target: target.to_owned(),
         bitmap: bitmap.to_owned(),
@@ -122,26 +73,28 @@ fn tracked_disk(document: &Document<'_>, disk: &Node<'_>) -> Result<Option<Check
     }))
 }
 
+/// The text of a child of the root that has to be there.
+fn required<'d>(document: &'d Document<'_>, child: &str) -> Result<&'d str, Error> {
+    let text = document.root.first(child).and_then(Element::word);
+    text.ok_or_else(|| document.refuse(&document.root, &format!("there is no <{child}>")))
+}
+
+/// A number of an element; `what` is the word that messages use for it.
+fn number(
+    document: &Document<'_>,
+    element: &Element<'_>,
+    what: &str,
+    text: &str,
+) -> Result<u64, Error> {
+    text.trim().parse().map_err(|_| {
+        let message = format!("the {what} {} is not a number in 0..={}", Shown(text), u64::MAX);
+        document.refuse(element, &message)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_the_disks_that_are_tracked_and_those_that_are_not() {
-        let disks = vec![("vda", Tracked::No), ("vdb", Tracked::Yes)];
-        let new = NewCheckpoint { name: "relift-1", description: Some("a < b"), disks };
-        assert_eq!(
-            write_checkpoint(&new).unwrap(),
-            "<domaincheckpoint>\n  <name>relift-1</name>\n  <description>a &lt; b</description>\n  \
-             <disks>\n    <disk name=\"vda\" checkpoint=\"no\"/>\n    \
-             <disk name=\"vdb\" checkpoint=\"bitmap\"/>\n  </disks>\n</domaincheckpoint>\n"
-        );
-        let refused = write_checkpoint(&NewCheckpoint { name: "a/b", ..new }).unwrap_err();
-        assert_eq!(
-            refused.to_string(),
-            r#"checkpoint: name "a/b" is not a name without / that begins with neither . nor -"#
-        );
-    }
 
     /// What libvirt 9.0 writes, without the machine.
     const KNOWN: &str = "<domaincheckpoint>\n  <name>relift-5</name>\n  <parent>\n    \

@@ -45,21 +45,21 @@ pub(crate) struct Document<'t> {
 impl<'t> Document<'t> {
     /// Reads a document whose root is `<domain>`.
     pub(crate) fn parse(bytes: &'t [u8]) -> Result<Self, Error> {
-        Self::parse_as("domain", bytes)
+        Self::parse_as(bytes, "domain")
     }
 
-    /// Reads a document whose root has this name.
-    pub(crate) fn parse_as(name: &str, bytes: &'t [u8]) -> Result<Self, Error> {
+    /// Reads a document with this root.
+    pub(crate) fn parse_as(bytes: &'t [u8], wanted: &str) -> Result<Self, Error> {
         let text = decode(bytes)?;
         let mut builder = Builder::new(text);
         builder.run()?;
         let Some(root) = builder.root else {
             return Err(Fault::new(Code::E0301, Kind::Malformed, "no XML element").into());
         };
-        if root.is(name) {
+        if root.is(wanted) {
             return Ok(Self { text, root });
         }
-        let message = format!("the root element is {}, not a {name}", Shown(root.name));
+        let message = format!("the root element is {}, not a {wanted}", Shown(root.name));
         Err(builder.errors.fault(Kind::Malformed, &message, root.span.start))
     }
 

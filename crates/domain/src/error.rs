@@ -87,7 +87,7 @@ pub(crate) enum Reason {
     Document(Box<Fault>),
 }
 
-/// The item of the machine that an error is about, or the document beside it; lists are counted from 0.
+/// The item of the machine that an error is about; lists are counted from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Item {
     Machine,
@@ -101,9 +101,6 @@ pub(crate) enum Item {
     Usb,
     Serials,
     FwCfg(usize),
-    Backup,
-    Checkpoint,
-    Snapshot,
 }
 
 impl Item {
@@ -141,9 +138,6 @@ impl fmt::Display for Item {
             Self::Usb => f.write_str("usb"),
             Self::Serials => f.write_str("serials"),
             Self::FwCfg(at) => write!(f, "fw_cfg {at}"),
-            Self::Backup => f.write_str("backup"),
-            Self::Checkpoint => f.write_str("checkpoint"),
-            Self::Snapshot => f.write_str("snapshot"),
         }
     }
 }

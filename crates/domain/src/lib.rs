@@ -23,8 +23,10 @@
 //!
 //! [`scrub()`] takes out of a document what a host must not take from it.
 //!
-//! Beside the machine stand documents of its moments: [`write_backup_job()`], [`write_checkpoint()`],
-//! [`write_new_snapshot()`] and what reads them back.
+//! [`write_backup_job()`] and [`write_checkpoint()`] begin a backup; [`read_backup_job()`] and
+//! [`read_checkpoint()`] tell what came of it.
+//!
+//! [`write_new_snapshot()`], [`read_snapshot()`] and [`write_snapshot()`] are the documents of snapshots.
 //!
 //! [`patch()`] changes single values of a document and leaves every other byte of it as it is.
 //!
@@ -48,7 +50,6 @@ mod checkpoint;
 mod document;
 mod drives;
 mod error;
-mod moment;
 mod notes;
 mod patch;
 mod read;
@@ -57,12 +58,10 @@ mod snapshot;
 mod write;
 
 pub use backup_job::{
-    BackedUpDisk, BackupJob, DiskMode, RunningBackup, RunningDisk, read_backup_job,
-    write_backup_job,
+    BackupDisk, BackupJob, RunningBackup, RunningDisk, read_backup_job, write_backup_job,
+    write_checkpoint,
 };
-pub use checkpoint::{
-    Checkpoint, CheckpointDisk, NewCheckpoint, Tracked, read_checkpoint, write_checkpoint,
-};
+pub use checkpoint::{Checkpoint, CheckpointDisk, read_checkpoint};
 pub use drives::{
     BackingImage, Drive, DriveDevice, DriveSource, FirmwareFiles, drives, firmware_files,
 };
@@ -72,8 +71,8 @@ pub use patch::{Changes, patch};
 pub use read::{Read, read};
 pub use scrub::{Scrubbed, scrub};
 pub use snapshot::{
-    Kept, KeptMemory, NewSnapshot, ReadSnapshot, Snapshot, SnapshotDisk, SnapshotState,
-    read_snapshot, write_new_snapshot, write_snapshot,
+    KeptPart, KeptSnapshot, NewSnapshot, Snapshot, move_snapshot_files, read_snapshot,
+    write_new_snapshot, write_snapshot,
 };
 pub use write::{write, write_bundled};
 

@@ -1,22 +1,15 @@
-//! Documents of snapshots: the one that takes one, the one that libvirt tells of it, and the one by
-//! which libvirt is told of a snapshot that exists already.
+//! The documents by which libvirt takes a snapshot, or is told of one that exists already.
 //!
-//! The format is libvirt's "Snapshot XML format" (`formatsnapshot`), as of libvirt 9.0.
+//! The format is libvirt's "Snapshot XML format" (`formatsnapshot`), as of libvirt 9.0; they are given to
+//! `virsh snapshot-create`, of one that exists with `--redefine`.
 
-mod new;
-mod read;
+mod kept;
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::{io, path::PathBuf};
 
 use xml::Element;
 
-pub use self::{
-    new::{NewSnapshot, write_new_snapshot},
-    read::{Kept, KeptMemory, ReadSnapshot, SnapshotDisk, SnapshotState, read_snapshot},
-};
+pub use self::kept::{KeptPart, KeptSnapshot, move_snapshot_files, read_snapshot};
 
 /// A state of a machine that can be gone back to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +28,7 @@ pub struct Snapshot<'a> {
     pub domain: &'a str,
 }
 
-/// Writes the document by which libvirt is told of it: `virsh snapshot-create --redefine`.
+/// Writes the document.
 ///
 /// # Errors
 /// A text that XML cannot hold.
@@ -49,7 +42,6 @@ pub fn write_snapshot(snapshot: &Snapshot<'_>) -> io::Result<String> {
         }
         None => Element::new("memory").with("snapshot", "no"),
     };
-    let overlays = snapshot.overlays.iter().map(|(name, file)| drive(name, file.as_deref()));
     let document = Element::new("domainsnapshot")
         .holding([Element::text("name", snapshot.name)])
         .holding(parent)
@@ -57,7 +49,7 @@ pub fn write_snapshot(snapshot: &Snapshot<'_>) -> io::Result<String> {
             Element::text("creationTime", snapshot.unix_seconds.to_string()),
             Element::text("state", state),
             memory,
-            Element::new("disks").holding(overlays),
+            Element::new("disks").holding(snapshot.overlays.iter().map(drive)),
         ]);
     let text = document.print()?;
     // The definition goes in as it stands, so that nothing in it is lost.
@@ -70,8 +62,38 @@ pub fn write_snapshot(snapshot: &Snapshot<'_>) -> io::Result<String> {
     Ok(format!("{head}{}\n</domainsnapshot>{tail}", domain.trim_end()))
 }
 
-fn drive<'a>(name: &'a str, overlay: Option<&'a Path>) -> Element<'a> {
-    let disk = Element::new("disk").with("name", name);
+/// A snapshot that is to be taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewSnapshot<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// What somebody wrote of it.
+    pub description: Option<&'a str>,
+    /// The file that the guest's memory goes to; without one only the disks are kept.
+    pub memory: Option<PathBuf>,
+    /// Every drive, by its name, with the image that is begun; `None` for one that is not in it.
+    pub overlays: Vec<(String, Option<PathBuf>)>,
+}
+
+/// Writes the document of a snapshot that is to be taken.
+///
+/// # Errors
+/// A text that XML cannot hold.
+pub fn write_new_snapshot(snapshot: &NewSnapshot<'_>) -> io::Result<String> {
+    let memory = Element::new("memory");
+    let memory = match &snapshot.memory {
+        Some(file) => memory.with("snapshot", "external").with("file", file.to_string_lossy()),
+        None => memory.with("snapshot", "no"),
+    };
+    Element::new("domainsnapshot")
+        .holding([Element::text("name", snapshot.name)])
+        .holding(snapshot.description.map(|text| Element::text("description", text)))
+        .holding([memory, Element::new("disks").holding(snapshot.overlays.iter().map(drive))])
+        .print()
+}
+
+fn drive((name, overlay): &(String, Option<PathBuf>)) -> Element<'_> {
+    let disk = Element::new("disk").with("name", name.as_str());
     match overlay {
         None => disk.with("snapshot", "no"),
         Some(file) => disk.with("snapshot", "external").with("type", "file").holding([
@@ -84,6 +106,25 @@ fn drive<'a>(name: &'a str, overlay: Option<&'a Path>) -> Element<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn writes_what_libvirt_takes_a_snapshot_by() {
+        let mut snapshot = NewSnapshot {
+            name: "a",
+            description: Some("x < y"),
+            memory: Some("/m".into()),
+            overlays: vec![("vda".into(), Some("/a".into())), ("sda".into(), None)],
+        };
+        let disks = "  <disks>\n    <disk name=\"vda\" snapshot=\"external\" type=\"file\">\n      \
+                     <driver type=\"qcow2\"/>\n      <source file=\"/a\"/>\n    </disk>\n    \
+                     <disk name=\"sda\" snapshot=\"no\"/>\n  </disks>\n</domainsnapshot>\n";
+        let head = "<domainsnapshot>\n  <name>a</name>\n  <description>x &lt; y</description>\n  \
+                    <memory snapshot=\"external\" file=\"/m\"/>\n";
+        assert_eq!(write_new_snapshot(&snapshot).unwrap(), format!("{head}{disks}"));
+        (snapshot.description, snapshot.memory) = (None, None);
+        let head = "<domainsnapshot>\n  <name>a</name>\n  <memory snapshot=\"no\"/>\n";
+        assert_eq!(write_new_snapshot(&snapshot).unwrap(), format!("{head}{disks}"));
+    }
 
     #[test]
     fn writes_what_libvirt_takes_for_a_snapshot_that_exists() {

@@ -7,6 +7,7 @@
 //!                     both              --> fake     recorded, failing where a test wants it
 //! shell    --asks-->  http  what lies at an address: a stream, or pieces of it
 //!          --gives up what it will not need-->  sandbox, limits
+//! runs     --remember--> lines    --take turns--> lock
 //! ```
 //!
 //! Every act can be taken back by another act, so that an executor can keep an undo list.
@@ -19,8 +20,11 @@ pub mod here;
 pub mod http;
 pub mod libvirt;
 pub mod limits;
+pub mod lines;
+pub mod lock;
 mod program;
 pub mod sandbox;
+pub mod scratch;
 pub mod tool;
 pub mod worker;
 

@@ -133,6 +133,7 @@ fn grown(form: Form) -> Vec<u8> {
         unix_seconds: THEN + 1,
         level: DEFAULT_LEVEL,
         snapshot: None,
+        ..Increment::default()
     };
     append(&bundle, &file, &increment, &Unheard).expect("memory takes every write");
     file.0.bytes()

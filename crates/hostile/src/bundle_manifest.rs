@@ -1,6 +1,9 @@
 //! The manifest of a native backup.
 
-use bundle::{Manifest, MemberDigest, Node, Snapshot, SourceFacts, Template, TemplateDisk, Vm};
+use bundle::{
+    Checkpoint, Indication, LeftOut, Manifest, MemberDigest, Mode, Node, Point, PointDisk,
+    Snapshot, SourceFacts, State, Template, TemplateDisk, Vm,
+};
 
 use crate::Feed;
 
@@ -92,5 +95,33 @@ fn full() -> Manifest {
                 state: bundle::ImageState::default(),
             }],
         }),
+        points: vec![point()],
+        incrementable: true,
+        protected: true,
+        note: Some("n".to_owned()),
+        tags: [("k".to_owned(), "v".to_owned())].into(),
+    }
+}
+
+/// A point with everything in it.
+fn point() -> Point {
+    Point {
+        id: "20261121-190500".to_owned(),
+        created_unix_seconds: 1_795_287_900,
+        mode: Mode::Incremental,
+        config: "1-a.xml".to_owned(),
+        state: State::Paused,
+        indications: vec![Indication::Online, Indication::QuiesceFailed],
+        disks: vec![PointDisk {
+            target: "vda".to_owned(),
+            member: "a.qcow2".to_owned(),
+            capacity_bytes: 1 << 20,
+            mode: Mode::Full,
+            reason: Some("r".to_owned()),
+            read_bytes: 9,
+        }],
+        left_out: vec![LeftOut { target: "vdb".to_owned(), reason: "r".to_owned() }],
+        checkpoint: Some(Checkpoint { name: "c".to_owned(), xml: "<c/>".to_owned() }),
+        memory: Some("a.memory".to_owned()),
     }
 }

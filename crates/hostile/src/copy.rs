@@ -49,8 +49,7 @@ pub(crate) const COPY: Feed = Feed {
 fn copy(image: &dyn Image, compression: Compression) {
     let target = Arc::new(Memory::default());
     let capacity = image.capacity_bytes();
-    let options = qcow2::Options { compression };
-    let mut writer = qcow2::Writer::create_with(target.clone(), capacity, options)
+    let mut writer = qcow2::Writer::create_with(target.clone(), capacity, compression.into())
         .expect("memory takes every write");
     let copied = copy::copy_image(image, &mut writer, Settings { workers: 1 }, &Unheard);
     match (read_extents(image), copied) {

@@ -88,7 +88,7 @@ fn moments(bytes: &[u8]) {
     drop(domain::read_backup_job(bytes));
     drop(domain::read_checkpoint(bytes));
     let Ok(snapshot) = domain::read_snapshot(bytes) else { return };
-    for text in [snapshot.domain, snapshot.inactive_domain].into_iter().flatten() {
+    for text in [Some(snapshot.domain), snapshot.inactive].into_iter().flatten() {
         firmware_files(text.as_bytes()).expect("a definition in a document is a document");
     }
 }

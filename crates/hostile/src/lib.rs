@@ -40,6 +40,7 @@ mod copy;
 mod cowd;
 mod detect;
 mod gzip;
+mod nbd;
 mod qcow2;
 mod sesparse;
 mod vdi;
@@ -101,6 +102,7 @@ pub const FEEDS: &[Feed] = &[
     chunked::CHUNKED,
     chain::CHAIN,
     copy::COPY,
+    nbd::NBD,
 ];
 
 impl Feed {

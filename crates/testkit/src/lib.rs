@@ -6,6 +6,7 @@
 //! content(capacity) --stream_optimized--> a VMDK
 //!  or GuestDisk     --vhd_fixed, vhd_dynamic, vhd_differencing, vdi_dynamic, vdi_static--> the like
 //! Qcow2 (cluster by cluster) --build--> a qcow2 image of any layout
+//! NbdExport --serve--> an NBD server, honest or not
 //! SparseMap --hosted, cowd, sesparse--> an extent of a VMDK, which a VmdkDescriptor names
 //! ```
 //!
@@ -19,6 +20,7 @@ mod descriptors;
 mod files;
 mod guest_disk;
 mod memory;
+mod nbd;
 mod oracle;
 mod package;
 mod qcow2;
@@ -37,6 +39,7 @@ pub use descriptors::{corpus, fixtures};
 pub use files::Files;
 pub use guest_disk::{Fill, GuestDisk, Run, cases, guest_disks, some_guest_disks};
 pub use memory::Memory;
+pub use nbd::{NbdExport, NbdRequest, nbd_chunk};
 pub use oracle::{oracle, oracle_command, skip_oracle};
 pub use package::Package;
 pub use qcow2::{BuiltQcow2, Qcow2, Qcow2Cluster};

@@ -21,14 +21,14 @@ use disk::{Progress, ReadAt, is_zero};
 use zstd::{bulk::Compressor, stream::raw::CParameter};
 
 use super::{END_FRAME, FILLER, FRAME_BYTES, Frames, straddles};
-use crate::{Error, Medium, Result, tar};
+use crate::{Error, Result, medium::Anchored, tar};
 
 /// The most frames that are under way at once, whatever the number of cores (ours: 80 MiB of memory).
 const MAX_UNDER_WAY: usize = 10;
 
 /// Packs what is written to it into frames.
 pub(crate) struct Packer<'a> {
-    medium: &'a dyn Medium,
+    medium: Anchored<'a>,
     frames: Frames,
     /// The chunk that is being filled.
     chunk: Chunk,
@@ -49,7 +49,7 @@ impl fmt::Debug for Packer<'_> {
 
 impl<'a> Packer<'a> {
     /// Writes behind `frames`, which are in the file already.
-    pub(crate) fn new(medium: &'a dyn Medium, frames: Frames, level: i32) -> Self {
+    pub(crate) fn new(medium: Anchored<'a>, frames: Frames, level: i32) -> Self {
         let max_under_way = rayon::current_num_threads().saturating_mul(2).clamp(2, MAX_UNDER_WAY);
         let presses = Arc::new(Presses { level, idle: Mutex::default() });
         let (under_way, spare) = (VecDeque::new(), Vec::new());
@@ -286,7 +286,8 @@ mod tests {
         content[13 << 20..55 << 20].fill(0);
         let pack = || {
             let medium = Memory::default();
-            let mut packer = Packer::new(&medium, Frames::default(), 1);
+            let mut packer =
+                Packer::new((&medium as &dyn crate::Medium).into(), Frames::default(), 1);
             packer.write(&content[..1000]).unwrap();
             let mut seen = Vec::new();
             let rest = 1000..content.len() as u64;
@@ -310,7 +311,7 @@ mod tests {
     fn a_write_that_fails_ends_it() {
         let content = testkit::content(50 << 20);
         let medium = Memory::failing(Vec::new(), 2);
-        let mut packer = Packer::new(&medium, Frames::default(), 1);
+        let mut packer = Packer::new((&medium as &dyn crate::Medium).into(), Frames::default(), 1);
         let done = packer.write(&content).and_then(|()| packer.finish());
         assert_eq!(done.unwrap_err().kind(), crate::Kind::Io);
     }
@@ -319,7 +320,7 @@ mod tests {
     fn what_is_packed_is_found_by_the_table_and_without_it() {
         let content = testkit::content(9 << 20);
         let medium = Memory::default();
-        let mut packer = Packer::new(&medium, Frames::default(), 1);
+        let mut packer = Packer::new((&medium as &dyn crate::Medium).into(), Frames::default(), 1);
         let (small, great) = content.split_at(100);
         packer.write(small).unwrap();
         packer.cut().unwrap();

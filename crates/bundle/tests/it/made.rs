@@ -104,6 +104,7 @@ fn increment() -> Increment {
         tool: "relift test".to_owned(),
         unix_seconds: THEN + 1,
         level: DEFAULT_LEVEL,
+        ..Increment::default()
     }
 }
 

@@ -6,9 +6,14 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::{HostArgs, PlaceArgs};
 
+mod create;
+
+pub(crate) use create::{AfterwardsChoice, BackupCreateArgs, IsoChoice, ModeChoice};
+
 /// The examples of `backup`.
 pub(super) const EXAMPLES: &str = "\
 EXAMPLES
+  relift backup list
   relift backup show web01.tar
   relift backup verify web01.tar
   relift backup compress web01.tar
@@ -34,6 +39,22 @@ const DECOMPRESS_EXAMPLES: &str = "\
 EXAMPLES
   relift backup compress web01.tar && relift backup decompress web01.tar.zst
   relift backup compress web01.tar && relift backup decompress web01.tar.zst -o again.tar";
+const LIST_EXAMPLES: &str = "\
+EXAMPLES
+  relift backup list
+  relift backup list --vm web01 --storage . --json";
+const PRUNE_EXAMPLES: &str = "\
+EXAMPLES
+  relift backup prune --keep-daily 7 --keep-weekly 4 --dry-run
+  relift backup prune --vm web01 --storage . --keep-within 30d --yes";
+const PROTECT_EXAMPLES: &str = "\
+EXAMPLES
+  relift backup protect web01 --note 'before the upgrade'
+  relift backup protect web01.tar --off";
+const DELETE_EXAMPLES: &str = "\
+EXAMPLES
+  relift backup delete web01 --yes
+  relift backup delete web01.tar --dry-run";
 const APPEND_EXAMPLES: &str = "\
 EXAMPLES
   relift backup append web01.tar tools.iso
@@ -42,7 +63,13 @@ EXAMPLES
 /// `backup …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum BackupCommand {
-    /// Show the members, the disks, the snapshot tree and the source of a bundle; reads headers only.
+    /// Back up machines, running or off: everything, or what changed since the last point.
+    #[command(after_long_help = create::EXAMPLES)]
+    Create(Box<BackupCreateArgs>),
+    /// List the backups of a folder, a pool or every place that backups were written to.
+    #[command(after_long_help = LIST_EXAMPLES)]
+    List(BackupListArgs),
+    /// Show the members, the disks, the points, the snapshot tree and the source of a bundle; reads headers only.
     #[command(after_long_help = SHOW_EXAMPLES)]
     Show(BackupShowArgs),
     /// Show the machine as it would be restored, with what the target would make of it; touches no host.
@@ -60,18 +87,32 @@ pub(crate) enum BackupCommand {
     /// Add files to a bundle without rewriting it; a crash leaves the old bundle or the new one.
     #[command(after_long_help = APPEND_EXAMPLES)]
     Append(BackupAppendArgs),
+    /// Delete what no rule keeps: never a protected one, never the last good one of a machine.
+    #[command(after_long_help = PRUNE_EXAMPLES)]
+    Prune(BackupPruneArgs),
+    /// Keep a backup from being deleted, by a mark in its file.
+    #[command(after_long_help = PROTECT_EXAMPLES)]
+    Protect(BackupProtectArgs),
+    /// Delete a backup, damaged or not; a protected one is refused.
+    #[command(after_long_help = DELETE_EXAMPLES)]
+    Delete(BackupDeleteArgs),
 }
 
 impl BackupCommand {
     /// The command as schemas and events name it.
     pub(super) const fn verb(&self) -> &'static str {
         match self {
+            Self::Create(_) => "backup.create",
             Self::Show(_) => "backup.show",
             Self::Config(_) => "backup.config",
             Self::Verify(_) => "backup.verify",
             Self::Compress(_) => "backup.compress",
             Self::Decompress(_) => "backup.decompress",
             Self::Append(_) => "backup.append",
+            Self::List(_) => "backup.list",
+            Self::Prune(_) => "backup.prune",
+            Self::Protect(_) => "backup.protect",
+            Self::Delete(_) => "backup.delete",
         }
     }
 }
@@ -79,8 +120,8 @@ impl BackupCommand {
 /// `backup show`.
 #[derive(Debug, Args)]
 pub(crate) struct BackupShowArgs {
-    /// The bundle, .tar or .tar.zst.
-    #[arg(value_name = "FILE")]
+    /// The bundle, .tar or .tar.zst, or its id in the list.
+    #[arg(value_name = "ID|FILE")]
     pub(crate) file: PathBuf,
 }
 
@@ -109,8 +150,8 @@ pub(crate) struct BackupConfigArgs {
 /// `backup verify`.
 #[derive(Debug, Args)]
 pub(crate) struct BackupVerifyArgs {
-    /// The bundles, .tar or .tar.zst.
-    #[arg(value_name = "FILE", required = true)]
+    /// The bundles, .tar or .tar.zst, or their ids in the list.
+    #[arg(value_name = "ID|FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
     /// How far to look.
     #[arg(long, value_enum, default_value_t = BackupVerifyLevel::Deep)]
@@ -160,4 +201,109 @@ pub(crate) struct BackupAppendArgs {
     /// becomes the current definition.
     #[arg(value_name = "MEMBER", required = true)]
     pub(crate) members: Vec<PathBuf>,
+}
+
+/// Where backups lie.
+#[derive(Debug, Args)]
+pub(crate) struct ShelfArgs {
+    /// In this storage pool of the host.
+    #[arg(long, value_name = "NAME", conflicts_with = "storage")]
+    pub(crate) pool: Option<String>,
+    /// In this folder (default: every folder that a backup was written to; none yet: this one).
+    #[arg(long, value_name = "DIR")]
+    pub(crate) storage: Option<PathBuf>,
+}
+
+/// `backup list`.
+#[derive(Debug, Args)]
+pub(crate) struct BackupListArgs {
+    /// Only those of this machine; repeat for more.
+    #[arg(long, value_name = "VM")]
+    pub(crate) vm: Vec<String>,
+    #[command(flatten)]
+    pub(crate) shelf: ShelfArgs,
+}
+
+/// `backup prune`.
+#[derive(Debug, Args)]
+pub(crate) struct BackupPruneArgs {
+    /// Only those of this machine; repeat for more.
+    #[arg(long, value_name = "VM")]
+    pub(crate) vm: Vec<String>,
+    #[command(flatten)]
+    pub(crate) shelf: ShelfArgs,
+    #[command(flatten)]
+    pub(crate) keep: KeepArgs,
+    /// By the calendar of this time zone (default: the system's).
+    #[arg(long, value_name = "ZONE")]
+    pub(crate) tz: Option<String>,
+    /// Say what stays and what goes, each with its reason, and stop.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Do not ask.
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+/// What is kept, as `backup prune` and jobs take it.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct KeepArgs {
+    /// Keep the last N points of each machine.
+    #[arg(long, value_name = "N", help_heading = "What is kept")]
+    pub(crate) keep_last: Option<u32>,
+    /// Keep the newest point of each of the last N hours that have one.
+    #[arg(long, value_name = "N", help_heading = "What is kept")]
+    pub(crate) keep_hourly: Option<u32>,
+    /// The same for days.
+    #[arg(long, value_name = "N", help_heading = "What is kept")]
+    pub(crate) keep_daily: Option<u32>,
+    /// The same for weeks, from Monday.
+    #[arg(long, value_name = "N", help_heading = "What is kept")]
+    pub(crate) keep_weekly: Option<u32>,
+    /// The same for months.
+    #[arg(long, value_name = "N", help_heading = "What is kept")]
+    pub(crate) keep_monthly: Option<u32>,
+    /// The same for years.
+    #[arg(long, value_name = "N", help_heading = "What is kept")]
+    pub(crate) keep_yearly: Option<u32>,
+    /// Keep every point that is not older: 12h, 30d, 8w or 2y.
+    #[arg(long, value_name = "SPAN", help_heading = "What is kept")]
+    pub(crate) keep_within: Option<String>,
+    /// Drop what is older, though it be kept by a rule.
+    #[arg(long, value_name = "SPAN", help_heading = "Limits")]
+    pub(crate) older_than: Option<String>,
+    /// Drop the oldest where a machine has more backups, though they be kept by a rule.
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    pub(crate) at_most: Option<u32>,
+    /// Drop the oldest until so much is free where they lie, though they be kept by a rule.
+    #[arg(long, value_name = "BYTES", help_heading = "Limits")]
+    pub(crate) make_room: Option<String>,
+}
+
+/// `backup protect`.
+#[derive(Debug, Args)]
+pub(crate) struct BackupProtectArgs {
+    /// The backup: its id in the list, or its file.
+    #[arg(value_name = "ID|FILE")]
+    pub(crate) file: PathBuf,
+    /// Take the protection off.
+    #[arg(long)]
+    pub(crate) off: bool,
+    /// Why; `backup show` tells it.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) note: Option<String>,
+}
+
+/// `backup delete`.
+#[derive(Debug, Args)]
+pub(crate) struct BackupDeleteArgs {
+    /// The backup: its id in the list, or its file.
+    #[arg(value_name = "ID|FILE")]
+    pub(crate) file: PathBuf,
+    /// Say what would be deleted and stop.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Do not ask.
+    #[arg(long)]
+    pub(crate) yes: bool,
 }

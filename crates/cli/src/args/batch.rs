@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{HardwareArgs, HostArgs, PackingArgs, PlaceArgs, PolicyArgs};
+use crate::rate::RateLimit;
 
 /// The examples of `batch`.
 pub(super) const EXAMPLES: &str = "\
@@ -141,6 +142,9 @@ pub(crate) struct BatchLimitArgs {
     /// Whether an item that fails ends the run.
     #[arg(long, value_enum, default_value_t = OnError::Continue)]
     pub(crate) on_error: OnError,
+    /// Read packages no faster than this many bytes a second, such as 200MiB/s, all items together.
+    #[arg(long, value_name = "RATE")]
+    pub(crate) limit_rate: Option<RateLimit>,
     /// The order of the items; size: small ones first.
     #[arg(long, value_enum, default_value_t = OrderChoice::Size)]
     pub(crate) order: OrderChoice,

@@ -2,7 +2,13 @@
 
 pub(super) mod append;
 pub(super) mod config;
+pub(super) mod create;
+pub(super) mod delete;
+pub(super) mod list;
+pub(super) mod protect;
+pub(super) mod prune;
 pub(super) mod rewrite;
+pub(super) mod shelf;
 pub(super) mod show;
 pub(super) mod verify;
 

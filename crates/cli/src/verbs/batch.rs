@@ -1,13 +1,15 @@
 //! `batch …`: many appliances, one file to review, one journal, one report.
 
+mod claim;
 mod display;
 pub(super) mod merge;
+mod outputs;
 pub(super) mod plan;
 pub(super) mod report;
 pub(super) mod retry;
 pub(super) mod run;
 pub(super) mod status;
-mod worker;
+pub(super) mod worker;
 
 use std::{
     ffi::OsString,
@@ -46,8 +48,6 @@ fn beside(file: &Path, ending: &str) -> PathBuf {
 
 /// Every journal beside a batch file: its own, and those of shards; sorted.
 fn journals(file: &Path) -> Result<Vec<PathBuf>> {
-    let start = beside(file, ".journal.");
-    let start = start.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     let cannot = |error: std::io::Error| {
@@ -57,11 +57,7 @@ fn journals(file: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(cannot)?.take(MAX_NAMES) {
         let name = entry.map_err(cannot)?.file_name();
-        let is_one = name
-            .to_str()
-            .and_then(|name| name.strip_prefix(&start))
-            .is_some_and(|rest| rest == "jsonl" || is_shard_part(rest));
-        if is_one {
+        if part_of(file, Path::new(&name)).is_some() {
             found.push(file.with_file_name(name));
         }
     }
@@ -69,12 +65,40 @@ fn journals(file: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Whether the rest of a name is that of a shard's journal: `0-of-3.jsonl`.
-fn is_shard_part(rest: &str) -> bool {
-    let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    rest.strip_suffix(".jsonl")
-        .and_then(|part| part.split_once("-of-"))
-        .is_some_and(|(index, count)| number(index) && number(count))
+/// What a journal is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// The whole batch.
+    Whole,
+    /// One shard of it.
+    Shard(Shard),
+}
+
+impl Part {
+    /// Whether an item can be of both.
+    fn overlaps(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Shard(one), Self::Shard(other)) => one.overlaps(other),
+            _ => true,
+        }
+    }
+}
+
+impl From<Option<Shard>> for Part {
+    fn from(shard: Option<Shard>) -> Self {
+        shard.map_or(Self::Whole, Self::Shard)
+    }
+}
+
+/// What a journal of a batch is of, by its name; `None` for what is no journal of it.
+fn part_of(file: &Path, journal: &Path) -> Option<Part> {
+    let start = beside(file, ".journal.");
+    let start = start.file_name()?.to_str()?;
+    let rest = journal.file_name()?.to_str()?.strip_prefix(start)?;
+    if rest == "jsonl" {
+        return Some(Part::Whole);
+    }
+    rest.strip_suffix(".jsonl").and_then(Shard::of_file_part).map(Part::Shard)
 }
 
 /// What all journals tell: those beside the file, and one elsewhere.
@@ -100,8 +124,8 @@ fn stamp(source: &Path) -> Option<String> {
 
 /// Where an item goes: of a folder its own part.
 fn target(batch: &Batch, item: &Item) -> String {
-    match batch.target.strip_prefix("dir:") {
-        Some(path) => format!("dir:{}", Path::new(path).join(&item.id).display()),
+    match outputs::folder(batch, item) {
+        Some(folder) => format!("dir:{}", folder.display()),
         None => batch.target.clone(),
     }
 }
@@ -132,7 +156,7 @@ impl From<batch::Error> for Box<Failure> {
         let failure = match error.kind() {
             batch::Kind::Usage => Failure::usage(text),
             batch::Kind::Locked => Failure::new(code::Code::E0602, text)
-                .fix("wait for it, stop it, or give this run a journal of its own: --journal PATH"),
+                .fix("wait for it or stop it; parts that have no items in common run side by side: --shard I/N"),
             batch::Kind::Io => Failure::new(code::Code::E0508, text),
         };
         match cause {

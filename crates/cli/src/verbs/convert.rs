@@ -21,6 +21,7 @@ use crate::{
     failure::{Failure, Result},
     json::Message,
     progress::Gauge,
+    rate::Paced,
     report::Report,
     request::{Request, Typed},
     session::Session,
@@ -62,7 +63,8 @@ pub(super) fn run(args: &ConvertArgs, session: &Session, gauge: &Gauge<'_>) -> R
     request.look_outside(&mut target);
     let need = if args.run.dry_run { Need::Headers } else { Need::Everything };
     let need = request.need(need);
-    let mut source = super::source::open(&request.source, need, &request.policy, session)?;
+    let source = super::source::open(&request.source, need, &request.policy, session)?;
+    let mut source = Paced::over(source, args.run.limit_rate, &session.stop);
     request.check_fits(&*source)?;
     if args.run.dry_run {
         super::source::pass(&mut *source)?;

@@ -14,6 +14,7 @@ use crate::{
     args::{ImportArgs, RestoreArgs},
     failure::Result,
     progress::Gauge,
+    rate::Paced,
     report::Report,
     request::{Request, Typed},
     session::Session,
@@ -60,7 +61,8 @@ fn run(args: &ImportArgs, bring: Bring, session: &Session, gauge: &Gauge<'_>) ->
     target::choose(&place, start, &mut request.choices);
     let need = if args.run.dry_run { Need::Headers } else { Need::Everything };
     let need = request.need(need);
-    let mut source = super::source::open(&request.source, need, &request.policy, session)?;
+    let source = super::source::open(&request.source, need, &request.policy, session)?;
+    let mut source = Paced::over(source, args.run.limit_rate, &session.stop);
     request.check_fits(&*source)?;
     if args.run.dry_run {
         super::source::pass(&mut *source)?;

@@ -1,5 +1,7 @@
 //! Work for one worker: some clusters, and where their content comes from.
 
+use std::ops::Range;
+
 use disk::{CLUSTER_BYTES, Extent, ExtentKind, Kept, Piece};
 
 use super::cluster_of;
@@ -25,7 +27,9 @@ pub(super) struct Batch {
     pub(super) contents: Vec<Content>,
     /// The bytes that are to be written.
     pub(super) buffer: Vec<u8>,
-    /// Guest bytes that the parts cover.
+    /// Clusters behind those that are zeros, and have no content.
+    pub(super) zeros_behind: Range<u64>,
+    /// Guest bytes that the parts and the zeros behind them cover.
     pub(super) covered_bytes: u64,
     /// The largest grain that one of the parts is, or is a part of.
     pub(super) largest_unit_bytes: u64,
@@ -36,7 +40,7 @@ pub(super) struct Batch {
 /// What a cluster of a batch is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Content {
-    /// Zeros: it is not written.
+    /// Zeros: they are told, not written.
     Zero,
     /// As the guest sees it, from this byte of the buffer on.
     Plain {
@@ -87,6 +91,7 @@ impl Batch {
             clusters: Vec::with_capacity(BATCH_CLUSTERS),
             contents: Vec::with_capacity(BATCH_CLUSTERS),
             buffer: Vec::new(),
+            zeros_behind: 0..0,
             covered_bytes: 0,
             largest_unit_bytes: 0,
             parts: Vec::new(),
@@ -99,6 +104,7 @@ impl Batch {
         self.clusters.clear();
         self.contents.clear();
         self.parts.clear();
+        self.zeros_behind = 0..0;
         self.covered_bytes = 0;
         self.largest_unit_bytes = 0;
     }
@@ -168,6 +174,11 @@ impl Batch {
         matches!(extent.kind, ExtentKind::Stored { .. })
             && self.ends_in_cluster_of(extent.start_bytes)
             && extent.len_bytes > self.room_bytes(extent.start_bytes)
+    }
+
+    /// Whether there is nothing in it to be done.
+    pub(super) fn is_empty(&self) -> bool {
+        self.clusters.is_empty() && self.zeros_behind.is_empty()
     }
 
     /// Whether the last cluster is the one that the byte is in.

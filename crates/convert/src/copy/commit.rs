@@ -155,7 +155,10 @@ impl State<'_> {
         for (cluster, content) in batch.clusters.iter().zip(&batch.contents) {
             let guest_bytes = control.guest_bytes_of(*cluster);
             match *content {
-                Content::Zero => continue,
+                Content::Zero => {
+                    self.target.place_zero(*cluster)?;
+                    continue;
+                }
                 Content::Plain { at } => {
                     let offset_bytes = self.target.place(*cluster)?;
                     if guest_bytes < CLUSTER_BYTES {
@@ -171,6 +174,12 @@ impl State<'_> {
                 Content::Kept(kept) => self.target.keep(*cluster, kept)?,
             }
             data_bytes += guest_bytes;
+        }
+        for cluster in batch.zeros_behind.clone() {
+            if control.is_over() {
+                break;
+            }
+            self.target.place_zero(cluster)?;
         }
         Ok((writes, data_bytes))
     }

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::Receiver;
 
-use disk::{CLUSTER_BYTES, Extent, ExtentKind, Piece};
+use disk::{CLUSTER_BYTES, Extent, ExtentKind, Piece, Unplaced};
 
 use super::{Flow, batch::Batch, cluster_of, control::Control};
 use crate::Error;
@@ -19,7 +19,12 @@ pub(super) struct Filler<'a, 'c> {
     /// Where the last run ended, so that what is passed over can be counted.
     reached_bytes: u64,
     seen_bytes: u64,
+    /// What the guest finds in the target where nothing is placed.
+    unplaced: Unplaced,
 }
+
+/// How many clusters of zeros are told as a run; fewer go through a worker, beside others.
+const MIN_ZERO_RUN: u64 = 8;
 
 impl<'a, 'c> Filler<'a, 'c> {
     pub(super) fn new(
@@ -36,6 +41,7 @@ impl<'a, 'c> Filler<'a, 'c> {
             number: 0,
             reached_bytes: 0,
             seen_bytes: 0,
+            unplaced: Unplaced::Zeros,
         }
     }
 
@@ -44,15 +50,78 @@ impl<'a, 'c> Filler<'a, 'c> {
         Self { most_bytes: CLUSTER_BYTES, ..self }
     }
 
-    /// Takes an extent; zeros and holes are passed over.
+    /// Says what the guest finds in the target where nothing is placed; zeros if nobody says.
+    pub(super) fn set_unplaced(&mut self, unplaced: Unplaced) {
+        self.unplaced = unplaced;
+    }
+
+    /// Takes an extent; holes are passed over, and zeros where nobody needs to be told of them.
     pub(super) fn fill_extent(&mut self, extent: Extent) -> Result<Flow, Error> {
+        if self.unplaced == Unplaced::Zeros {
+            return match extent.kind {
+                ExtentKind::Zero | ExtentKind::Hole => Ok(self.pass_over(extent.len_bytes)),
+                _ => self.fill_parts(extent),
+            };
+        }
+        match extent.kind {
+            ExtentKind::Hole => {
+                self.check_hole(&extent)?;
+                Ok(self.pass_over(extent.len_bytes))
+            }
+            ExtentKind::Zero => self.fill_zeros(extent),
+            _ => self.fill_parts(extent),
+        }
+    }
+
+    /// Counts what needs nothing to be done.
+    fn pass_over(&mut self, len_bytes: u64) -> Flow {
+        self.seen_bytes += len_bytes;
+        self.control.advance(len_bytes);
+        if self.control.is_over() { Flow::Stop } else { Flow::Go(()) }
+    }
+
+    /// Refuses a hole that ends inside a cluster: the rest of the cluster cannot be placed without it.
+    fn check_hole(&self, hole: &Extent) -> Result<(), Error> {
+        let is_border =
+            |byte: u64| byte.is_multiple_of(CLUSTER_BYTES) || byte == self.control.capacity_bytes;
+        match [hole.start_bytes, hole.end_bytes()].into_iter().find(|byte| !is_border(*byte)) {
+            None => Ok(()),
+            Some(byte) => Err(Error::layout(format!(
+                "what changed ends at byte {byte} of the disk, not at a multiple of {CLUSTER_BYTES}"
+            ))),
+        }
+    }
+
+    /// Takes zeros that are to be told: the clusters that they fill as one run, if it is long.
+    fn fill_zeros(&mut self, extent: Extent) -> Result<Flow, Error> {
+        let first = extent.start_bytes.div_ceil(CLUSTER_BYTES);
+        let end = match extent.end_bytes() {
+            end if end == self.control.capacity_bytes => end.div_ceil(CLUSTER_BYTES),
+            end => cluster_of(end),
+        };
+        if end.saturating_sub(first) < MIN_ZERO_RUN {
+            return self.fill_parts(extent);
+        }
+        let run = first * CLUSTER_BYTES..(end * CLUSTER_BYTES).min(extent.end_bytes());
+        if let Some(before) = extent.clip(&(0..run.start))
+            && self.fill_parts(before)? == Flow::Stop
+        {
+            return Ok(Flow::Stop);
+        }
+        let Some(batch) = self.batch() else { return Ok(Flow::Stop) };
+        batch.zeros_behind = first..end;
+        batch.covered_bytes += run.end - run.start;
+        self.pass(run.end, run.end - run.start);
+        // What follows comes behind them, in a batch of its own.
+        self.flush();
+        let behind = extent.clip(&(run.end..u64::MAX));
+        behind.map_or(Ok(Flow::Go(())), |behind| self.fill_parts(behind))
+    }
+
+    /// Takes an extent that the workers read.
+    fn fill_parts(&mut self, extent: Extent) -> Result<Flow, Error> {
         let mut rest = Some(extent);
         while let Some(extent) = rest {
-            if matches!(extent.kind, ExtentKind::Zero | ExtentKind::Hole) {
-                self.seen_bytes += extent.len_bytes;
-                self.control.advance(extent.len_bytes);
-                return Ok(if self.control.is_over() { Flow::Stop } else { Flow::Go(()) });
-            }
             let most_bytes = self.most_bytes.saturating_sub(extent.start_bytes % CLUSTER_BYTES);
             let Some(batch) = self.batch() else { return Ok(Flow::Stop) };
             let room_bytes = batch.room_bytes(extent.start_bytes);
@@ -125,7 +194,7 @@ impl<'a, 'c> Filler<'a, 'c> {
 
     /// Hands the batch to the workers.
     pub(super) fn flush(&mut self) {
-        if let Some(batch) = self.batch.take_if(|batch| !batch.clusters.is_empty()) {
+        if let Some(batch) = self.batch.take_if(|batch| !batch.is_empty()) {
             (self.submit)(batch);
         }
     }

@@ -83,8 +83,7 @@ impl TargetOptions {
                 raw::Writer::create(file, capacity_bytes).map(|target| Box::new(target) as _)
             }
             Self::Qcow2(compression) => {
-                let options = qcow2::Options { compression };
-                qcow2::Writer::create_with(file, capacity_bytes, options)
+                qcow2::Writer::create_with(file, capacity_bytes, compression.into())
                     .map(|target| Box::new(target) as _)
             }
             Self::Clone(_) => {

@@ -127,7 +127,7 @@ fn a_compressed_copy_of_a_pipe_is_that_of_the_file() {
         let mut target = qcow2::Writer::create_with(
             Arc::clone(&file) as _,
             stream.capacity_bytes(),
-            qcow2::Options { compression },
+            compression.into(),
         )
         .unwrap();
         copy_stream(&mut *stream, &mut target, workers(3), &Unheard).unwrap();

@@ -4,6 +4,7 @@ mod boot;
 mod copy;
 mod copy_clone;
 mod copy_encoded;
+mod copy_increment;
 mod copy_out;
 mod copy_stream_optimized;
 mod devices;

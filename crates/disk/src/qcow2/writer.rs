@@ -11,11 +11,14 @@
 use std::sync::Arc;
 
 use crate::{
-    Compression, Error, Result,
+    Compression, Error, Format, Result,
     error::{Failure, Kind, MAX_CAPACITY_BYTES},
     fields::{be64, buffer_len},
-    qcow2::header::{COPIED, MAGIC},
-    target::{CLUSTER_BYTES, CLUSTER_LEN, Kept, Order, Target, WriteAt},
+    qcow2::{
+        extensions::BACKING_FORMAT,
+        header::{COPIED, MAGIC, MAX_BACKING_BYTES},
+    },
+    target::{CLUSTER_BYTES, CLUSTER_LEN, Kept, Order, Target, Unplaced, WriteAt},
 };
 use clusters::{Clusters, RefcountTable, SECTOR_BYTES, refcount_clusters};
 use streams::{Streams, descriptor};
@@ -36,11 +39,34 @@ const COMPRESSED: u64 = 1 << 62;
 /// The incompatible feature that says: clusters are not compressed with zlib.
 const OTHER_COMPRESSION: u64 = 1 << 3;
 
+/// An L2 entry whose cluster is zeros, whatever the backing file has.
+const READS_AS_ZEROS: u64 = 1;
+
+/// The bytes of the header that are written, with the additional fields of version 3.
+const HEADER_BYTES: u32 = 112;
+
 /// What a qcow2 image that is written is to be like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Options {
     /// How its clusters are compressed.
     pub compression: Compression,
+    /// The image that it stands on; `None` for one that is whole by itself.
+    pub backing: Option<Backing>,
+}
+
+/// The image that a qcow2 image stands on: what is not placed is found there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backing {
+    /// Its name, as the header has it: 1 to 1023 bytes.
+    pub name: String,
+    /// Its format.
+    pub format: Format,
+}
+
+impl From<Compression> for Options {
+    fn from(compression: Compression) -> Self {
+        Self { compression, backing: None }
+    }
 }
 
 /// A qcow2 image (version 3, 64 KiB clusters, refcounts of 16 bits) that is being written.
@@ -54,7 +80,7 @@ pub struct Writer {
     file: Arc<dyn WriteAt>,
     order: Order,
     capacity_bytes: u64,
-    compression: Compression,
+    options: Options,
     clusters: Clusters,
     streams: Streams,
     l2: Tables,
@@ -66,6 +92,8 @@ enum PlaceError {
     Twice(u64),
     #[error("cluster {0} comes when its table is written, and the file is written front to end")]
     Late(u64),
+    #[error("a backing file name of {0} bytes, 1 to {MAX_BACKING_BYTES} are allowed")]
+    BackingName(usize),
     #[error("the stream of cluster {0} has {1} bytes, 1 to {MAX_KEPT_BYTES} can be named")]
     StreamLength(u64, u64),
     #[error("cluster {cluster} is kept at byte {offset_bytes}, which is not in the bytes kept")]
@@ -90,7 +118,7 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// As [`create`](Self::create).
+    /// As [`create`](Self::create), and for a backing file whose name the format has no room for.
     pub fn create_with(
         file: Arc<dyn WriteAt>,
         capacity_bytes: u64,
@@ -99,13 +127,19 @@ impl Writer {
         if capacity_bytes > MAX_CAPACITY_BYTES {
             return Err(Error::new(Kind::Limit, Failure::Capacity(capacity_bytes)));
         }
+        if let Some(backing) = &options.backing {
+            let length = backing.name.len();
+            if length == 0 || length > MAX_BACKING_BYTES as usize {
+                return Err(Error::new(Kind::Limit, PlaceError::BackingName(length)));
+            }
+        }
         let mut clusters = Clusters::new(Arc::clone(&file));
         clusters.take()?; // the header
         Ok(Self {
             order: file.order(),
             file,
             capacity_bytes: capacity_bytes.next_multiple_of(512),
-            compression: options.compression,
+            options,
             clusters,
             streams: Streams::default(),
             l2: Tables::new(),
@@ -200,14 +234,17 @@ impl Writer {
 
     /// Layout: "Header" and "Additional fields" of version 3, 112 bytes.
     fn header(&self, l1: &L1Place, refcounts: &RefcountTable) -> Vec<u8> {
-        let zstd = matches!(self.compression, Compression::Zstd(_));
+        let zstd = matches!(self.options.compression, Compression::Zstd(_));
+        let (extensions, name) =
+            self.options.backing.as_ref().map(behind_header).unwrap_or_default();
+        let name_at = u64::from(HEADER_BYTES).saturating_add(extensions.len() as u64);
         let mut header = Vec::with_capacity(CLUSTER_LEN);
         header.extend_from_slice(MAGIC);
         let word = |header: &mut Vec<u8>, value: u32| header.extend(value.to_be_bytes());
         let long = |header: &mut Vec<u8>, value: u64| header.extend(value.to_be_bytes());
         word(&mut header, 3);
-        long(&mut header, 0); // backing file: none
-        word(&mut header, 0);
+        long(&mut header, if name.is_empty() { 0 } else { name_at });
+        word(&mut header, u32::try_from(name.len()).unwrap_or(u32::MAX));
         word(&mut header, CLUSTER_BYTES.trailing_zeros());
         long(&mut header, self.capacity_bytes);
         word(&mut header, 0); // encryption: none
@@ -221,11 +258,27 @@ impl Writer {
         long(&mut header, 0); // compatible and autoclear features: none
         long(&mut header, 0);
         word(&mut header, 4); // refcounts of 2^4 bits
-        word(&mut header, 112);
+        word(&mut header, HEADER_BYTES);
         header.push(u8::from(zstd)); // compression type
-        header.resize(CLUSTER_LEN, 0); // the extensions end at once
+        header.resize(HEADER_BYTES as usize, 0);
+        header.extend(extensions);
+        header.extend(name.as_bytes());
+        header.resize(CLUSTER_LEN, 0); // without extensions, their end
         header
     }
+}
+
+/// The header extensions of an image with a backing file, with their end, and the name behind them.
+///
+/// Layout: "Header extensions", each padded to 8 bytes.
+fn behind_header(backing: &Backing) -> (Vec<u8>, &str) {
+    let format = backing.format.as_str().as_bytes();
+    let mut extensions = BACKING_FORMAT.to_be_bytes().to_vec();
+    extensions.extend(u32::try_from(format.len()).unwrap_or(u32::MAX).to_be_bytes());
+    extensions.extend(format);
+    extensions.resize(extensions.len().next_multiple_of(8), 0);
+    extensions.extend([0; 8]); // the end
+    (extensions, &backing.name)
 }
 
 /// Where the L1 table was written.
@@ -281,8 +334,22 @@ impl Target for Writer {
         Ok(())
     }
 
+    fn unplaced(&self) -> Unplaced {
+        if self.options.backing.is_some() { Unplaced::Backing } else { Unplaced::Zeros }
+    }
+
+    fn place_zero(&mut self, cluster: u64) -> Result<()> {
+        match self.unplaced() {
+            Unplaced::Zeros => Ok(()),
+            Unplaced::Backing => {
+                self.touch(cluster)?;
+                self.set(cluster, READS_AS_ZEROS)
+            }
+        }
+    }
+
     fn compression(&self) -> Compression {
-        self.compression
+        self.options.compression
     }
 
     fn place_stored(&mut self, cluster: u64, len_bytes: usize) -> Result<u64> {
@@ -350,7 +417,7 @@ mod tests {
     const C: u64 = CLUSTER_BYTES;
 
     fn writer(compression: Compression) -> Writer {
-        Writer::create_with(Arc::new(Sparse::default()), 100 * C, Options { compression }).unwrap()
+        Writer::create_with(Arc::new(Sparse::default()), 100 * C, compression.into()).unwrap()
     }
 
     #[test]
@@ -427,7 +494,7 @@ mod tests {
 
     /// Places every 20th cluster of 64 GiB, one in three as a stream, and writes what is placed.
     fn front_to_end(file: &Arc<InOrder>) -> u64 {
-        let options = Options { compression: Compression::Zlib };
+        let options = Compression::Zlib.into();
         let file: Arc<dyn WriteAt> = Arc::clone(file) as _;
         let mut writer = Writer::create_with(Arc::clone(&file), 64 << 30, options).unwrap();
         for cluster in (0..(64 << 30) / C).step_by(20) {
@@ -472,6 +539,41 @@ mod tests {
         let at = writer.place(1).unwrap();
         writer.pad(at, 512).unwrap();
         assert_eq!(*file.0.lock().unwrap(), [(C + 512, C - 512)]);
+    }
+
+    #[test]
+    fn an_increment_names_what_it_stands_on_and_tells_zeros_from_what_is_not_in_it() {
+        let with = |name: String| {
+            let backing = Some(Backing { name, format: Format::Qcow2 });
+            let options = Options { compression: Compression::None, backing };
+            Writer::create_with(Arc::new(Sparse::default()), 100 * C, options)
+        };
+        let mut writer = with("base.qcow2".to_owned()).unwrap();
+        writer.place_zero(1).unwrap();
+        let at = writer.place(3).unwrap();
+        assert_eq!(writer.place(1).unwrap_err().to_string(), "cluster 1 is placed twice");
+        assert!(writer.place_zero(100).is_err());
+        let table = writer.l2.get(&*writer.file, 0).unwrap();
+        let entries: Vec<u64> = (0..5).map(|n| be64(table, n * 8).unwrap()).collect();
+        assert_eq!(entries, [0, READS_AS_ZEROS, 0, COPIED | at, 0]);
+        writer.finish().unwrap();
+        let mut head = vec![0; 160];
+        writer.file.read_exact_at(&mut head, 0).unwrap();
+        assert_eq!((be64(&head, 8), &head[16..20]), (Some(136), &[0, 0, 0, 10][..]));
+        let extension = [0xe2, 0x79, 0x2a, 0xca, 0, 0, 0, 5];
+        assert_eq!(
+            (&head[112..120], &head[120..136]),
+            (&extension[..], &b"qcow2\0\0\0\0\0\0\0\0\0\0\0"[..])
+        );
+        assert_eq!(&head[136..147], b"base.qcow2\0");
+        for length in [0, 1024] {
+            let want = format!("a backing file name of {length} bytes, 1 to 1023 are allowed");
+            assert_eq!(with("n".repeat(length)).unwrap_err().to_string(), want);
+        }
+        // An image that is whole by itself has zeros where nothing is placed.
+        let mut whole = Writer::create(Arc::new(Sparse::default()), 100 * C).unwrap();
+        whole.place_zero(1).unwrap();
+        whole.place(1).unwrap();
     }
 
     #[test]

@@ -9,26 +9,26 @@ use crate::{
 
 /// A text of an item, with the word that messages use for it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Text<'a> {
+pub(super) struct Text<'a> {
     item: Item,
     what: &'static str,
     text: &'a str,
 }
 
 impl<'a> Text<'a> {
-    pub(crate) const fn new(item: Item, what: &'static str, text: &'a str) -> Self {
+    pub(super) const fn new(item: Item, what: &'static str, text: &'a str) -> Self {
         Self { item, what, text }
     }
 
     /// Refuses what XML 1.0 has no way to write, not even escaped (section 2.2, `Char`).
-    pub(crate) fn require_xml(self) -> Result<(), Error> {
+    pub(super) fn require_xml(self) -> Result<(), Error> {
         self.refuse_characters(|c| {
             matches!(c, '\0'..='\x08' | '\x0b' | '\x0c' | '\x0e'..='\x1f' | '\u{fffe}' | '\u{ffff}')
         })
     }
 
     /// Refuses control characters, line ends among them, and a text of blanks.
-    pub(crate) fn require_line(self) -> Result<(), Error> {
+    pub(super) fn require_line(self) -> Result<(), Error> {
         self.require_xml()?;
         self.refuse_characters(char::is_control)?;
         if self.text.trim().is_empty() {
@@ -38,7 +38,7 @@ impl<'a> Text<'a> {
     }
 
     /// Refuses everything but ASCII letters, digits and `.`, `_`, `+`, `-`.
-    pub(crate) fn require_token(self) -> Result<(), Error> {
+    pub(super) fn require_token(self) -> Result<(), Error> {
         self.require_line()?;
         let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '+' | '-');
         if self.text.chars().all(is_plain) {
@@ -48,7 +48,7 @@ impl<'a> Text<'a> {
     }
 
     /// Refuses a length in bytes of more than `most`.
-    pub(crate) fn require_length(self, most: u64) -> Result<(), Error> {
+    pub(super) fn require_length(self, most: u64) -> Result<(), Error> {
         let bytes = u64::try_from(self.text.len()).unwrap_or(u64::MAX);
         if bytes <= most {
             return Ok(());
@@ -57,7 +57,7 @@ impl<'a> Text<'a> {
     }
 
     /// Makes the error that says what the text should have been.
-    pub(crate) fn refuse(self, wanted: &'static str) -> Error {
+    pub(super) fn refuse(self, wanted: &'static str) -> Error {
         self.item.refuse(Refusal::Text { what: self.what, text: self.text.to_owned(), wanted })
     }
 
@@ -75,13 +75,8 @@ impl<'a> Text<'a> {
 ///
 /// libvirt reads a path in its own working folder, and its XML is UTF-8.
 pub(crate) fn require_image_path(item: Item, path: &Path) -> Result<(), Error> {
-    require_path(item, "image path", path)
-}
-
-/// Refuses such a path of any other file; `what` is the word that messages use for it.
-pub(crate) fn require_path(item: Item, what: &'static str, path: &Path) -> Result<(), Error> {
     let lossy = path.to_string_lossy();
-    let text = Text::new(item, what, &lossy);
+    let text = Text::new(item, "image path", &lossy);
     if path.to_str().is_none() {
         return Err(text.refuse("UTF-8"));
     }

@@ -38,7 +38,7 @@ pub enum JobKind {
 pub trait BackupJobs {
     /// Begins a backup, with a checkpoint of the same moment where one is given.
     ///
-    /// Both are documents: `domain::backup`. libvirt makes the scratch files, and QEMU the socket: its
+    /// Both are documents: `domain::write_backup_job`, `domain::write_checkpoint`. libvirt makes the scratch files, and QEMU the socket: its
     /// user must be able to write the folder.
     ///
     /// # Errors

@@ -52,5 +52,5 @@ fed! {
     bundle_frames bundle_manifest bundle_tar certificate certificate_der domain_xml manifest names ovf
     ovf_machine package plan_toml tar tar_packed units vmx zip
     vmdk_descriptor vmdk_sparse vmdk_stream cowd sesparse
-    vhd vhdx vdi qcow2 gzip detect chunked chain copy
+    vhd vhdx vdi qcow2 gzip detect chunked chain copy nbd
 }

@@ -45,8 +45,13 @@ pub(in crate::verbs) fn run(args: &BackupAppendArgs, gauge: &Gauge<'_>) -> Resul
     gauge.phase("append", None, Some(total));
     let tool = concat!("relift ", env!("CARGO_PKG_VERSION")).to_owned();
     let added = additions.iter().map(added).collect();
-    let increment =
-        Increment { additions, snapshot: None, tool, unix_seconds: now, level: DEFAULT_LEVEL };
+    let increment = Increment {
+        additions,
+        tool,
+        unix_seconds: now,
+        level: DEFAULT_LEVEL,
+        ..Increment::default()
+    };
     let file_bytes = bundle::append(&bundle, &file, &increment, gauge).map_err(refused)?;
     let data = Data { path: args.file.display().to_string(), file_bytes, added };
     let warnings = super::warnings(&bundle, &args.file);

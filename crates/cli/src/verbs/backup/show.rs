@@ -1,6 +1,8 @@
 //! `backup show`: what is in a bundle.
 
-use bundle::{Bundle, Manifest, Node};
+use std::collections::BTreeMap;
+
+use bundle::{Bundle, Manifest, Node, Point};
 use serde::Serialize;
 use vm::ByteSize;
 
@@ -25,6 +27,11 @@ struct Data {
     source: Option<SourceData>,
     members: Vec<MemberData>,
     snapshots: Vec<SnapshotData>,
+    points: Vec<PointData>,
+    incrementable: bool,
+    protected: bool,
+    note: Option<String>,
+    tags: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -51,6 +58,33 @@ struct MemberData {
 }
 
 #[derive(Debug, Serialize)]
+struct PointData {
+    id: String,
+    created: String,
+    mode: &'static str,
+    state: &'static str,
+    indications: Vec<&'static str>,
+    disks: Vec<PointDiskData>,
+    left_out: Vec<LeftOutData>,
+    memory: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct PointDiskData {
+    target: String,
+    member: String,
+    mode: &'static str,
+    reason: Option<String>,
+    read_bytes: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct LeftOutData {
+    target: String,
+    reason: String,
+}
+
+#[derive(Debug, Serialize)]
 struct SnapshotData {
     name: String,
     parent: Option<String>,
@@ -61,11 +95,11 @@ struct SnapshotData {
 
 /// Shows a bundle; no disk is read for it.
 pub(in crate::verbs) fn run(args: &BackupShowArgs, session: &Session) -> Result<Report> {
-    let bundle = super::open(&args.file)?;
-    let data = data(&bundle).map_err(|error| super::refused(error, &args.file))?;
-    let name = args.file.display().to_string();
-    let text = text(&name, &data, session.show.width());
-    Ok(Report::new(text, &data).warnings(super::warnings(&bundle, &args.file)))
+    let file = super::shelf::file(&args.file);
+    let bundle = super::open(&file)?;
+    let data = data(&bundle).map_err(|error| super::refused(error, &file))?;
+    let text = text(&file.display().to_string(), &data, session.show.width());
+    Ok(Report::new(text, &data).warnings(super::warnings(&bundle, &file)))
 }
 
 fn data(bundle: &Bundle) -> bundle::Result<Data> {
@@ -91,6 +125,11 @@ fn data(bundle: &Bundle) -> bundle::Result<Data> {
         }),
         members: members(bundle, known, &nodes),
         snapshots: snapshots(known),
+        points: known.into_iter().flat_map(|manifest| &manifest.points).map(point).collect(),
+        incrementable: known.is_some_and(|manifest| manifest.incrementable),
+        protected: known.is_some_and(|manifest| manifest.protected),
+        note: known.and_then(|manifest| manifest.note.clone()),
+        tags: known.map(|manifest| manifest.tags.clone()).unwrap_or_default(),
     })
 }
 
@@ -108,6 +147,30 @@ fn members(bundle: &Bundle, manifest: Option<&Manifest>, nodes: &[Node]) -> Vec<
         }
     };
     bundle.members().map(of).collect()
+}
+
+fn point(point: &Point) -> PointData {
+    let disks = point.disks.iter().map(|disk| PointDiskData {
+        target: disk.target.clone(),
+        member: disk.member.clone(),
+        mode: disk.mode.as_str(),
+        reason: disk.reason.clone(),
+        read_bytes: disk.read_bytes,
+    });
+    let left_out = point
+        .left_out
+        .iter()
+        .map(|disk| LeftOutData { target: disk.target.clone(), reason: disk.reason.clone() });
+    PointData {
+        id: point.id.clone(),
+        created: clock::told(point.created_unix_seconds),
+        mode: point.mode.as_str(),
+        state: point.state.as_str(),
+        indications: point.indications.iter().map(|one| one.as_str()).collect(),
+        disks: disks.collect(),
+        left_out: left_out.collect(),
+        memory: point.memory.clone(),
+    }
 }
 
 fn snapshots(manifest: Option<&Manifest>) -> Vec<SnapshotData> {
@@ -133,6 +196,12 @@ fn text(name: &str, data: &Data, width: Option<usize>) -> String {
         let producer = source.producer.as_deref().unwrap_or("an unknown product");
         lines.push(format!("  made from an {} of {}", clean(&source.kind), clean(producer)));
     }
+    if data.protected {
+        lines.push("  protected".to_owned());
+    }
+    lines.extend(data.note.as_ref().map(|note| format!("  note: {}", clean(note))));
+    let tags = data.tags.iter().map(|(key, value)| format!("  {}: {}", clean(key), clean(value)));
+    lines.extend(tags);
     lines.push(String::new());
     let mut table = Table::new(&[2]);
     table.row(["MEMBER", "KIND", "SIZE", "NOTE"]);
@@ -141,6 +210,7 @@ fn text(name: &str, data: &Data, width: Option<usize>) -> String {
         table.row([&member.name, member.kind, &size, &note(member, &data.config)]);
     }
     lines.extend(table.lines(2, width));
+    lines.extend(points(&data.points, width));
     if !data.snapshots.is_empty() {
         lines.push(String::new());
         let mut table = Table::new(&[]);
@@ -157,6 +227,29 @@ fn text(name: &str, data: &Data, width: Option<usize>) -> String {
         lines.push("  no manifest: the chain is read from the images, there are no digests".into());
     }
     lines.join("\n") + "\n"
+}
+
+/// The moments that can be restored, and what is special about the disks of each.
+fn points(points: &[PointData], width: Option<usize>) -> Vec<String> {
+    if points.is_empty() {
+        return Vec::new();
+    }
+    let mut table = Table::new(&[]);
+    table.row(["POINT", "MODE", "STATE", "DISKS", "NOTE"]);
+    for point in points {
+        let disks: Vec<&str> = point.disks.iter().map(|disk| disk.target.as_str()).collect();
+        let mut notes: Vec<String> = point.indications.iter().map(|&one| one.to_owned()).collect();
+        notes.extend(point.disks.iter().filter_map(|disk| {
+            let reason = disk.reason.as_ref()?;
+            Some(format!("{} is full: {reason}", disk.target))
+        }));
+        notes.extend(
+            point.left_out.iter().map(|disk| format!("without {}: {}", disk.target, disk.reason)),
+        );
+        notes.extend(point.memory.as_ref().map(|_| "with memory".to_owned()));
+        table.row([&*point.id, point.mode, point.state, &disks.join(", "), &notes.join("; ")]);
+    }
+    std::iter::once(String::new()).chain(table.lines(2, width)).collect()
 }
 
 /// What the other columns do not say of a member.

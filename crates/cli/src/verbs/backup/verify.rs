@@ -9,12 +9,14 @@ use serde::Serialize;
 use super::form_name;
 use crate::{
     args::{BackupVerifyArgs, BackupVerifyLevel},
+    clock,
     failure::{Failure, Result},
     json::Message,
     progress::Gauge,
     report::Report,
     session::Session,
     show::table::Table,
+    state,
 };
 
 #[derive(Debug, Serialize)]
@@ -58,9 +60,11 @@ pub(in crate::verbs) fn run(
         BackupVerifyLevel::Deep => Level::Deep,
     };
     let (mut files, mut failures, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
-    for path in &args.files {
+    for path in args.files.iter().map(|file| super::shelf::file(file)) {
+        let path = path.as_path();
         match verify(path, level, gauge) {
             Ok((bundle, found)) => {
+                remember(path, &bundle, &found, args.level, session);
                 warnings.extend(super::warnings(&bundle, path));
                 failures.extend(failure(path, &found.faults));
                 files.push(file_data(path, Some((&bundle, &found)), &found.faults));
@@ -81,6 +85,31 @@ pub(in crate::verbs) fn run(
     let data = Data { level, files };
     let text = text(&data, session.show.width());
     Ok(Report::new(text, &data).warnings(warnings).failed(joined(failures)))
+}
+
+/// Writes down what was found, for lists and for what is pruned by them. A state that cannot be written
+/// changes nothing about the result.
+fn remember(
+    path: &Path,
+    bundle: &Bundle,
+    found: &Found,
+    level: BackupVerifyLevel,
+    session: &Session,
+) {
+    let Ok(manifest) = bundle.manifest() else { return };
+    let verified = backup::Verified {
+        t: clock::now(),
+        path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+        digest: backup::digest(bundle, manifest.as_ref()),
+        level: match level {
+            BackupVerifyLevel::Quick => backup::Depth::Quick,
+            BackupVerifyLevel::Deep => backup::Depth::Deep,
+        },
+        sound: found.faults.is_empty(),
+    };
+    if let Err(error) = state::of_environment().note_verified(&verified) {
+        session.detail(&format!("what was found is not remembered: {error}"));
+    }
 }
 
 /// What is wrong with a bundle, by every byte of it.

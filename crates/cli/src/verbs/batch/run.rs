@@ -16,8 +16,9 @@ use serde_json::Value;
 use vm::ByteSize;
 
 use super::{
+    claim::Claim,
     display::Display,
-    history, journal_path, partial, stamp, words,
+    history, journal_path, outputs, partial, stamp, words,
     worker::{Crew, Told, Words},
 };
 use crate::{
@@ -25,6 +26,8 @@ use crate::{
     clock::{self, Window},
     events::Event,
     failure::{Failure, Result},
+    progress::Gauge,
+    rate::RateLimit,
     report::Report,
     session::Session,
     show::{clean, quoted},
@@ -49,13 +52,17 @@ struct Data {
 }
 
 /// Runs what is not done.
-pub(in crate::verbs) fn run(args: &BatchRunArgs, session: &Session) -> Result<Report> {
+pub(in crate::verbs) fn run(
+    args: &BatchRunArgs,
+    session: &Session,
+    gauge: &Gauge<'_>,
+) -> Result<Report> {
     let batch = super::read(&args.file)?;
     let variable = |name: &str| std::env::var(name).ok();
     let shard = args.shard.as_deref().map(|text| Shard::find(text, &variable)).transpose()?;
     let mine = |item: &&Item| shard.is_none_or(|shard| item.id().is_ok_and(|id| shard.holds(&id)));
     let items: Vec<&Item> = batch.items.iter().filter(mine).collect();
-    let job = Job { file: &args.file, batch: &batch, shard, args: &args.run, session };
+    let job = Job { file: &args.file, batch: &batch, shard, args: &args.run, session, gauge };
     if args.dry_run {
         let history = history(&args.file, args.run.journal.as_deref())?;
         let (todo, skipped) = job.split(items, &history);
@@ -71,6 +78,7 @@ pub(super) struct Job<'a> {
     pub(super) shard: Option<Shard>,
     pub(super) args: &'a BatchLimitArgs,
     pub(super) session: &'a Session,
+    pub(super) gauge: &'a Gauge<'a>,
 }
 
 /// Items to do, and items that stay as they are.
@@ -88,6 +96,10 @@ impl<'a> Job<'a> {
         let Some(status) = history.get(&item.id).filter(|status| status.is_done_as(&plan)) else {
             return false;
         };
+        if outputs::are_gone(self.batch, item, status) {
+            self.session.show.say(&format!("again    {}  its output is gone", item.id));
+            return false;
+        }
         let (then, now) = (status.last.stamp.as_deref(), stamp(&item.source));
         if then.is_some() && then == now.as_deref() {
             return true;
@@ -111,16 +123,21 @@ impl<'a> Job<'a> {
             run: format!("{}, process {}", here::name(), std::process::id()),
         };
         let journal = Journal::open(&self.journal(), &owner)?;
+        let part = (self.file, self.shard);
+        let _claim = Claim::take(part, (&self.journal(), &owner), self.session)?;
         // Only now: another run may have had the journal until a moment ago.
         let history = history(self.file, self.args.journal.as_deref())?;
         let (todo, skipped) = choose(items, &history);
-        for item in &skipped {
-            let now = clock::now_exact();
-            journal.record(Record::new(now, &self.batch.name, &item.id, State::Skipped))?;
-        }
-        let display = Display::new(&todo, self.session);
+        let of = |item: &&Item| {
+            Record::new(clock::now_exact(), &self.batch.name, &item.id, State::Skipped)
+        };
+        journal.record_all(&skipped.iter().map(of).collect::<Vec<_>>())?;
+        let display = Display::new(&todo, self.session, self.gauge);
         let (crew, watch) = (Crew::default(), Looking { display: &display, window, job: self });
-        let foreman = Foreman { job: self, history: &history, crew: &crew, display: &display };
+        let limit_rate =
+            self.args.limit_rate.map(|rate| rate.shared_by(limits.jobs.min(todo.len())));
+        let foreman =
+            Foreman { job: self, history: &history, crew: &crew, display: &display, limit_rate };
         let order = match self.args.order {
             OrderChoice::Size => Order::Size,
             OrderChoice::Name => Order::Name,
@@ -246,6 +263,8 @@ struct Foreman<'a> {
     history: &'a History,
     crew: &'a Crew,
     display: &'a Display<'a>,
+    /// How fast each of the workers may read.
+    limit_rate: Option<RateLimit>,
 }
 
 impl Work for Foreman<'_> {
@@ -303,8 +322,7 @@ impl Foreman<'_> {
     /// Removes what an item left in its folder under names that it no longer has, and that would be in
     /// the way when it gets them back.
     fn sweep(&self, item: &Item, done: &Done) {
-        let Some(path) = self.job.batch.target.strip_prefix("dir:") else { return };
-        let folder = Path::new(path).join(&item.id);
+        let Some(folder) = outputs::folder(self.job.batch, item) else { return };
         let is_in_it = |file: &Path| {
             let mut beneath = file.strip_prefix(&folder).into_iter().flat_map(Path::components);
             beneath.clone().next().is_some()
@@ -323,11 +341,14 @@ impl Foreman<'_> {
         let mut command: Vec<OsString> =
             ["--events", "-", "--quiet", "--progress", "none"].map(OsString::from).to_vec();
         command.extend(self.job.words("import", item)?);
+        let at = command.iter().position(|word| word == "--").unwrap_or(command.len());
         let is_again =
             attempt > 1 || self.history.get(&item.id).is_some_and(|status| status.is_begun);
         if is_again && self.job.batch.target.starts_with("dir:") {
-            let at = command.iter().position(|word| word == "--").unwrap_or(command.len());
             command.insert(at, "--force".into());
+        }
+        if let Some(rate) = self.limit_rate {
+            command.insert(at, format!("--limit-rate={rate}").into());
         }
         Ok(command)
     }

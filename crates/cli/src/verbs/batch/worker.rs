@@ -25,10 +25,10 @@ const SETTLED: [&str; 4] = ["E0503", "E0504", "E0507", "E0509"];
 
 /// The workers that run now, so that all can be asked to end.
 #[derive(Debug, Default)]
-pub(super) struct Crew(Mutex<Vec<Arc<Worker>>>);
+pub(in crate::verbs) struct Crew(Mutex<Vec<Arc<Worker>>>);
 
 /// What a worker tells while it runs.
-pub(super) enum Told<'a> {
+pub(in crate::verbs) enum Told<'a> {
     /// It reached a state.
     State(State),
     /// So many guest bytes are done, of so many.
@@ -39,7 +39,7 @@ pub(super) enum Told<'a> {
 
 impl Crew {
     /// Runs a command to its end; `None` for the exit code of one that a signal ended.
-    pub(super) fn run(
+    pub(in crate::verbs) fn run(
         &self,
         words: &[OsString],
         told: &mut dyn FnMut(Told<'_>),
@@ -57,7 +57,7 @@ impl Crew {
     }
 
     /// Does something with workers, and meanwhile hands the word to stop on to them.
-    pub(super) fn while_asked<T>(&self, stop: &Stop, act: impl FnOnce() -> T) -> T {
+    pub(in crate::verbs) fn while_asked<T>(&self, stop: &Stop, act: impl FnOnce() -> T) -> T {
         let (over, wait) = mpsc::channel::<()>();
         thread::scope(|threads| {
             threads.spawn(move || {
@@ -151,7 +151,7 @@ impl Words {
 }
 
 /// Why a command failed, by its error object, else by how its process ended.
-pub(super) fn failed(error: Option<&Value>, ended: &Ended, is_stopped: bool) -> Failed {
+pub(in crate::verbs) fn failed(error: Option<&Value>, ended: &Ended, is_stopped: bool) -> Failed {
     let text = |key: &str| {
         let value = error.and_then(|error| error.get(key)).and_then(Value::as_str);
         value.map(str::to_owned)

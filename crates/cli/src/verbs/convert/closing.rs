@@ -134,12 +134,13 @@ fn next(plan: &Plan, shown: &dyn Fn(&Path) -> String) -> Vec<String> {
     headed(commands)
 }
 
-/// `0.4 s`, `1 min 52 s`.
-fn duration(took: Duration) -> String {
+/// `0.4 s`, `1 min 52 s`, `2 h 5 min`.
+pub(in crate::verbs) fn duration(took: Duration) -> String {
     match took.as_secs() {
         0..10 => format!("{:.1} s", took.as_secs_f64()),
         seconds @ 10..60 => format!("{seconds} s"),
-        seconds => format!("{} min {} s", seconds / 60, seconds % 60),
+        seconds @ 60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        seconds => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
     }
 }
 
@@ -149,9 +150,13 @@ mod tests {
 
     #[test]
     fn durations_are_as_exact_as_people_read_them() {
-        for (millis, want) in
-            [(40, "0.0 s"), (9_949, "9.9 s"), (59_999, "59 s"), (112_000, "1 min 52 s")]
-        {
+        for (millis, want) in [
+            (40, "0.0 s"),
+            (9_949, "9.9 s"),
+            (59_999, "59 s"),
+            (112_000, "1 min 52 s"),
+            (7_559_000, "2 h 5 min"),
+        ] {
             assert_eq!(duration(Duration::from_millis(millis)), want);
         }
     }

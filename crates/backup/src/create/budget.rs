@@ -1,0 +1,181 @@
+//! The room for what a guest overwrites while its disks are read.
+//!
+//! QEMU keeps the old content of each such cluster in a scratch file. When that file cannot grow, it is the
+//! guest that stops: so the room is counted before, watched meanwhile, and given back in time.
+
+use std::{
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread,
+    time::Duration,
+};
+
+use disk::Progress;
+use host::libvirt::{Power, Protection};
+use vm::{ByteSize, Uuid};
+
+use crate::{Error, Kind, Result};
+
+/// How often the scratch files are looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Less room than this is none (ours): a guest fills it between two looks.
+const LEAST_BYTES: u64 = 64 << 20;
+
+/// How much the scratch files of a job may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Budget {
+    limit_bytes: u64,
+    /// Whether everything fits that the guest could overwrite at all.
+    is_enough: bool,
+}
+
+impl Budget {
+    /// Half of the room, as far as the disks can need it: the guest has to write somewhere, too.
+    ///
+    /// # Errors
+    /// `E0506` when that is next to nothing.
+    pub(super) fn of(capacity_bytes: u64, free_bytes: u64) -> Result<Self> {
+        let half = free_bytes / 2;
+        let needed = capacity_bytes.min(LEAST_BYTES);
+        if half < needed {
+            let (free, needed) = (ByteSize(free_bytes), ByteSize(needed.saturating_mul(2)));
+            let text = format!(
+                "{free} are free for the scratch files of the backup, at least {needed} are needed"
+            );
+            return Err(Error::new(Kind::NoRoom, text));
+        }
+        Ok(Self { limit_bytes: capacity_bytes.min(half), is_enough: capacity_bytes <= half })
+    }
+
+    /// Whether a job that holds so much has to end: at four fifths, since a guest goes on meanwhile.
+    fn is_spent(self, used_bytes: u64) -> bool {
+        !self.is_enough && used_bytes >= self.limit_bytes / 5 * 4
+    }
+}
+
+/// Why a job cannot go on, as the watcher saw it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Trouble {
+    /// The scratch files hold too much.
+    Spent(u64),
+    /// They were full before that was seen, and the guest stands still.
+    Paused,
+    /// There is no job any more.
+    Gone,
+}
+
+/// Does work that reads from a job, on a thread of its own, and ends it early when the scratch files get
+/// too large.
+///
+/// `act` is handed the progress that it has to listen to.
+///
+/// # Errors
+/// Those of the work; `E0506` when the scratch files were the reason to end it.
+pub(super) fn within<T: Send>(
+    (host, machine): (&dyn Protection, Uuid),
+    budget: Budget,
+    progress: &dyn Progress,
+    act: impl FnOnce(&dyn Progress) -> Result<T> + Send,
+) -> Result<T> {
+    let end = AtomicBool::new(false);
+    let ended = Ended { progress, end: &end };
+    let (over, wait) = mpsc::channel::<()>();
+    let mut trouble = None;
+    let done = thread::scope(|threads| {
+        let work = threads.spawn(|| {
+            // Dropped however the work ends.
+            let _over = over;
+            act(&ended)
+        });
+        while wait.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+            if trouble.is_none() {
+                trouble = look((host, machine), budget);
+                end.store(trouble.is_some(), Ordering::Relaxed);
+            }
+        }
+        work.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    });
+    match (done, trouble) {
+        (Err(error), Some(trouble)) => Err(explained(error, &trouble)),
+        (done, _) => done,
+    }
+}
+
+/// What is wrong with a job; what cannot be asked is not.
+fn look((host, machine): (&dyn Protection, Uuid), budget: Budget) -> Option<Trouble> {
+    let job = host.job(machine).ok()?;
+    if budget.is_spent(job.temporary_used_bytes) {
+        return Some(Trouble::Spent(job.temporary_used_bytes));
+    }
+    match host.power(machine).ok()? {
+        Power::Paused { by_error: true } => Some(Trouble::Paused),
+        Power::Off => Some(Trouble::Gone),
+        _ => None,
+    }
+}
+
+fn explained(error: Error, trouble: &Trouble) -> Error {
+    match trouble {
+        Trouble::Spent(used) => {
+            let used = ByteSize(*used);
+            let text = format!(
+                "the guest overwrote {used} while its disks were read, and the scratch files must not grow \
+                 further; the backup was ended, the guest goes on"
+            );
+            Error::new(Kind::NoRoom, text)
+        }
+        Trouble::Paused => Error::new(
+            Kind::NoRoom,
+            "there was no room for what the guest overwrote, which stopped it; the backup was \
+             ended, and the guest goes on",
+        ),
+        Trouble::Gone => Error::new(Kind::Gone, "the machine ended while its disks were read"),
+    }
+    .caused_by(error)
+}
+
+/// Says stop for the caller, too.
+struct Ended<'a> {
+    progress: &'a dyn Progress,
+    end: &'a AtomicBool,
+}
+
+impl Progress for Ended<'_> {
+    fn advance(&self, done_bytes: u64) {
+        self.progress.advance(done_bytes);
+    }
+
+    fn stopped(&self) -> bool {
+        self.end.load(Ordering::Relaxed) || self.progress.stopped()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_of_the_room_is_for_the_scratch_files_and_little_room_is_none() {
+        let of =
+            |capacity, free| Budget::of(capacity, free).map(|it| (it.limit_bytes, it.is_enough));
+        assert_eq!(of(1 << 30, 4 << 30).unwrap(), (1 << 30, true));
+        assert_eq!(of(1 << 30, 1 << 30).unwrap(), (512 << 20, false));
+        assert_eq!(of(1 << 20, 3 << 20).unwrap(), (1 << 20, true));
+        let error = of(1 << 30, 100 << 20).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "100 MiB are free for the scratch files of the backup, at least 128 MiB are needed"
+        );
+        assert_eq!(error.code(), Some(code::Code::E0506));
+    }
+
+    #[test]
+    fn a_job_ends_at_four_fifths_of_a_budget_that_is_not_enough() {
+        let tight = Budget { limit_bytes: 1000, is_enough: false };
+        assert!(!tight.is_spent(799) && tight.is_spent(800));
+        assert!(!Budget { is_enough: true, ..tight }.is_spent(1000));
+    }
+}

@@ -1,0 +1,139 @@
+//! A point that goes into a bundle, new or not.
+
+use std::{fmt, fs::File, path::Path, sync::Arc};
+
+use bundle::{Bundle, Manifest, Mode, Node, Options, Point, Session};
+use code::Code;
+use convert::copy::{Settings, copy_image};
+use disk::{FileBytes, Image, Progress, ReadAt as _, WriteAt};
+
+use super::sink::{Begun, Sink, Written};
+use crate::{Error, Result};
+
+/// A bundle that gets a point.
+pub struct Bundled<'m> {
+    /// Gone once it is published.
+    session: Option<Session<'m>>,
+    /// The file that the bundle is written to.
+    file: Arc<dyn WriteAt>,
+    /// The name of the machine.
+    name: String,
+    points: Vec<Point>,
+    /// The members that are there, with their lengths.
+    members: Vec<(String, u64)>,
+    is_incrementable: bool,
+}
+
+impl fmt::Debug for Bundled<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bundled").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl<'m> Bundled<'m> {
+    /// Begins a bundle in an empty file; `manifest` says what is known of it.
+    ///
+    /// # Errors
+    /// The file cannot be used.
+    pub fn create(file: &'m File, options: Options, manifest: Manifest) -> Result<Self> {
+        let (name, is_incrementable) = (manifest.vm.name.clone(), manifest.incrementable);
+        let shared = share(file)?;
+        let session = Some(Session::create(file, options, manifest));
+        let (points, members) = (Vec::new(), Vec::new());
+        Ok(Self { session, file: shared, name, points, members, is_incrementable })
+    }
+
+    /// Goes on with a bundle that was read from `file`, which is locked.
+    ///
+    /// # Errors
+    /// `E0606` when nothing can be added to it, `E0605` when it is damaged.
+    pub fn extend(
+        bundle: &Bundle,
+        file: &'m File,
+        options: Options,
+        is_incrementable: bool,
+    ) -> Result<Self> {
+        let mut session = Session::extend(bundle, file, options)?;
+        let manifest = session.manifest()?;
+        let (name, points) = (manifest.vm.name.clone(), manifest.points.clone());
+        let members = bundle.members().map(|it| (it.name.to_string(), it.length_bytes)).collect();
+        let session = Some(session);
+        Ok(Self { session, file: share(file)?, name, points, members, is_incrementable })
+    }
+
+    fn session(&mut self) -> Result<&mut Session<'m>> {
+        self.session.as_mut().ok_or_else(published)
+    }
+
+    /// The image of a disk in the last point.
+    fn below(&self, target: &str) -> Option<String> {
+        Some(self.points.last()?.disk(target)?.member.clone())
+    }
+}
+
+fn share(file: &File) -> Result<Arc<dyn WriteAt>> {
+    let wrap = |error| Error::coded(Code::E0508, "cannot open the bundle again", error);
+    Ok(Arc::new(file.try_clone().map_err(|error: std::io::Error| wrap(error))?))
+}
+
+fn published() -> Error {
+    Error::usage("the bundle is published already")
+}
+
+impl Sink for Bundled<'_> {
+    fn points(&self) -> &[Point] {
+        &self.points
+    }
+
+    fn definition(&mut self, xml: &str, progress: &dyn Progress) -> Result<String> {
+        let text = format!("{}-{}.xml", self.session()?.unix_seconds(), self.name);
+        let name = bundle::member_name(&text)?;
+        self.session()?.add(&name, &xml.as_bytes().to_vec(), progress)?;
+        Ok(name.to_string())
+    }
+
+    fn image(
+        &mut self,
+        begun: &Begun<'_>,
+        image: &dyn Image,
+        workers: usize,
+        progress: &dyn Progress,
+    ) -> Result<Written> {
+        let (ending, backing) = match begun.mode {
+            Mode::Full => ("qcow2", None),
+            Mode::Incremental => ("snapshot", self.below(begun.target)),
+        };
+        let seconds = self.session()?.unix_seconds();
+        let text = format!("{}-{}-{seconds}.{ending}", self.name, begun.target);
+        let member = bundle::member_name(&text)?.to_string();
+        let node = Node { member: member.clone(), capacity_bytes: begun.capacity_bytes, backing };
+        let file = Arc::clone(&self.file);
+        let session = self.session()?;
+        let mut target = session.image(node, file)?;
+        let summary = copy_image(image, &mut target, Settings { workers }, progress)?;
+        session.end(summary.file_bytes, progress)?;
+        Ok(Written { member, data_bytes: summary.data_bytes })
+    }
+
+    fn medium(&mut self, file: &Path, progress: &dyn Progress) -> Result<()> {
+        let wrap = |error| Error::io("cannot read", file, error);
+        let bytes = FileBytes::new(File::open(file).map_err(wrap)?).map_err(wrap)?;
+        let base = file.file_name().unwrap_or_default().to_string_lossy();
+        let is_named = base.to_ascii_lowercase().ends_with(".iso");
+        let name = if is_named { base.into_owned() } else { format!("{base}.iso") };
+        let name = bundle::member_name(&name)?;
+        let there = self.members.iter().find(|(member, _)| *member == name.as_str());
+        match there {
+            Some((_, length)) if *length == bytes.len_bytes() => Ok(()),
+            _ => Ok(self.session()?.add(&name, &bytes, progress)?),
+        }
+    }
+
+    fn publish(&mut self, point: &Point) -> Result<u64> {
+        let is_incrementable = self.is_incrementable && point.checkpoint.is_some();
+        let mut session = self.session.take().ok_or_else(published)?;
+        session.manifest()?.incrementable = is_incrementable;
+        session.point(point.clone())?;
+        Ok(session.publish()?)
+    }
+}

@@ -1,0 +1,72 @@
+//! Where the images of a point go.
+
+use std::path::Path;
+
+use bundle::{Mode, Point};
+use disk::{Image, Progress};
+
+use crate::Result;
+
+/// An image that is to be written.
+#[derive(Debug, Clone, Copy)]
+pub struct Begun<'a> {
+    /// The disk: `vda`.
+    pub target: &'a str,
+    /// The size of the guest's disk, in bytes.
+    pub capacity_bytes: u64,
+    /// All of it, or what stands on its image in the point before.
+    pub mode: Mode,
+}
+
+/// An image that was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// The member that it became.
+    pub member: String,
+    /// The bytes of the guest that are in it; the rest is zeros, or in the image below.
+    pub data_bytes: u64,
+}
+
+/// A bundle that gets a point: a new one, or one that is there.
+///
+/// Dropped before it is published, it leaves nothing of a new bundle, and a bundle that was there as it was.
+pub trait Sink: Send {
+    /// The points that the bundle has, in their order.
+    fn points(&self) -> &[Point];
+
+    /// The last of them.
+    fn last(&self) -> Option<&Point> {
+        self.points().last()
+    }
+
+    /// Writes the definition of the machine, and gives the name of its member. It comes first.
+    ///
+    /// # Errors
+    /// The bundle takes no more.
+    fn definition(&mut self, xml: &str, progress: &dyn Progress) -> Result<String>;
+
+    /// Copies an image into a member.
+    ///
+    /// # Errors
+    /// It cannot be read or written, or somebody said stop.
+    fn image(
+        &mut self,
+        begun: &Begun<'_>,
+        image: &dyn Image,
+        workers: usize,
+        progress: &dyn Progress,
+    ) -> Result<Written>;
+
+    /// Copies a file as it is, unless the bundle has one of that name and length already.
+    ///
+    /// # Errors
+    /// As [`image`](Self::image).
+    fn medium(&mut self, file: &Path, progress: &dyn Progress) -> Result<()>;
+
+    /// Writes the manifest with the new point, makes all durable, and gives the length of the bundle in
+    /// bytes.
+    ///
+    /// # Errors
+    /// As [`image`](Self::image).
+    fn publish(&mut self, point: &Point) -> Result<u64>;
+}

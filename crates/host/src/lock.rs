@@ -1,0 +1,48 @@
+//! Turns that processes take: a lock on a file, gone with the process that holds it.
+
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    path::Path,
+};
+
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
+
+/// A lock that is held until it is dropped. Its file stays: to remove it would let two hold it.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// Takes a lock, if nobody has it.
+///
+/// # Errors
+/// The file cannot be opened or made, or its file system has no locks.
+pub fn attempt(path: &Path) -> io::Result<Option<Lock>> {
+    let mut options = OpenOptions::new();
+    let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(Lock { _file: file })),
+        Err(Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_held_once_and_free_again_when_it_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("web01.lock");
+        let held = attempt(&path).unwrap().unwrap();
+        assert!(attempt(&path).unwrap().is_none());
+        drop(held);
+        assert!(attempt(&path).unwrap().is_some());
+        assert!(attempt(&folder.path().join("none/x.lock")).is_err());
+    }
+}
