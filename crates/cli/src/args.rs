@@ -64,7 +64,7 @@ Move in:
 Protect:
   snapshot   Take, show, go back to, delete and clone moments of a machine
   restore    A machine back from a backup, a domain XML, an OVF
-  backup     List, check, prune, protect, compress native backup files
+  backup     Create, list, check, prune, protect, compress native backup files
   job        Backups on a schedule: cron or systemd timers run them
 
 Service and tools:
