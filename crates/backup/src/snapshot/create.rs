@@ -240,7 +240,7 @@ fn take_back<H: Protection + ?Sized>(
 /// The file for the memory, beside the first disk's overlay, and the most that goes into it.
 fn memory_file(included: &[Included], name: &str, live: &str) -> Result<(PathBuf, u64)> {
     let first = included.first().map(|disk| disk.overlay.with_file_name(""));
-    let overlay = included.first().map(|disk| disk.image.as_path()).unwrap_or(Path::new(""));
+    let overlay = included.first().map_or(Path::new(""), |disk| disk.image.as_path());
     let stem = disks::stem(overlay, &[]);
     let file = first.unwrap_or_default().join(format!("{stem}.{name}.memory"));
     let machine = domain::read(live.as_bytes())?.machine;
