@@ -31,15 +31,15 @@ const LISTEN: Duration = Duration::from_secs(20);
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A machine of the host and the folder of its disks; both are gone when the test is over.
-struct Lab {
-    bench: Bench,
-    name: String,
+pub(crate) struct Lab {
+    pub(crate) bench: Bench,
+    pub(crate) name: String,
     storage: tempfile::TempDir,
 }
 
 impl Lab {
     /// A name that nobody has; `None`, and a word about it, where no libvirt answers.
-    fn new(bench: Bench, test: &str) -> Option<Self> {
+    pub(crate) fn new(bench: Bench, test: &str) -> Option<Self> {
         if skips(&bench) {
             return None;
         }
@@ -51,9 +51,10 @@ impl Lab {
     }
 
     /// Runs the program with the host in reach.
-    fn run(&self, line: &str) -> Run {
+    pub(crate) fn run(&self, line: &str) -> Run {
         let mut command = self.bench.command(RELIFT);
         command.args(line.split(' ')).env_remove("RELIFT_OFFLINE");
+        command.env("RELIFT_STATE_DIR", self.bench.path("state"));
         let run = Run::of(&command.output().unwrap());
         assert!(run.code != Some(1), "{run:?}");
         run
@@ -66,17 +67,17 @@ impl Lab {
     }
 
     /// What virsh says; the name of the machine is its last word.
-    fn virsh(&self, words: &str) -> Run {
+    pub(crate) fn virsh(&self, words: &str) -> Run {
         self.bench.shell(&format!("timeout 60 virsh -q -c qemu:///system {words} {}", self.name))
     }
 
-    fn told(&self, words: &str) -> String {
+    pub(crate) fn told(&self, words: &str) -> String {
         let run = self.virsh(words);
         assert_eq!(run.code, Some(0), "{words}: {run:?}");
         run.stdout
     }
 
-    fn disk(&self, name: &str) -> PathBuf {
+    pub(crate) fn disk(&self, name: &str) -> PathBuf {
         self.storage.path().join(name)
     }
 }

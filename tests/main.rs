@@ -40,6 +40,7 @@ mod sandbox;
 mod shelf;
 mod signals;
 mod signatures;
+mod snapshot_verbs;
 mod snapshots;
 mod tracing;
 mod tree;
