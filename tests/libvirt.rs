@@ -40,10 +40,7 @@ pub(crate) struct Lab {
 impl Lab {
     /// A name that nobody has; `None`, and a word about it, where no libvirt answers.
     pub(crate) fn new(bench: Bench, test: &str) -> Option<Self> {
-        if let Some(why) = silence(&bench) {
-            // Not `eprintln`, which a passing test keeps to itself.
-            let mut stderr = std::io::stderr();
-            writeln!(stderr, "skipped: {why}").unwrap();
+        if skips(&bench) {
             return None;
         }
         // The user of QEMU must get to the disks.
@@ -90,6 +87,22 @@ impl Drop for Lab {
         self.virsh("destroy");
         self.virsh("undefine --nvram --snapshots-metadata");
     }
+}
+
+/// Whether there is no libvirt for a test, and says why.
+pub(crate) fn skips(bench: &Bench) -> bool {
+    let why = silence(bench);
+    if let Some(why) = &why {
+        skip(why);
+    }
+    why.is_some()
+}
+
+/// Says that a test is skipped.
+pub(crate) fn skip(why: &str) {
+    // Not `eprintln`, which a passing test keeps to itself.
+    let mut stderr = std::io::stderr();
+    writeln!(stderr, "skipped: {why}").unwrap();
 }
 
 /// Why there is no libvirt for these tests, if there is none.
