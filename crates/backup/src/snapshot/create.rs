@@ -20,10 +20,10 @@ use host::{
 };
 
 use super::{
-    Found, Included, Record, Subject,
+    Included, Record, Subject,
     delete::{self, Family},
     disks::{self, Wanted},
-    tree::{self, Tree},
+    tree,
 };
 use crate::{
     Error, Kind, Result,
@@ -102,7 +102,7 @@ pub fn plan_create<H: Protection + ?Sized>(
 ) -> Result<CreatePlan> {
     check_name(&options.name)?;
     let (host, machine) = (subject.host, subject.machine);
-    let tree = tree::tree(subject)?;
+    let tree = tree(subject)?;
     if tree.find(&options.name).is_ok() {
         let text = format!("the machine has a snapshot {} already", options.name);
         return Err(Error::new(Kind::Exists, text));
@@ -222,9 +222,9 @@ fn take_back<H: Protection + ?Sized>(
     was_taken: bool,
 ) -> Result<()> {
     if was_taken {
-        let tree = tree::tree(subject)?;
+        let tree = tree(subject)?;
         let plan = delete::plan_delete(subject, &tree, &plan.name, Family::One)?;
-        delete::carry_out(subject, &plan, &disk::Unheard)?;
+        delete::delete(subject, &plan, &disk::Unheard)?;
         return Ok(());
     }
     let used: Vec<PathBuf> = tree::heads(subject)?.into_iter().map(|(_, image, _)| image).collect();
@@ -273,15 +273,6 @@ fn check_name(name: &str) -> Result<()> {
         "the name {shown:?} of a snapshot is not 1 to {MAX_NAME_BYTES} letters, digits, '.', '_' and '-', \
          the first a letter or digit"
     )))
-}
-
-/// The snapshots that a machine has, for who shows them beside a new one.
-impl Tree {
-    /// The one that the machine goes on from.
-    #[must_use]
-    pub fn current(&self) -> Option<&Found> {
-        self.snapshots.iter().find(|one| one.is_current)
-    }
 }
 
 #[cfg(test)]

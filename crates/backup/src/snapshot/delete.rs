@@ -101,14 +101,6 @@ pub fn delete<H: Protection + ?Sized>(
     plan: &DeletePlan,
     progress: &dyn Progress,
 ) -> Result<Deleted> {
-    carry_out(subject, plan, progress)
-}
-
-pub(super) fn carry_out<H: Protection + ?Sized>(
-    subject: &Subject<'_, H>,
-    plan: &DeletePlan,
-    progress: &dyn Progress,
-) -> Result<Deleted> {
     if plan.starts {
         subject.host.start_paused(subject.machine)?;
     }

@@ -88,6 +88,12 @@ impl Tree {
         })
     }
 
+    /// The one that the machine goes on from.
+    #[must_use]
+    pub fn current(&self) -> Option<&Found> {
+        self.snapshots.iter().find(|one| one.is_current)
+    }
+
     /// The names of all.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
@@ -106,6 +112,41 @@ impl Tree {
 }
 
 impl Found {
+    /// What people should know of it at a glance, in the words of lists.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        match self.record.phase {
+            Phase::InProgress => notes.push("in progress".to_owned()),
+            Phase::Failed => notes.push("failed".to_owned()),
+            Phase::Succeeded => {}
+        }
+        if self.record.is_going {
+            notes.push("half deleted".to_owned());
+        }
+        for indication in &self.record.indications {
+            match indication {
+                Indication::NoGuestAgent => notes.push("no guest agent".to_owned()),
+                Indication::QuiesceFailed => notes.push("quiesce failed".to_owned()),
+                Indication::Online | Indication::GuestAgent => {}
+            }
+        }
+        if self.is_internal {
+            notes.push("internal".to_owned());
+        }
+        let left_out: Vec<&str> = self.left_out().map(|one| one.target.as_str()).collect();
+        if !left_out.is_empty() {
+            notes.push(format!("without {}", left_out.join(", ")));
+        }
+        notes
+    }
+
+    /// The disks that are not in it; drives that never are do not count.
+    fn left_out(&self) -> impl Iterator<Item = &LeftOut> {
+        let drives = ["a CD drive", "a floppy drive", "an empty drive"];
+        self.record.left_out.iter().filter(move |one| !drives.contains(&one.reason.as_str()))
+    }
+
     /// Refuses a snapshot whose state cannot be relied on.
     ///
     /// # Errors
@@ -308,44 +349,6 @@ pub(super) fn heads<H: Guest + ?Sized>(
         }
     });
     Ok(on_files.collect())
-}
-
-/// The names of the notes beside a snapshot, in the words of the contract.
-impl Found {
-    /// What people should know of it at a glance.
-    #[must_use]
-    pub fn notes(&self) -> Vec<String> {
-        let mut notes = Vec::new();
-        match self.record.phase {
-            Phase::InProgress => notes.push("in progress".to_owned()),
-            Phase::Failed => notes.push("failed".to_owned()),
-            Phase::Succeeded => {}
-        }
-        if self.record.is_going {
-            notes.push("half deleted".to_owned());
-        }
-        for indication in &self.record.indications {
-            match indication {
-                Indication::NoGuestAgent => notes.push("no guest agent".to_owned()),
-                Indication::QuiesceFailed => notes.push("quiesce failed".to_owned()),
-                Indication::Online | Indication::GuestAgent => {}
-            }
-        }
-        if self.is_internal {
-            notes.push("internal".to_owned());
-        }
-        let left_out: Vec<&str> = self.left_out().map(|one| one.target.as_str()).collect();
-        if !left_out.is_empty() {
-            notes.push(format!("without {}", left_out.join(", ")));
-        }
-        notes
-    }
-
-    /// The disks that are not in it; drives that never are do not count.
-    fn left_out(&self) -> impl Iterator<Item = &LeftOut> {
-        let drives = ["a CD drive", "a floppy drive", "an empty drive"];
-        self.record.left_out.iter().filter(move |one| !drives.contains(&one.reason.as_str()))
-    }
 }
 
 #[cfg(test)]
