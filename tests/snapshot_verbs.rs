@@ -102,17 +102,16 @@ fn a_refusal_of_the_host_ends_the_snapshot_and_leaves_no_file() {
 /// A machine of a real libvirt with two disks, off.
 fn machine(test: &str) -> Option<Lab> {
     let lab = Lab::new(Bench::new(), test)?;
-    let mut disks = String::new();
-    for (name, target) in [("a", "vda"), ("b", "vdb")] {
-        let image = lab.disk(&format!("{name}.qcow2"));
-        let made = lab.run(&format!("disk convert disk.vmdk -O qcow2 -o {}", image.display()));
+    let disk = |(name, target)| {
+        let image = lab.disk(&format!("{name}.qcow2")).display().to_string();
+        let made = lab.run(&format!("disk convert disk.vmdk -O qcow2 -o {image}"));
         assert_eq!(made.code, Some(0), "{made:?}");
-        disks.push_str(&format!(
+        format!(
             "<disk type='file' device='disk'><driver name='qemu' type='qcow2'/>\
-             <source file='{}'/><target dev='{target}' bus='virtio'/></disk>",
-            image.display()
-        ));
-    }
+             <source file='{image}'/><target dev='{target}' bus='virtio'/></disk>"
+        )
+    };
+    let disks: String = [("a", "vda"), ("b", "vdb")].map(disk).concat();
     let xml = format!(
         "<domain type='qemu'><name>{}</name><memory unit='MiB'>16</memory><vcpu>1</vcpu>\
          <os><type arch='x86_64' machine='pc'>hvm</type></os><devices>{disks}</devices></domain>",
