@@ -275,8 +275,22 @@ impl Job<'_> {
             workers: jobs.unwrap_or(cores),
             unix_seconds: now,
             series: series_of(self.folder),
+            known: self.known_checkpoints(),
             scratch: scratch.clone(),
         }
+    }
+
+    /// The checkpoints that bundles of the folder count from; what cannot be read has none.
+    fn known_checkpoints(&self) -> Vec<String> {
+        let uuid = self.machine.uuid.to_string();
+        let points = |entry: &backup::Entry| {
+            let bundle = super::open(&entry.path).ok()?;
+            let manifest = bundle.manifest().ok().flatten()?;
+            (manifest.vm.uuid.as_deref() == Some(&uuid)).then_some(manifest.points)
+        };
+        let entries = backup::list(self.folder, &[]).unwrap_or_default();
+        let points = entries.iter().filter_map(points).flatten();
+        points.filter_map(|point| Some(point.checkpoint?.name)).collect()
     }
 
     fn create(&self, request: &Request, sink: &mut dyn Sink) -> Result<Made> {
