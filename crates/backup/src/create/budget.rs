@@ -67,6 +67,17 @@ enum Trouble {
     Gone,
 }
 
+/// A machine whose job is watched.
+#[derive(Clone, Copy)]
+pub(super) struct Watched<'a> {
+    /// Its host.
+    pub(super) host: &'a dyn Protection,
+    /// The machine.
+    pub(super) machine: Uuid,
+    /// What it was doing before the job.
+    pub(super) was: &'a Power,
+}
+
 /// Does work that reads from a job, on a thread of its own, and ends it early when the scratch files get
 /// too large.
 ///
@@ -75,7 +86,7 @@ enum Trouble {
 /// # Errors
 /// Those of the work; `E0506` when the scratch files were the reason to end it.
 pub(super) fn within<T: Send>(
-    (host, machine): (&dyn Protection, Uuid),
+    watched: Watched<'_>,
     budget: Budget,
     progress: &dyn Progress,
     act: impl FnOnce(&dyn Progress) -> Result<T> + Send,
@@ -92,7 +103,7 @@ pub(super) fn within<T: Send>(
         });
         while wait.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
             if trouble.is_none() {
-                trouble = look((host, machine), budget);
+                trouble = look(watched, budget);
                 end.store(trouble.is_some(), Ordering::Relaxed);
             }
         }
@@ -105,13 +116,13 @@ pub(super) fn within<T: Send>(
 }
 
 /// What is wrong with a job; what cannot be asked is not.
-fn look((host, machine): (&dyn Protection, Uuid), budget: Budget) -> Option<Trouble> {
+fn look(Watched { host, machine, was }: Watched<'_>, budget: Budget) -> Option<Trouble> {
     let job = host.job(machine).ok()?;
     if budget.is_spent(job.temporary_used_bytes) {
         return Some(Trouble::Spent(job.temporary_used_bytes));
     }
     match host.power(machine).ok()? {
-        Power::Paused { by_error: true } => Some(Trouble::Paused),
+        Power::Paused { by_error: true } if *was == Power::Running => Some(Trouble::Paused),
         Power::Off => Some(Trouble::Gone),
         _ => None,
     }
