@@ -15,6 +15,8 @@ mod base;
 mod budget;
 mod bundled;
 mod disks;
+#[cfg(test)]
+mod fixture;
 mod images;
 mod named;
 mod plan;
@@ -475,3 +477,6 @@ impl Drop for PausedForUs<'_> {
         drop(self.host.destroy(self.machine));
     }
 }
+
+#[cfg(test)]
+mod tests;

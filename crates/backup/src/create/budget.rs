@@ -166,7 +166,45 @@ impl Progress for Ended<'_> {
 
 #[cfg(test)]
 mod tests {
+    use host::{
+        fake::{Fake, FakeGuest},
+        libvirt::Job,
+    };
+
     use super::*;
+    use disk::Unheard;
+
+    /// What becomes of work that goes on until it is told to stop.
+    fn endless(guest: FakeGuest) -> Error {
+        let fake = Fake::new(None).with_guest(guest);
+        let machine = Uuid([7; 16]);
+        let watched = Watched { host: &fake, machine, was: &Power::Running };
+        let tight = Budget { limit_bytes: 1000, is_enough: false };
+        let work = |progress: &dyn Progress| -> Result<()> {
+            while !progress.stopped() {
+                thread::yield_now();
+            }
+            Err(Error::new(Kind::Stopped, "stopped"))
+        };
+        within(watched, tight, &Unheard, work).unwrap_err()
+    }
+
+    #[test]
+    fn work_is_ended_when_its_scratch_files_are_spent_or_its_guest_stands_still() {
+        let job = Job { temporary_used_bytes: 800, ..Job::default() };
+        let error = endless(FakeGuest { job, ..FakeGuest::default() });
+        assert_eq!(
+            error.to_string(),
+            "the guest overwrote 800 B while its disks were read, and the scratch files must not grow \
+             further; the backup was ended, the guest goes on"
+        );
+        assert_eq!(error.code(), Some(code::Code::E0506));
+        let power = Power::Paused { by_error: true };
+        let error = endless(FakeGuest { power, ..FakeGuest::default() });
+        assert_eq!(error.code(), Some(code::Code::E0506));
+        let error = endless(FakeGuest { power: Power::Off, ..FakeGuest::default() });
+        assert_eq!(error.to_string(), "the machine ended while its disks were read");
+    }
 
     #[test]
     fn half_of_the_room_is_for_the_scratch_files_and_little_room_is_none() {

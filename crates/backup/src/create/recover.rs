@@ -125,3 +125,105 @@ fn wake(host: &dyn Protection, machine: Uuid, power: &Power, note: &str) -> Resu
     }
     Ok(notes)
 }
+
+#[cfg(test)]
+mod tests {
+    use host::fake::{Fake, FakeGuest};
+
+    use super::*;
+    use crate::create::fixture::{Lab, MACHINE};
+
+    /// Leaves what a run that was killed leaves, recovers, and gives the acts and what is told.
+    fn after(lab: &Lab, guest: FakeGuest, note: Option<&str>) -> (Fake, Vec<String>) {
+        let beneath = lab.path("");
+        if let Some(note) = note {
+            std::mem::forget(Scratch::make(&beneath, MACHINE, note).unwrap());
+        }
+        let fake = Fake::new(None).with_guest(guest);
+        let known = ["relift-s-1".to_owned()];
+        let notes = recover(MACHINE, &beneath, ("s", &known), &fake).unwrap();
+        assert!(!lab.scratch().exists());
+        let folder = lab.scratch().display().to_string();
+        let told = notes.into_iter().map(|Note(text)| text.replace(&folder, "F")).collect();
+        (fake, told)
+    }
+
+    /// The job of a run of ours.
+    fn job(lab: &Lab) -> Option<String> {
+        let scratch = lab.scratch().join("vda.scratch");
+        Some(format!(
+            "<domainbackup mode='pull'><disks><disk name='vda' backup='yes' type='file'>\
+             <scratch file='{}'/></disk></disks></domainbackup>",
+            scratch.display()
+        ))
+    }
+
+    const REMOVED: &str = "removed F, which an interrupted run had left";
+    const ENDED: &str = "ended the backup job that an interrupted run had left";
+
+    #[test]
+    fn a_machine_that_no_run_left_anything_on_is_left_alone() {
+        let lab = Lab::new();
+        let is_frozen = true;
+        let (fake, told) = after(&lab, FakeGuest { is_frozen, ..lab.guest() }, None);
+        assert!(told.is_empty() && fake.acts().is_empty(), "somebody else froze it: {told:?}");
+    }
+
+    #[test]
+    fn a_frozen_guest_is_thawed_after_its_job_is_ended() {
+        let lab = Lab::new();
+        let guest = FakeGuest { is_frozen: true, backup: job(&lab), ..lab.guest() };
+        let (fake, told) = after(&lab, guest, Some("the machine was on"));
+        assert_eq!(fake.acts(), ["abort job", "thaw"]);
+        assert_eq!(told, [ENDED, "thawed the guest, which an interrupted run had frozen", REMOVED]);
+    }
+
+    #[test]
+    fn a_guest_that_a_full_scratch_file_stopped_goes_on_after_the_job_is_ended() {
+        let lab = Lab::new();
+        let power = Power::Paused { by_error: true };
+        let guest = FakeGuest { power, backup: job(&lab), ..lab.guest() };
+        let (fake, told) = after(&lab, guest.clone(), Some("the machine was on"));
+        assert_eq!(fake.acts(), ["abort job".to_owned(), format!("resume {MACHINE}")]);
+        assert_eq!(told[1], "let the guest go on, which a full scratch file had stopped");
+        let (fake, told) = after(&lab, guest, Some("the machine was paused"));
+        assert_eq!(fake.acts(), ["abort job"], "it stood still before");
+        assert_eq!(told, [ENDED, REMOVED]);
+    }
+
+    #[test]
+    fn a_machine_that_was_started_to_be_read_loses_its_checkpoint_before_its_process() {
+        let lab = Lab::new();
+        let checkpoints = ["relift-s-1", "relift-s-2", "relift-s-3", "theirs"];
+        let checkpoints = checkpoints.map(|name| (name.to_owned(), String::new())).into();
+        let power = Power::Paused { by_error: false };
+        let guest = FakeGuest { power, checkpoints, backup: job(&lab), ..lab.guest() };
+        let (fake, told) = after(&lab, guest, Some("the machine was off"));
+        let acts = [
+            "abort job",
+            "delete checkpoint relift-s-3",
+            "delete checkpoint relift-s-2",
+            &format!("destroy {MACHINE}"),
+        ];
+        assert_eq!(fake.acts(), acts);
+        let want = [
+            ENDED,
+            "deleted the checkpoint relift-s-3, which no point knows",
+            "deleted the checkpoint relift-s-2, which no point knows",
+            "turned off the machine, which was started only to be read",
+            REMOVED,
+        ];
+        assert_eq!(told, want);
+        assert_eq!(fake.guest().power, Power::Off);
+    }
+
+    #[test]
+    fn somebody_who_paused_or_resumed_the_machine_meanwhile_is_not_overruled() {
+        let lab = Lab::new();
+        let power = Power::Paused { by_error: false };
+        let (fake, _) = after(&lab, FakeGuest { power, ..lab.guest() }, Some("was on"));
+        assert!(fake.acts().is_empty());
+        let (fake, _) = after(&lab, lab.guest(), Some("was off"));
+        assert!(fake.acts().is_empty(), "it was resumed: it is in use");
+    }
+}
