@@ -84,7 +84,7 @@ pub struct Request {
     pub unix_seconds: u64,
     /// The word for the folder that the bundle is in, in the names of checkpoints.
     pub series: String,
-    /// The checkpoints that the points of other bundles in that folder count from.
+    /// The checkpoints that points of the machine count from, in all bundles of the folder.
     pub known: Vec<String>,
     /// Where scratch files go; `None` for beside the first image.
     pub scratch: Option<PathBuf>,

@@ -139,49 +139,43 @@ fn disk(disk: &bundle::PointDisk) -> DiskData {
 
 /// The report for people.
 pub(super) fn text(data: &Data) -> String {
-    let mut text: String = data.plans.iter().map(planned_text).collect();
-    for backup in &data.backups {
-        let indications = backup.indications.join(", ");
-        let quiet = match (backup.frozen_ms, indications.is_empty()) {
-            (Some(ms), _) => format!(" ({indications}; frozen for {ms} ms)"),
-            (None, false) => format!(" ({indications})"),
-            (None, true) => String::new(),
-        };
-        text += &format!(
-            "Backed up {} at {}, {} while {}{quiet}\n\n",
-            clean(&backup.vm),
-            backup.point,
-            backup.mode,
-            backup.state,
-        );
-        for disk in &backup.disks {
-            let why = disk.reason.as_deref().map(|why| format!(": {}", clean(why)));
-            text += &format!(
-                "  {:<10}{} of {} read, {}{}\n",
-                clean(&disk.target),
-                ByteSize(disk.read_bytes),
-                ByteSize(disk.capacity_bytes),
-                disk.mode,
-                why.unwrap_or_default(),
-            );
-        }
-        for left in &backup.left_out {
-            text += &format!("  {:<10}left out: {}\n", clean(&left.target), clean(&left.reason));
-        }
-        let again = if backup.incrementable { "incrementable" } else { "not incrementable" };
-        text += &format!(
-            "  {:<10}{} ({} added, {}, {again})\n\n",
-            "file",
-            clean(&backup.path),
-            ByteSize(backup.added_bytes),
-            ByteSize(backup.file_bytes),
-        );
-        for note in &backup.notes {
-            text += &format!("  {:<10}{}\n", "note", clean(note));
-        }
-        text += &format!("Next:  relift backup verify {}\n", clean(&backup.path));
+    let made = data.backups.iter().map(lines);
+    let all = made.chain(data.plans.iter().map(planned_lines));
+    all.map(|lines| lines.join("\n") + "\n").collect()
+}
+
+/// What people are told of one backup, line by line.
+fn lines(backup: &BackupData) -> Vec<String> {
+    let BackupData { point, mode, state, .. } = backup;
+    let indications = backup.indications.join(", ");
+    let quiet = match (backup.frozen_ms, indications.is_empty()) {
+        (Some(ms), _) => format!(" ({indications}; frozen for {ms} ms)"),
+        (None, false) => format!(" ({indications})"),
+        (None, true) => String::new(),
+    };
+    let vm = clean(&backup.vm);
+    let mut lines =
+        vec![format!("Backed up {vm} at {point}, {mode} while {state}{quiet}"), String::new()];
+    for disk in &backup.disks {
+        let why = disk.reason.as_deref().map(|why| format!(": {}", clean(why)));
+        let (read, all) = (ByteSize(disk.read_bytes), ByteSize(disk.capacity_bytes));
+        let why = why.unwrap_or_default();
+        lines.push(row(&disk.target, format!("{read} of {all} read, {}{why}", disk.mode)));
     }
-    text
+    for left in &backup.left_out {
+        lines.push(row(&left.target, format!("left out: {}", clean(&left.reason))));
+    }
+    let again = if backup.incrementable { "incrementable" } else { "not incrementable" };
+    let (added, all) = (ByteSize(backup.added_bytes), ByteSize(backup.file_bytes));
+    let path = clean(&backup.path);
+    lines.push(row("file", format!("{path} ({added} added, {all}, {again})")));
+    lines.extend(backup.notes.iter().map(|note| row("note", clean(note))));
+    lines.extend([String::new(), format!("Next:  relift backup verify {path}")]);
+    lines
+}
+
+fn row(name: &str, text: impl std::fmt::Display) -> String {
+    format!("  {:<10}{text}", clean(name))
 }
 
 /// What is told of a backup that would be made in a file, in whose folder so much is free.
@@ -222,34 +216,30 @@ fn left_out(disks: &[bundle::LeftOut]) -> Vec<LeftOutData> {
     disks.iter().map(one).collect()
 }
 
-fn planned_text(plan: &PlanData) -> String {
-    let mut text = format!("Would back up {}, which is {}\n\n", clean(&plan.vm), plan.state);
+/// What people are told of a backup that would be made, line by line.
+fn planned_lines(plan: &PlanData) -> Vec<String> {
+    let head = format!("Would back up {}, which is {}", clean(&plan.vm), plan.state);
+    let mut lines = vec![head, String::new()];
     for disk in &plan.disks {
-        let (target, capacity) = (clean(&disk.target), ByteSize(disk.capacity_bytes));
         let why = disk.reason.as_deref().map(|why| format!(": {}", clean(why)));
-        let why = why.unwrap_or_default();
-        text += &format!("  {target:<10}{capacity}, {}{why}\n", disk.mode);
+        let (capacity, why) = (ByteSize(disk.capacity_bytes), why.unwrap_or_default());
+        lines.push(row(&disk.target, format!("{capacity}, {}{why}", disk.mode)));
     }
     for left in &plan.left_out {
-        text += &format!("  {:<10}left out: {}\n", clean(&left.target), clean(&left.reason));
+        lines.push(row(&left.target, format!("left out: {}", clean(&left.reason))));
     }
     let how = if plan.extends { "one more point in" } else { "a new file," };
     let again = if plan.incrementable { "incrementable" } else { "not incrementable" };
     let (path, free) = (clean(&plan.path), ByteSize(plan.free_bytes));
-    text += &format!("  {:<10}{how} {path} ({again}; {free} free)\n", "file");
-    match &plan.scratch {
-        Some(ScratchData { path, free_bytes }) => {
-            let (path, free) = (clean(path), ByteSize(*free_bytes));
-            text += &format!(
-                "  {:<10}{path} ({free} free) keeps what the guest overwrites meanwhile\n",
-                "scratch"
-            );
-        }
-        None => text += &format!("  {:<10}the images are read directly\n", "scratch"),
+    lines.push(row("file", format!("{how} {path} ({again}; {free} free)")));
+    if let Some(ScratchData { path, free_bytes }) = &plan.scratch {
+        let (path, free) = (clean(path), ByteSize(*free_bytes));
+        let what = format!("what the guest overwrites meanwhile, beneath {path} ({free} free)");
+        lines.push(row("scratch", what));
     }
     if plan.recovers {
-        let what = "what an interrupted run left is put right first";
-        text += &format!("  {:<10}{what}\n", "note");
+        lines.push(row("note", "what an interrupted run left is put right first"));
     }
-    text + "\nNothing was changed.\n"
+    lines.extend([String::new(), "Nothing was changed.".to_owned()]);
+    lines
 }
