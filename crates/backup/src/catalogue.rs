@@ -90,6 +90,8 @@ pub struct Moment {
     pub created_unix_seconds: u64,
     /// Whether it needs an older one.
     pub mode: Mode,
+    /// The checkpoint of the machine that the next increment counts from.
+    pub checkpoint: Option<String>,
 }
 
 impl Contents {
@@ -297,8 +299,9 @@ fn read(file: File) -> bundle::Result<Option<Contents>> {
         return Ok(None);
     }
     let digest = digest(&bundle, manifest.as_ref());
-    let whole =
-        |created_unix_seconds| vec![Moment { id: None, created_unix_seconds, mode: Mode::Full }];
+    let whole = |created_unix_seconds| {
+        vec![Moment { id: None, created_unix_seconds, mode: Mode::Full, checkpoint: None }]
+    };
     let Some(manifest) = manifest else {
         // The manifest comes last: what has neither it nor an end is the head of a longer file.
         if let Some(finding) = bundle.findings().first() {
@@ -323,6 +326,7 @@ fn read(file: File) -> bundle::Result<Option<Contents>> {
         id: Some(point.id.clone()),
         created_unix_seconds: point.created_unix_seconds,
         mode: point.mode,
+        checkpoint: point.checkpoint.as_ref().map(|checkpoint| checkpoint.name.clone()),
     });
     let mut points: Vec<Moment> = moments.collect();
     if points.is_empty() {

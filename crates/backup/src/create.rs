@@ -4,8 +4,8 @@
 //! look: state, disks, checkpoints --> recover: what a killed run left --> how each disk is read
 //!    running, paused --> freeze, backup-begin, thaw --NBD--\
 //!    off, full -----------------------> images -------------> members --> definition, manifest --> published
-//!    off, counting changes --> started paused --NBD--------/                                          |
-//!                                             the job ends, the checkpoint before is deleted <--------/
+//!    off, counting changes --> started paused --NBD--------/ the job ends                             |
+//!                                                           the checkpoint before is deleted <--------/
 //! ```
 //!
 //! The old point stays usable until the new one is published: whatever fails before leaves the bundle, the
@@ -15,7 +15,11 @@ mod base;
 mod budget;
 mod bundled;
 mod disks;
+#[cfg(test)]
+mod fixture;
 mod images;
+mod named;
+mod plan;
 mod pull;
 mod recover;
 mod sink;
@@ -41,12 +45,14 @@ use crate::{
     quiesce::{Asked, Guards, Quiesce},
 };
 use base::{Base, Reading};
-use budget::Budget;
+use budget::{Budget, Watched};
 use disks::Choice;
 use pull::{Pull, Wanted};
 
 pub use base::Wish;
 pub use bundled::Bundled;
+pub use named::{Looks, Named};
+pub use plan::{Plan, PlannedDisk, Way, plan};
 pub use recover::{Note, recover};
 pub use sink::{Begun, Sink, Written};
 
@@ -160,19 +166,27 @@ struct Found {
 pub fn create(request: &Request, sink: &mut dyn Sink, doors: &Doors<'_>) -> Result<Made> {
     doors.watch.begin(Step::Look);
     let last = sink.last().cloned();
+    let of_points = sink.points().iter().filter_map(|point| point.checkpoint.as_ref());
+    let known = of_points.map(|checkpoint| checkpoint.name.clone());
+    let known: Vec<_> = known.chain(request.known.iter().cloned()).collect();
     let beneath = scratch_folder(request, doors)?;
-    let mut notes =
-        recover(request.machine, &beneath, (&request.series, &request.known), doors.host)?;
+    let mut notes = recover(request.machine, &beneath, (&request.series, &known), doors.host)?;
     let found = look(request, doors)?;
     let readings = readings(request, &found, last.as_ref(), doors)?;
     let config = sink.definition(&found.kept, doors.watch)?;
-    let counts = request.is_incrementable || readings.iter().any(|it| it.mode == Mode::Incremental);
-    let copied = if found.power == Power::Off && !counts {
+    let is_counted = has_checkpoint(request, &readings)
+        || readings.iter().any(|it| it.mode == Mode::Incremental);
+    if request.is_incrementable && !is_counted {
+        let text = "no image of the machine can keep a bitmap: the next backup is a full one, too";
+        notes.push(Note(text.to_owned()));
+    }
+    let copied = if found.power == Power::Off && !is_counted {
         Copied::of_images(images::copy_off(request, &readings, sink, doors)?)
     } else {
         copy_running((request, doors), &found, readings, (&beneath, last.as_ref()), sink)?
     };
-    let Copied { disks, state, indications, frozen, pull, off, checkpoint, notes: more } = copied;
+    // What is bound last goes first: the job and its checkpoint go before the process of the machine.
+    let Copied { disks, state, indications, frozen, off, pull, checkpoint, notes: more } = copied;
     notes.extend(more.into_iter().map(Note));
     let mode = if disks.iter().any(|disk| disk.mode == Mode::Incremental) {
         Mode::Incremental
@@ -199,10 +213,8 @@ pub fn create(request: &Request, sink: &mut dyn Sink, doors: &Doors<'_>) -> Resu
     doors.watch.begin(Step::Publish);
     let file_bytes = sink.publish(&point)?;
     // From here on the point is there: what fails now is told, and put right by the next run.
-    if let Some(pull) = pull
-        && let Err(error) = pull.end()
-    {
-        notes.push(Note(format!("the backup job could not be ended: {error}")));
+    if let Some(pull) = pull {
+        pull.keep();
     }
     notes.extend(drop_older(request, &point, &found.checkpoints, doors));
     drop(off);
@@ -333,13 +345,14 @@ fn copy_running<'a>(
     if let Some(image) = image {
         scratch.give_to_owner_of(image).map_err(wrap)?;
     }
-    let name = request.is_incrementable.then(|| checkpoint_name(request));
+    let name = has_checkpoint(request, &readings).then(|| checkpoint_name(request, found));
     let mut wanted = Wanted {
         readings: &mut readings,
         others: found.others.clone(),
         base: last.and_then(|point| Some(point.checkpoint.as_ref()?.name.as_str())),
         checkpoint: name.clone(),
         wish: request.wish,
+        was: found.power.clone(),
     };
     let asked = Asked {
         host: doors.host,
@@ -349,19 +362,23 @@ fn copy_running<'a>(
         guards: doors.guards,
     };
     doors.watch.begin(Step::Freeze);
-    let (pull, moment) = Pull::begin(&asked, scratch, &mut wanted)?;
+    let (mut pull, mut moment) = Pull::begin(&asked, scratch, &mut wanted)?;
     let mut opened = Vec::new();
     for reading in &readings {
         opened.push((reading, pull.image(reading)?));
     }
-    let host = (doors.host as &dyn Protection, request.machine);
+    let watched = Watched { host: doors.host, machine: request.machine, was: &found.power };
     let watch = doors.watch;
-    let disks = budget::within(host, budget, watch, |progress| {
+    let disks = budget::within(watched, budget, watch, |progress| {
         opened
             .iter()
             .map(|(reading, image)| copy(request, (reading, image), sink, (watch, progress)))
             .collect()
     })?;
+    drop(opened);
+    if let Err(error) = pull.end() {
+        moment.notes.push(format!("the backup job could not be ended: {error}"));
+    }
     let checkpoint = name.map(|name| checkpoint_of(request.machine, name, doors));
     let state = if is_off { State::Off } else { moment.state };
     Ok(Copied {
@@ -406,9 +423,17 @@ pub fn series_of(folder: &Path) -> String {
     digest.chars().take(8).collect()
 }
 
-/// The name of the checkpoint of this moment, in the order of time.
-fn checkpoint_name(request: &Request) -> String {
-    format!("{CHECKPOINT_PREFIX}{}-{}", request.series, request.unix_seconds)
+/// Whether a checkpoint is made: for an increment that is wanted later, if any disk can have one.
+fn has_checkpoint(request: &Request, readings: &[Reading]) -> bool {
+    request.is_incrementable && readings.iter().any(|reading| reading.disk.has_bitmaps())
+}
+
+/// The name of the checkpoint of this moment, in the order of time; no other one of the machine has it.
+fn checkpoint_name(request: &Request, found: &Found) -> String {
+    let name = format!("{CHECKPOINT_PREFIX}{}-{}", request.series, request.unix_seconds);
+    let others = (2..).map(|number: u32| format!("{name}-{number}"));
+    let mut names = std::iter::once(name.clone()).chain(others);
+    names.find(|name| !found.checkpoints.contains(name)).unwrap_or(name)
 }
 
 /// What the point keeps of a checkpoint: its document lets libvirt be told of it again.
@@ -452,3 +477,6 @@ impl Drop for PausedForUs<'_> {
         drop(self.host.destroy(self.machine));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -60,6 +60,11 @@ impl Fake {
         self.guest.borrow().clone()
     }
 
+    /// Changes the machine, as somebody else than the caller would.
+    pub fn disturb(&self, change: impl FnOnce(&mut FakeGuest)) {
+        change(&mut self.guest.borrow_mut());
+    }
+
     /// The acts so far: a verb and a file name each.
     #[must_use]
     pub fn acts(&self) -> Vec<String> {

@@ -180,13 +180,22 @@ impl NbdExport {
         mut answer: impl FnMut(&NbdRequest) -> Option<Vec<u8>>,
     ) -> io::Result<()> {
         let contexts = self.shake_hands(&mut stream)?;
+        Self::converse(&mut stream, contexts, &mut answer)
+    }
+
+    /// Answers requests until there is no answer, or the client goes.
+    fn converse(
+        stream: &mut (impl Read + Write),
+        contexts: u32,
+        mut answer: impl FnMut(&NbdRequest) -> Option<Vec<u8>>,
+    ) -> io::Result<()> {
         loop {
-            let _magic_and_flags = take::<6>(&mut stream)?;
+            let _magic_and_flags = take::<6>(stream)?;
             let request = NbdRequest {
-                command: u16::from_be_bytes(take(&mut stream)?),
-                cookie: u64::from_be_bytes(take(&mut stream)?),
-                offset: u64::from_be_bytes(take(&mut stream)?),
-                len: u32::from_be_bytes(take(&mut stream)?),
+                command: u16::from_be_bytes(take(stream)?),
+                cookie: u64::from_be_bytes(take(stream)?),
+                offset: u64::from_be_bytes(take(stream)?),
+                len: u32::from_be_bytes(take(stream)?),
                 contexts,
             };
             if request.command == DISCONNECT {
@@ -224,19 +233,39 @@ impl NbdExport {
     ///
     /// When there can be no socket of that name.
     pub fn listen(self, socket: &Path) {
+        Self::listen_all(vec![self], socket);
+    }
+
+    /// Serves several exports at one socket, as [`listen`](Self::listen) does one.
+    ///
+    /// # Panics
+    ///
+    /// When there can be no socket of that name.
+    pub fn listen_all(exports: Vec<Self>, socket: &Path) {
         let listener = UnixListener::bind(socket).expect("a new socket");
-        let export = Arc::new(self);
+        let exports: Arc<[Self]> = exports.into();
         thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let export = Arc::clone(&export);
+            for mut stream in listener.incoming().flatten() {
+                let exports = Arc::clone(&exports);
                 // The client may go when it likes.
-                thread::spawn(move || export.serve(stream, |request| Some(export.answer(request))));
+                thread::spawn(move || {
+                    let (export, contexts) = Self::agree(&exports, &mut stream)?;
+                    Self::converse(&mut stream, contexts, |request| Some(export.answer(request)))
+                });
             }
         });
     }
 
     /// Agrees with the client, and says on which contexts.
     fn shake_hands(&self, stream: &mut (impl Read + Write)) -> io::Result<u32> {
+        Ok(Self::agree(std::slice::from_ref(self), stream)?.1)
+    }
+
+    /// Agrees with the client on one of several exports and its contexts.
+    fn agree<'e>(
+        exports: &'e [Self],
+        stream: &mut (impl Read + Write),
+    ) -> io::Result<(&'e Self, u32)> {
         stream.write_all(b"NBDMAGICIHAVEOPT\x00\x03")?;
         let _client_flags = take::<4>(stream)?;
         let mut contexts = 0;
@@ -255,12 +284,13 @@ impl NbdExport {
                 bytes.extend(data);
                 stream.write_all(&bytes)
             };
-            let is_ours = data.get(4..).is_some_and(|name| name.starts_with(self.name.as_bytes()));
-            match option {
-                8 if self.is_structured => reply(1, &[])?,
-                10 | 7 if !is_ours => reply(1 << 31 | 6, b"no such export")?,
-                10 => {
-                    for (id, (name, _)) in (1_u32..).zip(&self.contexts) {
+            let is_named =
+                |it: &&Self| data.get(4..).is_some_and(|name| name.starts_with(it.name.as_bytes()));
+            match (option, exports.iter().find(is_named)) {
+                (8, _) if exports.iter().all(|it| it.is_structured) => reply(1, &[])?,
+                (10 | 7, None) => reply(1 << 31 | 6, b"no such export")?,
+                (10, Some(export)) => {
+                    for (id, (name, _)) in (1_u32..).zip(&export.contexts) {
                         if contains(&data, name.as_bytes()) {
                             contexts |= 1 << id;
                             reply(4, &[&id.to_be_bytes(), name.as_bytes()].concat())?;
@@ -268,14 +298,14 @@ impl NbdExport {
                     }
                     reply(1, &[])?;
                 }
-                7 => {
-                    let size = (self.content.len() as u64).to_be_bytes();
+                (7, Some(export)) => {
+                    let size = (export.content.len() as u64).to_be_bytes();
                     reply(3, &[&[0, 0], &size[..], &[1, 3]].concat())?;
-                    if let Some(blocks) = self.blocks {
+                    if let Some(blocks) = export.blocks {
                         reply(3, &[&[0, 3], &blocks.map(u32::to_be_bytes).concat()[..]].concat())?;
                     }
                     reply(1, &[])?;
-                    return Ok(contexts);
+                    return Ok((export, contexts));
                 }
                 _ => reply(1 << 31 | 1, b"")?,
             }

@@ -67,6 +67,17 @@ enum Trouble {
     Gone,
 }
 
+/// A machine whose job is watched.
+#[derive(Clone, Copy)]
+pub(super) struct Watched<'a> {
+    /// Its host.
+    pub(super) host: &'a dyn Protection,
+    /// The machine.
+    pub(super) machine: Uuid,
+    /// What it was doing before the job.
+    pub(super) was: &'a Power,
+}
+
 /// Does work that reads from a job, on a thread of its own, and ends it early when the scratch files get
 /// too large.
 ///
@@ -75,7 +86,7 @@ enum Trouble {
 /// # Errors
 /// Those of the work; `E0506` when the scratch files were the reason to end it.
 pub(super) fn within<T: Send>(
-    (host, machine): (&dyn Protection, Uuid),
+    watched: Watched<'_>,
     budget: Budget,
     progress: &dyn Progress,
     act: impl FnOnce(&dyn Progress) -> Result<T> + Send,
@@ -92,7 +103,7 @@ pub(super) fn within<T: Send>(
         });
         while wait.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
             if trouble.is_none() {
-                trouble = look((host, machine), budget);
+                trouble = look(watched, budget);
                 end.store(trouble.is_some(), Ordering::Relaxed);
             }
         }
@@ -105,13 +116,13 @@ pub(super) fn within<T: Send>(
 }
 
 /// What is wrong with a job; what cannot be asked is not.
-fn look((host, machine): (&dyn Protection, Uuid), budget: Budget) -> Option<Trouble> {
+fn look(Watched { host, machine, was }: Watched<'_>, budget: Budget) -> Option<Trouble> {
     let job = host.job(machine).ok()?;
     if budget.is_spent(job.temporary_used_bytes) {
         return Some(Trouble::Spent(job.temporary_used_bytes));
     }
     match host.power(machine).ok()? {
-        Power::Paused { by_error: true } => Some(Trouble::Paused),
+        Power::Paused { by_error: true } if *was == Power::Running => Some(Trouble::Paused),
         Power::Off => Some(Trouble::Gone),
         _ => None,
     }
@@ -155,7 +166,45 @@ impl Progress for Ended<'_> {
 
 #[cfg(test)]
 mod tests {
+    use host::{
+        fake::{Fake, FakeGuest},
+        libvirt::Job,
+    };
+
     use super::*;
+    use disk::Unheard;
+
+    /// What becomes of work that goes on until it is told to stop.
+    fn endless(guest: FakeGuest) -> Error {
+        let fake = Fake::new(None).with_guest(guest);
+        let machine = Uuid([7; 16]);
+        let watched = Watched { host: &fake, machine, was: &Power::Running };
+        let tight = Budget { limit_bytes: 1000, is_enough: false };
+        let work = |progress: &dyn Progress| -> Result<()> {
+            while !progress.stopped() {
+                thread::yield_now();
+            }
+            Err(Error::new(Kind::Stopped, "stopped"))
+        };
+        within(watched, tight, &Unheard, work).unwrap_err()
+    }
+
+    #[test]
+    fn work_is_ended_when_its_scratch_files_are_spent_or_its_guest_stands_still() {
+        let job = Job { temporary_used_bytes: 800, ..Job::default() };
+        let error = endless(FakeGuest { job, ..FakeGuest::default() });
+        assert_eq!(
+            error.to_string(),
+            "the guest overwrote 800 B while its disks were read, and the scratch files must not grow \
+             further; the backup was ended, the guest goes on"
+        );
+        assert_eq!(error.code(), Some(code::Code::E0506));
+        let power = Power::Paused { by_error: true };
+        let error = endless(FakeGuest { power, ..FakeGuest::default() });
+        assert_eq!(error.code(), Some(code::Code::E0506));
+        let error = endless(FakeGuest { power: Power::Off, ..FakeGuest::default() });
+        assert_eq!(error.to_string(), "the machine ended while its disks were read");
+    }
 
     #[test]
     fn half_of_the_room_is_for_the_scratch_files_and_little_room_is_none() {

@@ -10,9 +10,10 @@ use bundle::PointDisk;
 use code::Code;
 use disk::{Alone, Declared, FileBytes, Folder, Format, Image, Role};
 use domain::DriveSource;
+use host::libvirt::Power;
 
 use super::{Begun, Doors, Request, Sink, Step, base::Reading};
-use crate::{Error, Result};
+use crate::{Error, Kind, Result};
 
 /// The longest chain of images (as that of `disk convert`).
 const MAX_DEPTH: usize = 256;
@@ -27,13 +28,13 @@ pub(super) fn copy_off(
     sink: &mut dyn Sink,
     doors: &Doors<'_>,
 ) -> Result<Vec<PointDisk>> {
+    let images: Vec<_> = readings.iter().map(open).collect::<Result<_>>()?;
     let mut disks = Vec::new();
-    for reading in readings {
+    for (reading, image) in readings.iter().zip(&images) {
         let target = reading.disk.target.as_str();
-        let image = open(reading)?;
         doors.watch.begin(Step::Copy { target, total_bytes: reading.capacity_bytes });
         let begun = Begun { target, capacity_bytes: reading.capacity_bytes, mode: reading.mode };
-        let written = sink.image(&begun, &*image, request.workers, doors.watch)?;
+        let written = sink.image(&begun, &**image, request.workers, doors.watch)?;
         disks.push(PointDisk {
             target: target.to_owned(),
             member: written.member,
@@ -42,6 +43,14 @@ pub(super) fn copy_off(
             reason: reading.reason.clone(),
             read_bytes: written.data_bytes,
         });
+    }
+    // The disks are of one moment: none changed until the last was read.
+    for (reading, image) in readings.iter().zip(&images) {
+        image.check_unchanged().map_err(|error| about(Path::new(&reading.disk.place), error))?;
+    }
+    if doors.host.power(request.machine)? != Power::Off {
+        let text = "the machine was started while its images were read";
+        return Err(Error::new(Kind::State, text));
     }
     Ok(disks)
 }

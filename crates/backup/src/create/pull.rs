@@ -12,9 +12,9 @@ use std::{
 };
 
 use bundle::Mode;
-use domain::{BackedUpDisk, BackupJob, DiskMode, NewCheckpoint, Tracked};
+use domain::{BackedUpDisk, BackupJob, DiskMode, NewCheckpoint, RunningDisk, Tracked};
 use host::{
-    libvirt::{Extent, LibvirtKind, Protection, Scope},
+    libvirt::{Extent, LibvirtKind, Power, Protection, Scope},
     scratch::Scratch,
 };
 use nbd::{ALLOCATION, Client, DIRTY_BITMAP_PREFIX, NbdImage, Options};
@@ -38,6 +38,8 @@ pub(super) struct Wanted<'a> {
     pub(super) checkpoint: Option<String>,
     /// What the user asked for.
     pub(super) wish: Wish,
+    /// What the machine was doing before.
+    pub(super) was: Power,
 }
 
 /// A job that runs. Dropped, it is ended, and its checkpoint goes: what was counted since it goes on being
@@ -46,7 +48,10 @@ pub(super) struct Pull<'a> {
     host: &'a dyn Protection,
     machine: Uuid,
     scratch: Scratch,
+    was: Power,
+    /// The checkpoint that goes with this value.
     checkpoint: Option<String>,
+    is_over: bool,
 }
 
 impl<'a> Pull<'a> {
@@ -61,7 +66,8 @@ impl<'a> Pull<'a> {
         wanted: &mut Wanted<'_>,
     ) -> Result<(Self, Moment<()>)> {
         let (host, machine) = (asked.host, asked.machine);
-        let mut pull = Self { host, machine, scratch, checkpoint: None };
+        let was = wanted.was.clone();
+        let mut pull = Self { host, machine, scratch, was, checkpoint: None, is_over: false };
         loop {
             let (backup, checkpoint) = pull.documents(wanted)?;
             let began = at_a_quiet_moment(asked, || {
@@ -118,52 +124,45 @@ impl<'a> Pull<'a> {
     }
 
     /// Finds out which disks have no sound bitmap, by a job for each; they are read whole.
+    ///
+    /// When each by itself is sound, the host does not like something else, and all of them are: so each
+    /// call leaves fewer increments than there were.
     fn find_broken(&self, wanted: &mut Wanted<'_>) -> Result<()> {
-        let targets: Vec<_> =
-            wanted.readings.iter().map(|reading| reading.disk.target.clone()).collect();
-        for number in 0..wanted.readings.len() {
-            let Some(reading) = wanted.readings.get(number) else { break };
-            if reading.mode == Mode::Full {
-                continue;
-            }
-            let target = reading.disk.target.clone();
-            let others = targets.iter().filter(|it| **it != target).chain(&wanted.others);
-            let others = others.map(|it| (it.as_str(), Served::No));
-            let one = (target.as_str(), wanted.base.map_or(Served::Whole, Served::Since));
-            let job = self.job(&std::iter::once(one).chain(others).collect::<Vec<_>>())?;
-            match self.host.begin_backup(self.machine, &job, None) {
-                Ok(()) => self.host.abort_job(self.machine)?,
-                Err(error) if error.kind() == LibvirtKind::BadCheckpoint => {
-                    if let Some(reading) = wanted.readings.get_mut(number) {
-                        reading.whole("the bitmap of the checkpoint before is missing or broken");
-                    }
-                }
-                Err(error) => return Err(error.into()),
+        let is_broken = |reading: &Reading| match is_increment(reading) {
+            true => self.is_broken(&reading.disk.target, wanted),
+            false => Ok(false),
+        };
+        let broken = wanted.readings.iter().map(is_broken).collect::<Result<Vec<_>>>()?;
+        let reason = if broken.contains(&true) {
+            "the bitmap of the checkpoint before is missing or broken"
+        } else {
+            "the host does not count from the checkpoint before any more"
+        };
+        let is_none_broken = !broken.contains(&true);
+        for (reading, is_broken) in wanted.readings.iter_mut().zip(broken) {
+            if is_increment(reading) && (is_broken || is_none_broken) {
+                reading.whole(reason);
             }
         }
-        let is_whole = |reading: &Reading| reading.mode == Mode::Full;
-        if wanted.readings.iter().any(|reading| !is_whole(reading)) {
-            // Each by itself is sound: what the job did not like is something else.
-            return self.none_is_broken(wanted);
-        }
-        if wanted.wish == Wish::Incremental {
+        if wanted.wish == Wish::Incremental && !wanted.readings.iter().any(is_increment) {
             return Err(no_increment(wanted.readings));
         }
         Ok(())
     }
 
-    /// Ends a search that found fewer broken bitmaps than there are.
-    fn none_is_broken(&self, wanted: &mut Wanted<'_>) -> Result<()> {
-        let was_found = |reading: &Reading| {
-            reading.reason.as_deref().is_some_and(|reason| reason.contains("missing or broken"))
-        };
-        if wanted.readings.iter().any(was_found) {
-            return Ok(());
+    /// Whether a job for this disk alone is refused for its bitmap.
+    fn is_broken(&self, target: &str, wanted: &Wanted<'_>) -> Result<bool> {
+        let disks = wanted.readings.iter().map(|reading| reading.disk.target.as_str());
+        let served = disks.chain(wanted.others.iter().map(String::as_str)).map(|it| {
+            let how = if it == target { wanted.base.map(Served::Since) } else { None };
+            (it, how.unwrap_or(Served::No))
+        });
+        let job = self.job(&served.collect::<Vec<_>>())?;
+        match self.host.begin_backup(self.machine, &job, None) {
+            Ok(()) => self.host.abort_job(self.machine).map(|()| false).map_err(Error::from),
+            Err(error) if error.kind() == LibvirtKind::BadCheckpoint => Ok(true),
+            Err(error) => Err(error.into()),
         }
-        for reading in wanted.readings.iter_mut().filter(|it| it.mode == Mode::Incremental) {
-            reading.whole("the host does not count from the checkpoint before any more");
-        }
-        Ok(())
     }
 
     /// The image of a disk, as it was at the moment.
@@ -189,24 +188,64 @@ impl<'a> Pull<'a> {
         self.scratch.socket()
     }
 
-    /// Ends the job and keeps its checkpoint, now that its point is published.
+    /// Ends the job, now that its disks are read: from here on nothing of the guest is kept.
     ///
     /// # Errors
-    /// The job cannot be ended: a later run does it.
-    pub(super) fn end(mut self) -> Result<()> {
+    /// The job cannot be ended: it is tried again when this value goes, and by the next run.
+    pub(super) fn end(&mut self) -> Result<()> {
+        end_own_job(self.host, self.machine, self.scratch.folder())?;
+        self.is_over = true;
+        let is_stopped = Power::Paused { by_error: true };
+        if self.was == Power::Running && self.host.power(self.machine)? == is_stopped {
+            // It could not write because the scratch file of its disk could not grow. That is over.
+            self.host.resume(self.machine)?;
+        }
+        Ok(())
+    }
+
+    /// Keeps the checkpoint, now that its point is published.
+    pub(super) fn keep(mut self) {
         self.checkpoint = None;
-        Ok(self.host.abort_job(self.machine)?)
     }
 }
 
 impl Drop for Pull<'_> {
     fn drop(&mut self) {
         // What cannot be taken back now is taken back by the next run.
-        drop(self.host.abort_job(self.machine));
+        if !self.is_over {
+            drop(self.end());
+        }
         if let Some(name) = self.checkpoint.take() {
             forget_checkpoint(self.host, self.machine, &name);
         }
     }
+}
+
+/// Whose backup job a machine has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// There is none.
+    Nobody,
+    /// Ours, and it is ended.
+    Us,
+    /// Another program's: it is left alone.
+    Another,
+}
+
+/// Ends the backup job of a machine if its scratch files are in this folder, and says whose it was.
+///
+/// # Errors
+/// The host does not say what runs, or does not end it.
+pub(super) fn end_own_job(host: &dyn Protection, machine: Uuid, folder: &Path) -> Result<Owner> {
+    let Some(job) = host.running_backup(machine)? else { return Ok(Owner::Nobody) };
+    let job = domain::read_backup_job(job.as_bytes())?;
+    let is_ours =
+        |disk: &RunningDisk| disk.scratch.as_ref().is_some_and(|file| file.starts_with(folder));
+    if !job.disks.iter().any(is_ours) {
+        return Ok(Owner::Another);
+    }
+    host.abort_job(machine)?;
+    Ok(Owner::Us)
 }
 
 /// Deletes a checkpoint: with its bitmaps, else what the host knows of it.

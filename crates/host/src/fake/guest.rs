@@ -25,6 +25,8 @@ pub struct FakeGuest {
     pub backup: Option<String>,
     /// Its checkpoints: names and documents, parents first.
     pub checkpoints: Vec<(String, String)>,
+    /// The disks whose bitmaps are lost: no job counts from a checkpoint for them.
+    pub lost_bitmaps: Vec<String>,
     /// Its snapshots, parents first.
     pub snapshots: Vec<KnownSnapshot>,
     /// The definition in each file with memory.
@@ -44,6 +46,7 @@ impl Default for FakeGuest {
             job: Job::default(),
             backup: None,
             checkpoints: Vec::new(),
+            lost_bitmaps: Vec::new(),
             snapshots: Vec::new(),
             memory_definition: "<domain/>".into(),
         }
@@ -54,6 +57,15 @@ impl FakeGuest {
     /// Whether an agent answers now.
     pub(super) fn answers(&self) -> bool {
         self.has_agent && self.power == Power::Running
+    }
+
+    /// Whether a backup job counts from a bitmap that is lost.
+    pub(super) fn counts_from_nothing(&self, backup: &str) -> bool {
+        let mut disks = backup.split("<disk ").map(|disk| disk.split('>').next().unwrap_or(disk));
+        disks.any(|disk| {
+            let is_it = |target: &String| disk.contains(&format!("\"{target}\""));
+            disk.contains("incremental=") && self.lost_bitmaps.iter().any(is_it)
+        })
     }
 
     /// Freezes or thaws two file systems; none changes whose state is the wanted one.

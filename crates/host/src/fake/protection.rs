@@ -90,6 +90,13 @@ impl BackupJobs for Fake {
         let with = checkpoint.map_or_else(String::new, |xml| format!(" with {}", name(xml)));
         self.order(format!("begin backup{with}"))?;
         let mut guest = self.guest.borrow_mut();
+        if guest.backup.is_some() {
+            return Err(LibvirtError::refused_by_test("begin a second job", LibvirtKind::Busy));
+        }
+        if guest.counts_from_nothing(backup) {
+            let kind = LibvirtKind::BadCheckpoint;
+            return Err(LibvirtError::refused_by_test("find the bitmap", kind));
+        }
         guest.job = Job { kind: JobKind::Backup, ..guest.job };
         guest.backup = Some(backup.to_owned());
         let made = checkpoint.map(|xml| (name(xml).to_owned(), xml.to_owned()));

@@ -10,6 +10,7 @@ use super::super::QuiesceArgs;
 pub(super) const EXAMPLES: &str = "\
 EXAMPLES
   relift backup create web01 --incrementable
+  relift backup create web01 --dry-run
   relift backup create web01 --mode incremental --storage /srv/backup
   relift backup create web01 -o web01.tar.zst --quiesce require";
 
@@ -59,6 +60,9 @@ pub(crate) struct BackupCreateArgs {
     /// Look at the new point before it counts as done.
     #[arg(long, value_enum, default_value_t = AfterwardsChoice::Quick)]
     pub(crate) verify: AfterwardsChoice,
+    /// Only say what would be done: disks and why, what is left out, room, where to.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// Where a bundle goes.

@@ -1,25 +1,27 @@
 //! `backup create`: a point of a machine, in a new bundle or behind the points of one.
 
+mod told;
+
 use std::{
     fs::File,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use backup::{
-    create::{Bundled, Doors, Made, Request, Sink, Step, Watch, Wish, create, series_of},
+    create::{
+        Bundled, Doors, Looks, Made, Named, Request, Sink, Step, Watch, Wish, create, plan,
+        series_of,
+    },
     quiesce::Processes,
 };
-use bundle::{Bundle, DEFAULT_LEVEL, Form, Indication, Level, Manifest, Mode, Options, Point, Vm};
+use bundle::{DEFAULT_LEVEL, Form, Level, Manifest, Mode, Options, Point, Vm};
 use code::Code;
-use disk::{FileBytes, Progress};
+use disk::Progress;
 use host::{
-    Host as _,
+    Host as _, dir,
     libvirt::{KnownMachine, Libvirt},
     lock,
 };
-use serde::Serialize;
-use vm::ByteSize;
 
 use crate::{
     args::{AfterwardsChoice, BackupCreateArgs, IsoChoice, ModeChoice},
@@ -33,47 +35,10 @@ use crate::{
     show::clean,
     state,
 };
+use told::{BackupData, Data, PlanData};
 
 /// The program, as manifests name it.
 const TOOL: &str = concat!("relift ", env!("CARGO_PKG_VERSION"));
-
-#[derive(Debug, Serialize)]
-struct Data {
-    backups: Vec<BackupData>,
-}
-
-#[derive(Debug, Serialize)]
-struct BackupData {
-    vm: String,
-    path: String,
-    point: String,
-    mode: &'static str,
-    state: &'static str,
-    indications: Vec<&'static str>,
-    frozen_ms: Option<u64>,
-    file_bytes: u64,
-    added_bytes: u64,
-    incrementable: bool,
-    disks: Vec<DiskData>,
-    left_out: Vec<LeftOutData>,
-    notes: Vec<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct DiskData {
-    target: String,
-    mode: &'static str,
-    reason: Option<String>,
-    capacity_bytes: u64,
-    read_bytes: u64,
-    member: String,
-}
-
-#[derive(Debug, Serialize)]
-struct LeftOutData {
-    target: String,
-    reason: String,
-}
 
 /// Backs up each machine, one after the other.
 pub(in crate::verbs) fn run(
@@ -92,17 +57,20 @@ pub(in crate::verbs) fn run(
     let chosen: Vec<_> =
         args.machines.iter().map(|name| find(&machines, name, uri)).collect::<Result<_>>()?;
     let folder = folder(args, &host)?;
-    let mut backups = Vec::new();
-    let mut warnings = Vec::new();
+    let (mut backups, mut plans, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
     for machine in chosen {
         let job = Job { args, session, gauge, host: &host, machine, folder: &folder };
+        if args.dry_run {
+            plans.push(job.plan()?);
+            continue;
+        }
         let (data, more) = job.run()?;
         warnings.extend(more);
         session.events.send(&Event::Item { path: &data.path, file_bytes: data.file_bytes });
         backups.push(data);
     }
-    let data = Data { backups };
-    Ok(Report::new(text(&data), &data).warnings(warnings))
+    let data = Data { dry_run: args.dry_run, backups, plans };
+    Ok(Report::new(told::text(&data), &data).warnings(warnings))
 }
 
 fn check(args: &BackupCreateArgs) -> Result<()> {
@@ -178,6 +146,13 @@ fn tags(args: &BackupCreateArgs) -> Result<std::collections::BTreeMap<String, St
     args.tag.iter().map(one).collect()
 }
 
+/// Whether a point is made for a later increment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keeps {
+    Yes,
+    No,
+}
+
 /// The backup of one machine.
 struct Job<'a> {
     args: &'a BackupCreateArgs,
@@ -194,14 +169,32 @@ impl Job<'_> {
         state.make()?;
         let _alone = self.alone(&state)?;
         let now = clock::stamp_seconds()?;
-        let existing = self.existing()?;
-        let (path, made, before_bytes) = match existing {
-            Some(path) => self.extend(&path, now)?,
-            None => self.begin(now)?,
+        let entries = backup::list(self.folder, &[])?;
+        let (path, made, before_bytes) = match self.existing(&entries)? {
+            Some(path) => self.extend(&path, &self.request(now, Keeps::Yes, &entries))?,
+            None => self.begin(&self.request(now, self.keeps(), &entries))?,
         };
         state.note_place(self.folder)?;
-        let warnings = restless(&made);
-        Ok((data(self.machine, &path, &made, before_bytes), warnings))
+        let warnings = told::restless(&made);
+        Ok((told::data(self.machine, &path, &made, before_bytes), warnings))
+    }
+
+    /// What would be done now.
+    fn plan(&self) -> Result<PlanData> {
+        let now = clock::stamp_seconds()?;
+        let entries = backup::list(self.folder, &[])?;
+        let existing = self.existing(&entries)?;
+        let keeps = if existing.is_some() { Keeps::Yes } else { self.keeps() };
+        let last = match &existing {
+            Some(path) => super::open(path)?.manifest()?.and_then(|it| it.points.last().cloned()),
+            None => None,
+        };
+        let extends = existing.is_some();
+        let path = existing.map_or_else(|| self.new_path(now), Ok)?;
+        let request = self.request(now, keeps, &entries);
+        let plan = self.with_doors(|doors| plan(&request, last.as_ref(), doors))?;
+        let free_bytes = dir::facts(self.folder)?.free_bytes;
+        Ok(told::planned(self.machine, (&path, extends), plan, free_bytes))
     }
 
     /// Keeps other backups of the machine off.
@@ -218,7 +211,7 @@ impl Job<'_> {
     }
 
     /// The bundle that gets the point; `None` where a new one begins.
-    fn existing(&self) -> Result<Option<PathBuf>> {
+    fn existing(&self, entries: &[backup::Entry]) -> Result<Option<PathBuf>> {
         if self.args.mode == ModeChoice::Full {
             return Ok(None);
         }
@@ -226,7 +219,6 @@ impl Job<'_> {
             return Ok(file.exists().then(|| file.clone()));
         }
         let uuid = self.machine.uuid.to_string();
-        let entries = backup::list(self.folder, &[])?;
         let ours = entries.iter().filter(|entry| {
             entry
                 .facts()
@@ -256,7 +248,15 @@ impl Job<'_> {
         self.args.max_increments > 0 && since_full >= self.args.max_increments
     }
 
-    fn request(&self, now: u64, keeps: bool) -> Request {
+    /// Whether a new bundle is to get increments.
+    fn keeps(&self) -> Keeps {
+        if self.args.incrementable { Keeps::Yes } else { Keeps::No }
+    }
+
+    fn request(&self, now: u64, keeps: Keeps, entries: &[backup::Entry]) -> Request {
+        let facts = entries.iter().filter_map(backup::Entry::facts);
+        let known = facts.flat_map(|facts| &facts.points);
+        let known = known.filter_map(|moment| moment.checkpoint.clone()).collect();
         let BackupCreateArgs { mode, exclude_disk, iso, quiet, scratch, jobs, .. } = self.args;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Request {
@@ -267,7 +267,7 @@ impl Job<'_> {
                 ModeChoice::Full => Wish::Full,
                 ModeChoice::Incremental => Wish::Incremental,
             },
-            is_incrementable: keeps,
+            is_incrementable: keeps == Keeps::Yes,
             excluded: exclude_disk.clone(),
             with_media: *iso == IsoChoice::Include,
             quiesce: quiet.quiesce.into(),
@@ -275,40 +275,34 @@ impl Job<'_> {
             workers: jobs.unwrap_or(cores),
             unix_seconds: now,
             series: series_of(self.folder),
-            known: self.known_checkpoints(),
+            known,
             scratch: scratch.clone(),
         }
     }
 
-    /// The checkpoints that bundles of the folder count from; what cannot be read has none.
-    fn known_checkpoints(&self) -> Vec<String> {
-        let uuid = self.machine.uuid.to_string();
-        let points = |entry: &backup::Entry| {
-            let bundle = super::open(&entry.path).ok()?;
-            let manifest = bundle.manifest().ok().flatten()?;
-            (manifest.vm.uuid.as_deref() == Some(&uuid)).then_some(manifest.points)
-        };
-        let entries = backup::list(self.folder, &[]).unwrap_or_default();
-        let points = entries.iter().filter_map(points).flatten();
-        points.filter_map(|point| Some(point.checkpoint?.name)).collect()
+    fn with_doors<T>(&self, act: impl FnOnce(&Doors<'_>) -> backup::Result<T>) -> Result<T> {
+        let guards = Processes { uri: self.host.uri() };
+        let hears = Hears(self.gauge);
+        Ok(act(&Doors { host: self.host, guards: &guards, watch: &hears })?)
     }
 
     fn create(&self, request: &Request, sink: &mut dyn Sink) -> Result<Made> {
-        let guards = Processes { uri: self.host.uri() };
-        let hears = Hears(self.gauge);
-        let doors = Doors { host: self.host, guards: &guards, watch: &hears };
-        Ok(create(request, sink, &doors)?)
+        self.with_doors(|doors| create(request, sink, doors))
+    }
+
+    /// Where a new bundle goes.
+    fn new_path(&self, now: u64) -> Result<PathBuf> {
+        let (form, _) = form(self.args)?;
+        Ok(match &self.args.where_to.output {
+            Some(file) => std::path::absolute(file).unwrap_or_else(|_| file.clone()),
+            None => self.folder.join(self.file_name(form, now)),
+        })
     }
 
     /// A point in a new bundle, which gets its name when it is whole.
-    fn begin(&self, now: u64) -> Result<(PathBuf, Made, u64)> {
+    fn begin(&self, request: &Request) -> Result<(PathBuf, Made, u64)> {
         let (form, level) = form(self.args)?;
-        let path = match &self.args.where_to.output {
-            Some(file) => std::path::absolute(file).unwrap_or_else(|_| file.clone()),
-            None => self.folder.join(self.file_name(form, now)),
-        };
-        let host = self.session.host();
-        let partial = host.create_partial(&path)?;
+        let path = self.new_path(request.unix_seconds)?;
         let manifest = Manifest {
             tool: TOOL.to_owned(),
             vm: Vm { name: self.machine.name.clone(), uuid: Some(self.machine.uuid.to_string()) },
@@ -318,13 +312,13 @@ impl Job<'_> {
             tags: tags(self.args)?,
             ..Manifest::default()
         };
-        let options = Options { form, level, unix_seconds: now };
-        let request = self.request(now, self.args.incrementable);
+        let options = Options { form, level, unix_seconds: request.unix_seconds };
+        let host = self.session.host();
+        let partial = host.create_partial(&path)?;
         let made = Bundled::create(&partial.file, options, manifest)
             .map_err(Into::into)
-            .and_then(|mut sink| self.create(&request, &mut sink))
-            .and_then(|made| self.look_at(&partial.file).map(|()| made))
-            .and_then(|made| Ok(host.publish(&partial).map(|()| made)?));
+            .map(|inner| Named::new(inner, (&host, &partial), self.looks()))
+            .and_then(|mut sink| self.create(request, &mut sink));
         match made {
             Ok(made) => Ok((path, made, 0)),
             Err(failure) => {
@@ -335,19 +329,30 @@ impl Job<'_> {
     }
 
     /// A point behind those of a bundle.
-    fn extend(&self, path: &Path, now: u64) -> Result<(PathBuf, Made, u64)> {
+    fn extend(&self, path: &Path, request: &Request) -> Result<(PathBuf, Made, u64)> {
         let cannot = |error: std::io::Error| super::unreadable(path, &error);
         let refused = |error| super::refused(error, path);
         let file = File::options().read(true).write(true).open(path).map_err(cannot)?;
         bundle::lock(&file).map_err(refused)?;
         let bundle = super::of_file(file.try_clone().map_err(cannot)?, path)?;
         let before_bytes = bundle.file_bytes();
-        let options = Options { form: bundle.form(), level: DEFAULT_LEVEL, unix_seconds: now };
+        let unix_seconds = request.unix_seconds;
+        let options = Options { form: bundle.form(), level: DEFAULT_LEVEL, unix_seconds };
         let mut sink =
             Bundled::extend(&bundle, &file, options, true).map_err(Box::<Failure>::from)?;
-        let made = self.create(&self.request(now, true), &mut sink)?;
-        self.look_at(&file)?;
+        let made = self.create(request, &mut sink)?;
+        self.looks().at(&file)?;
         Ok((path.to_owned(), made, before_bytes))
+    }
+
+    /// How what was written is looked at.
+    fn looks(&self) -> Looks<'_> {
+        let level = match self.args.verify {
+            AfterwardsChoice::None => None,
+            AfterwardsChoice::Quick => Some(Level::Quick),
+            AfterwardsChoice::Deep => Some(Level::Deep),
+        };
+        Looks { level, progress: self.gauge }
     }
 
     fn file_name(&self, form: Form, now: u64) -> String {
@@ -358,26 +363,6 @@ impl Job<'_> {
         let name = bundle::member_name(&self.machine.name);
         let name = name.map_or_else(|_| "machine".to_owned(), |name| name.to_string());
         format!("{name}-{}.{ending}", Point::id_at(now, &[]))
-    }
-
-    /// Looks at what was written, as far as it was asked for.
-    fn look_at(&self, file: &File) -> Result<()> {
-        let level = match self.args.verify {
-            AfterwardsChoice::None => return Ok(()),
-            AfterwardsChoice::Quick => Level::Quick,
-            AfterwardsChoice::Deep => Level::Deep,
-        };
-        let cannot = |error: std::io::Error| super::unreadable(Path::new("the bundle"), &error);
-        let bytes = FileBytes::new(file.try_clone().map_err(cannot)?).map_err(cannot)?;
-        let bundle = Bundle::open(Arc::new(bytes))?;
-        let report = bundle::verify(&bundle, level, self.gauge)?;
-        match report.faults.first() {
-            None => Ok(()),
-            Some(fault) => {
-                Err(Failure::new(Code::E0605, "the bundle was not written as it should be")
-                    .cause(fault.message.clone()))
-            }
-        }
     }
 }
 
@@ -405,86 +390,4 @@ impl Watch for Hears<'_> {
             Step::Publish => self.0.phase("publish", None, None),
         }
     }
-}
-
-/// A guest that was not quiet is worth a warning.
-fn restless(made: &Made) -> Vec<Message> {
-    let is_restless =
-        |it: &Indication| matches!(it, Indication::NoGuestAgent | Indication::QuiesceFailed);
-    let found = made.point.indications.iter().find(|it| is_restless(it));
-    let why = made.notes.first().cloned();
-    let message = |it: &Indication| {
-        let why = why.unwrap_or_else(|| it.as_str().to_owned());
-        Message::new(Code::W0611, format!("the disks are as after a power cut: {why}"))
-    };
-    found.map(message).into_iter().collect()
-}
-
-fn data(machine: &KnownMachine, path: &Path, made: &Made, before_bytes: u64) -> BackupData {
-    let point = &made.point;
-    BackupData {
-        vm: machine.name.clone(),
-        path: path.display().to_string(),
-        point: point.id.clone(),
-        mode: point.mode.as_str(),
-        state: point.state.as_str(),
-        indications: point.indications.iter().map(|it| it.as_str()).collect(),
-        frozen_ms: made.frozen.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
-        file_bytes: made.file_bytes,
-        added_bytes: made.file_bytes.saturating_sub(before_bytes),
-        incrementable: point.checkpoint.is_some(),
-        disks: point.disks.iter().map(disk).collect(),
-        left_out: point
-            .left_out
-            .iter()
-            .map(|it| LeftOutData { target: it.target.clone(), reason: it.reason.clone() })
-            .collect(),
-        notes: made.notes.clone(),
-    }
-}
-
-fn disk(disk: &bundle::PointDisk) -> DiskData {
-    DiskData {
-        target: disk.target.clone(),
-        mode: disk.mode.as_str(),
-        reason: disk.reason.clone(),
-        capacity_bytes: disk.capacity_bytes,
-        read_bytes: disk.read_bytes,
-        member: disk.member.clone(),
-    }
-}
-
-fn text(data: &Data) -> String {
-    data.backups.iter().map(|backup| lines(backup).join("\n") + "\n").collect()
-}
-
-/// What people are told of one backup, line by line.
-fn lines(backup: &BackupData) -> Vec<String> {
-    let BackupData { point, mode, state, .. } = backup;
-    let indications = backup.indications.join(", ");
-    let quiet = match (backup.frozen_ms, indications.is_empty()) {
-        (Some(ms), _) => format!(" ({indications}; frozen for {ms} ms)"),
-        (None, false) => format!(" ({indications})"),
-        (None, true) => String::new(),
-    };
-    let vm = clean(&backup.vm);
-    let mut lines =
-        vec![format!("Backed up {vm} at {point}, {mode} while {state}{quiet}"), String::new()];
-    let row = |name: &str, text: String| format!("  {:<10}{text}", clean(name));
-    for disk in &backup.disks {
-        let why = disk.reason.as_deref().map(|why| format!(": {}", clean(why)));
-        let (read, all) = (ByteSize(disk.read_bytes), ByteSize(disk.capacity_bytes));
-        let why = why.unwrap_or_default();
-        lines.push(row(&disk.target, format!("{read} of {all} read, {}{why}", disk.mode)));
-    }
-    for left in &backup.left_out {
-        lines.push(row(&left.target, format!("left out: {}", clean(&left.reason))));
-    }
-    let again = if backup.incrementable { "incrementable" } else { "not incrementable" };
-    let (added, all) = (ByteSize(backup.added_bytes), ByteSize(backup.file_bytes));
-    let path = clean(&backup.path);
-    lines.push(row("file", format!("{path} ({added} added, {all}, {again})")));
-    lines.extend(backup.notes.iter().map(|note| row("note", clean(note))));
-    lines.extend([String::new(), format!("Next:  relift backup verify {path}")]);
-    lines
 }

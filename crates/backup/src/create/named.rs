@@ -1,0 +1,106 @@
+//! A new bundle, which gets its name with its first point.
+
+use std::{fmt, path::Path, sync::Arc};
+
+use bundle::{Bundle, Level, Point};
+use code::Code;
+use disk::{FileBytes, Image, Progress};
+use host::{Host, Partial};
+
+use super::{Begun, Bundled, Sink, Written};
+use crate::{Error, Result};
+
+/// A new bundle. To publish it is to look at it, and then to give it its name: before that nobody finds it,
+/// and nothing that an older bundle needs may go.
+pub struct Named<'a> {
+    inner: Bundled<'a>,
+    host: &'a (dyn Host + Sync),
+    partial: &'a Partial,
+    looks: Looks<'a>,
+}
+
+/// How closely a bundle is looked at.
+#[derive(Clone, Copy)]
+pub struct Looks<'a> {
+    /// `None` for not at all.
+    pub level: Option<Level>,
+    /// Who hears of it.
+    pub progress: &'a dyn Progress,
+}
+
+impl fmt::Debug for Looks<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Looks").field("level", &self.level).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Named").field(&self.inner).finish()
+    }
+}
+
+impl<'a> Named<'a> {
+    /// A bundle that `inner` begins in the file of `partial`.
+    #[must_use]
+    pub fn new(
+        inner: Bundled<'a>,
+        (host, partial): (&'a (dyn Host + Sync), &'a Partial),
+        looks: Looks<'a>,
+    ) -> Self {
+        Self { inner, host, partial, looks }
+    }
+}
+
+impl Looks<'_> {
+    /// Looks at a bundle.
+    ///
+    /// # Errors
+    /// `E0605` with the first fault, or it cannot be read.
+    pub fn at(&self, file: &std::fs::File) -> Result<()> {
+        let Some(level) = self.level else { return Ok(()) };
+        let bytes = file.try_clone().and_then(FileBytes::new);
+        let bytes =
+            bytes.map_err(|error| Error::io("cannot read", Path::new("the bundle"), error))?;
+        let bundle = Bundle::open(Arc::new(bytes))?;
+        let report = bundle::verify(&bundle, level, self.progress)?;
+        match report.faults.first() {
+            None => Ok(()),
+            Some(fault) => {
+                let text = "the bundle was not written as it should be";
+                Err(Error::coded(Code::E0605, text, fault.message.clone()))
+            }
+        }
+    }
+}
+
+impl Sink for Named<'_> {
+    fn points(&self) -> &[Point] {
+        self.inner.points()
+    }
+
+    fn definition(&mut self, xml: &str, progress: &dyn Progress) -> Result<String> {
+        self.inner.definition(xml, progress)
+    }
+
+    fn image(
+        &mut self,
+        begun: &Begun<'_>,
+        image: &dyn Image,
+        workers: usize,
+        progress: &dyn Progress,
+    ) -> Result<Written> {
+        self.inner.image(begun, image, workers, progress)
+    }
+
+    fn medium(&mut self, file: &Path, progress: &dyn Progress) -> Result<()> {
+        self.inner.medium(file, progress)
+    }
+
+    fn publish(&mut self, point: &Point) -> Result<u64> {
+        let file_bytes = self.inner.publish(point)?;
+        self.looks.at(&self.partial.file)?;
+        self.host.publish(self.partial)?;
+        Ok(file_bytes)
+    }
+}

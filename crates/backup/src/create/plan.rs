@@ -1,0 +1,90 @@
+//! What a backup would do, without doing it.
+
+use std::path::PathBuf;
+
+use bundle::{LeftOut, Mode, Point, State};
+use host::{dir, libvirt::Power, scratch::Scratch};
+
+use super::{Doors, Found, Request, has_checkpoint, look, readings, scratch_folder};
+use crate::Result;
+
+/// What a backup would do now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// What the machine is doing.
+    pub state: State,
+    /// The disks, in the order of the definition.
+    pub disks: Vec<PlannedDisk>,
+    /// The disks that are not in it.
+    pub left_out: Vec<LeftOut>,
+    /// Whether a checkpoint is made for the next increment.
+    pub is_incrementable: bool,
+    /// How the disks are read.
+    pub way: Way,
+    /// Whether what an interrupted run left is put right first.
+    pub recovers: bool,
+}
+
+/// A disk that would be backed up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedDisk {
+    /// The disk: `vda`.
+    pub target: String,
+    /// How much of it is read.
+    pub mode: Mode,
+    /// Why all of it, where an increment was wanted.
+    pub reason: Option<String>,
+    /// The size of the guest's disk, in bytes.
+    pub capacity_bytes: u64,
+}
+
+/// How the disks of a machine are read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Way {
+    /// From their images: the machine is off.
+    Images,
+    /// From a job of its QEMU, which keeps what the guest overwrites meanwhile.
+    Job {
+        /// The folder that it is kept beneath.
+        scratch: PathBuf,
+        /// The room there, in bytes.
+        free_bytes: u64,
+    },
+}
+
+/// Decides what [`create`](super::create) would do now; `last` is the last point of the bundle that would
+/// get the new one.
+///
+/// # Errors
+/// As `create`, as far as no act tells it first.
+pub fn plan(request: &Request, last: Option<&Point>, doors: &Doors<'_>) -> Result<Plan> {
+    let beneath = scratch_folder(request, doors)?;
+    let found = look(request, doors)?;
+    let readings = readings(request, &found, last, doors)?;
+    let is_incrementable = has_checkpoint(request, &readings);
+    let is_counted = is_incrementable || readings.iter().any(|it| it.mode == Mode::Incremental);
+    let Found { power, choice, .. } = found;
+    let way = if power == Power::Off && !is_counted {
+        Way::Images
+    } else {
+        Way::Job { free_bytes: dir::facts(&beneath)?.free_bytes, scratch: beneath.clone() }
+    };
+    let disks = readings.into_iter().map(|reading| PlannedDisk {
+        target: reading.disk.target,
+        mode: reading.mode,
+        reason: reading.reason,
+        capacity_bytes: reading.capacity_bytes,
+    });
+    Ok(Plan {
+        state: match power {
+            Power::Off => State::Off,
+            Power::Paused { .. } => State::Paused,
+            _ => State::Running,
+        },
+        disks: disks.collect(),
+        left_out: choice.left_out,
+        is_incrementable,
+        way,
+        recovers: Scratch::folder_of(&beneath, request.machine).exists(),
+    })
+}

@@ -1,0 +1,245 @@
+//! What `backup create` tells of what it did, or would do.
+
+use std::path::Path;
+
+use backup::create::{Made, Plan, Way};
+use bundle::Indication;
+use code::Code;
+use host::libvirt::KnownMachine;
+use serde::Serialize;
+use vm::ByteSize;
+
+use crate::{json::Message, show::clean};
+
+/// The document of `backup create`.
+#[derive(Debug, Serialize)]
+pub(super) struct Data {
+    /// Whether nothing was done.
+    pub(super) dry_run: bool,
+    /// The backups that were made.
+    pub(super) backups: Vec<BackupData>,
+    /// Those that would be made.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) plans: Vec<PlanData>,
+}
+
+/// A backup that was made.
+#[derive(Debug, Serialize)]
+pub(super) struct BackupData {
+    vm: String,
+    pub(super) path: String,
+    point: String,
+    mode: &'static str,
+    state: &'static str,
+    indications: Vec<&'static str>,
+    frozen_ms: Option<u64>,
+    pub(super) file_bytes: u64,
+    added_bytes: u64,
+    incrementable: bool,
+    disks: Vec<DiskData>,
+    left_out: Vec<LeftOutData>,
+    notes: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct DiskData {
+    target: String,
+    mode: &'static str,
+    reason: Option<String>,
+    capacity_bytes: u64,
+    read_bytes: u64,
+    member: String,
+}
+
+#[derive(Debug, Serialize)]
+struct LeftOutData {
+    target: String,
+    reason: String,
+}
+
+/// A backup that would be made.
+#[derive(Debug, Serialize)]
+pub(super) struct PlanData {
+    vm: String,
+    path: String,
+    /// Whether the file is there, and gets one more point.
+    extends: bool,
+    state: &'static str,
+    incrementable: bool,
+    disks: Vec<PlannedDiskData>,
+    left_out: Vec<LeftOutData>,
+    /// The room where the bundle goes, in bytes.
+    free_bytes: u64,
+    scratch: Option<ScratchData>,
+    recovers: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct PlannedDiskData {
+    target: String,
+    mode: &'static str,
+    reason: Option<String>,
+    capacity_bytes: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct ScratchData {
+    path: String,
+    free_bytes: u64,
+}
+
+/// A guest that was not quiet is worth a warning.
+pub(super) fn restless(made: &Made) -> Vec<Message> {
+    let is_restless =
+        |it: &Indication| matches!(it, Indication::NoGuestAgent | Indication::QuiesceFailed);
+    let found = made.point.indications.iter().find(|it| is_restless(it));
+    let why = made.notes.first().cloned();
+    let message = |it: &Indication| {
+        let why = why.unwrap_or_else(|| it.as_str().to_owned());
+        Message::new(Code::W0611, format!("the disks are as after a power cut: {why}"))
+    };
+    found.map(message).into_iter().collect()
+}
+
+/// What is told of a backup.
+pub(super) fn data(
+    machine: &KnownMachine,
+    path: &Path,
+    made: &Made,
+    before_bytes: u64,
+) -> BackupData {
+    let point = &made.point;
+    BackupData {
+        vm: machine.name.clone(),
+        path: path.display().to_string(),
+        point: point.id.clone(),
+        mode: point.mode.as_str(),
+        state: point.state.as_str(),
+        indications: point.indications.iter().map(|it| it.as_str()).collect(),
+        frozen_ms: made.frozen.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
+        file_bytes: made.file_bytes,
+        added_bytes: made.file_bytes.saturating_sub(before_bytes),
+        incrementable: point.checkpoint.is_some(),
+        disks: point.disks.iter().map(disk).collect(),
+        left_out: left_out(&point.left_out),
+        notes: made.notes.clone(),
+    }
+}
+
+fn disk(disk: &bundle::PointDisk) -> DiskData {
+    DiskData {
+        target: disk.target.clone(),
+        mode: disk.mode.as_str(),
+        reason: disk.reason.clone(),
+        capacity_bytes: disk.capacity_bytes,
+        read_bytes: disk.read_bytes,
+        member: disk.member.clone(),
+    }
+}
+
+/// The report for people.
+pub(super) fn text(data: &Data) -> String {
+    let made = data.backups.iter().map(lines);
+    let all = made.chain(data.plans.iter().map(planned_lines));
+    all.map(|lines| lines.join("\n") + "\n").collect()
+}
+
+/// What people are told of one backup, line by line.
+fn lines(backup: &BackupData) -> Vec<String> {
+    let BackupData { point, mode, state, .. } = backup;
+    let indications = backup.indications.join(", ");
+    let quiet = match (backup.frozen_ms, indications.is_empty()) {
+        (Some(ms), _) => format!(" ({indications}; frozen for {ms} ms)"),
+        (None, false) => format!(" ({indications})"),
+        (None, true) => String::new(),
+    };
+    let vm = clean(&backup.vm);
+    let mut lines =
+        vec![format!("Backed up {vm} at {point}, {mode} while {state}{quiet}"), String::new()];
+    for disk in &backup.disks {
+        let why = disk.reason.as_deref().map(|why| format!(": {}", clean(why)));
+        let (read, all) = (ByteSize(disk.read_bytes), ByteSize(disk.capacity_bytes));
+        let why = why.unwrap_or_default();
+        lines.push(row(&disk.target, format!("{read} of {all} read, {}{why}", disk.mode)));
+    }
+    for left in &backup.left_out {
+        lines.push(row(&left.target, format!("left out: {}", clean(&left.reason))));
+    }
+    let again = if backup.incrementable { "incrementable" } else { "not incrementable" };
+    let (added, all) = (ByteSize(backup.added_bytes), ByteSize(backup.file_bytes));
+    let path = clean(&backup.path);
+    lines.push(row("file", format!("{path} ({added} added, {all}, {again})")));
+    lines.extend(backup.notes.iter().map(|note| row("note", clean(note))));
+    lines.extend([String::new(), format!("Next:  relift backup verify {path}")]);
+    lines
+}
+
+fn row(name: &str, text: impl std::fmt::Display) -> String {
+    format!("  {:<10}{text}", clean(name))
+}
+
+/// What is told of a backup that would be made in a file, in whose folder so much is free.
+pub(super) fn planned(
+    machine: &KnownMachine,
+    (path, extends): (&Path, bool),
+    plan: Plan,
+    free_bytes: u64,
+) -> PlanData {
+    let disks = plan.disks.into_iter().map(|disk| PlannedDiskData {
+        target: disk.target,
+        mode: disk.mode.as_str(),
+        reason: disk.reason,
+        capacity_bytes: disk.capacity_bytes,
+    });
+    PlanData {
+        vm: machine.name.clone(),
+        path: path.display().to_string(),
+        extends,
+        state: plan.state.as_str(),
+        incrementable: plan.is_incrementable,
+        disks: disks.collect(),
+        left_out: left_out(&plan.left_out),
+        free_bytes,
+        scratch: match plan.way {
+            Way::Images => None,
+            Way::Job { scratch, free_bytes } => {
+                Some(ScratchData { path: scratch.display().to_string(), free_bytes })
+            }
+        },
+        recovers: plan.recovers,
+    }
+}
+
+fn left_out(disks: &[bundle::LeftOut]) -> Vec<LeftOutData> {
+    let one =
+        |it: &bundle::LeftOut| LeftOutData { target: it.target.clone(), reason: it.reason.clone() };
+    disks.iter().map(one).collect()
+}
+
+/// What people are told of a backup that would be made, line by line.
+fn planned_lines(plan: &PlanData) -> Vec<String> {
+    let head = format!("Would back up {}, which is {}", clean(&plan.vm), plan.state);
+    let mut lines = vec![head, String::new()];
+    for disk in &plan.disks {
+        let why = disk.reason.as_deref().map(|why| format!(": {}", clean(why)));
+        let (capacity, why) = (ByteSize(disk.capacity_bytes), why.unwrap_or_default());
+        lines.push(row(&disk.target, format!("{capacity}, {}{why}", disk.mode)));
+    }
+    for left in &plan.left_out {
+        lines.push(row(&left.target, format!("left out: {}", clean(&left.reason))));
+    }
+    let how = if plan.extends { "one more point in" } else { "a new file," };
+    let again = if plan.incrementable { "incrementable" } else { "not incrementable" };
+    let (path, free) = (clean(&plan.path), ByteSize(plan.free_bytes));
+    lines.push(row("file", format!("{how} {path} ({again}; {free} free)")));
+    if let Some(ScratchData { path, free_bytes }) = &plan.scratch {
+        let (path, free) = (clean(path), ByteSize(*free_bytes));
+        let what = format!("what the guest overwrites meanwhile, beneath {path} ({free} free)");
+        lines.push(row("scratch", what));
+    }
+    if plan.recovers {
+        lines.push(row("note", "what an interrupted run left is put right first"));
+    }
+    lines.extend([String::new(), "Nothing was changed.".to_owned()]);
+    lines
+}
