@@ -89,6 +89,8 @@ pub struct Moment {
     pub created_unix_seconds: u64,
     /// Whether it needs an older one.
     pub mode: Mode,
+    /// The checkpoint of the host that counts what changed since.
+    pub checkpoint: Option<String>,
 }
 
 impl Contents {
@@ -261,7 +263,7 @@ pub fn digest(bundle: &Bundle, manifest: Option<&Manifest>) -> String {
 }
 
 /// The name of a backup file without the ending; `None` for another file.
-fn id_of(name: &Path) -> Option<String> {
+pub(crate) fn id_of(name: &Path) -> Option<String> {
     let name = name.to_str()?;
     let stem = name.strip_suffix(".tar.zst").or_else(|| name.strip_suffix(".tar"))?;
     (!stem.is_empty() && !stem.starts_with('.')).then(|| stem.to_owned())
@@ -296,8 +298,9 @@ fn read(file: File) -> bundle::Result<Option<Contents>> {
         return Ok(None);
     }
     let digest = digest(&bundle, manifest.as_ref());
-    let whole =
-        |created_unix_seconds| vec![Moment { id: None, created_unix_seconds, mode: Mode::Full }];
+    let whole = |created_unix_seconds| {
+        vec![Moment { id: None, created_unix_seconds, mode: Mode::Full, checkpoint: None }]
+    };
     let Some(manifest) = manifest else {
         // The manifest comes last: what has neither it nor an end is the head of a longer file.
         if let Some(finding) = bundle.findings().first() {
@@ -322,6 +325,7 @@ fn read(file: File) -> bundle::Result<Option<Contents>> {
         id: Some(point.id.clone()),
         created_unix_seconds: point.created_unix_seconds,
         mode: point.mode,
+        checkpoint: point.checkpoint.as_ref().map(|checkpoint| checkpoint.name.clone()),
     });
     let mut points: Vec<Moment> = moments.collect();
     if points.is_empty() {

@@ -47,7 +47,7 @@ use pull::{Pull, Wanted};
 
 pub use base::Wish;
 pub use bundled::Bundled;
-pub use recover::{Note, recover};
+pub use recover::{Known, Leftover, Note, left_on, put_right, recover};
 pub use sink::{Begun, Sink, Written};
 
 /// What the names of our checkpoints begin with.
