@@ -22,7 +22,10 @@ use serde::Serialize;
 use vm::ByteSize;
 
 use crate::{
-    args::{AfterwardsChoice, BackupCreateArgs, IsoChoice, ModeChoice},
+    args::{
+        AfterwardsChoice, BackupAppendArgs, BackupCreateArgs, BackupPlaceArgs, IsoChoice,
+        ModeChoice,
+    },
     clock,
     events::Event,
     failure::{Failure, Result},
@@ -43,7 +46,7 @@ struct Data {
 }
 
 #[derive(Debug, Serialize)]
-struct BackupData {
+pub(super) struct BackupData {
     vm: String,
     path: String,
     point: String,
@@ -82,6 +85,47 @@ pub(in crate::verbs) fn run(
     gauge: &Gauge<'_>,
 ) -> Result<Report> {
     check(args)?;
+    let (backups, warnings) = back_up(args, session, gauge)?;
+    let data = Data { backups };
+    Ok(Report::new(data.backups.iter().map(text).collect::<String>(), &data).warnings(warnings))
+}
+
+/// What changed on a machine since the last point of a bundle goes into the bundle; with the length that it
+/// has then.
+pub(super) fn append(
+    (machine, path): (String, &Path),
+    args: &BackupAppendArgs,
+    session: &Session,
+    gauge: &Gauge<'_>,
+) -> Result<(Option<BackupData>, String, Vec<Message>)> {
+    let (output, compress) = (Some(path.to_owned()), "none".to_owned());
+    let args = BackupCreateArgs {
+        machines: vec![machine],
+        where_to: BackupPlaceArgs { output, storage: None, pool: None },
+        incrementable: true,
+        mode: ModeChoice::Incremental,
+        max_increments: 0,
+        iso: IsoChoice::Exclude,
+        compress,
+        quiet: args.quiet,
+        exclude_disk: Vec::new(),
+        tag: Vec::new(),
+        note: None,
+        protect: false,
+        scratch: args.scratch.clone(),
+        jobs: None,
+        verify: AfterwardsChoice::Quick,
+    };
+    let (mut backups, warnings) = back_up(&args, session, gauge)?;
+    let text = backups.iter().map(text).collect();
+    Ok((backups.pop(), text, warnings))
+}
+
+fn back_up(
+    args: &BackupCreateArgs,
+    session: &Session,
+    gauge: &Gauge<'_>,
+) -> Result<(Vec<BackupData>, Vec<Message>)> {
     let uri = &session.hypervisor.uri;
     let host = Libvirt::connect(uri)?;
     if !host.is_local() {
@@ -101,8 +145,7 @@ pub(in crate::verbs) fn run(
         session.events.send(&Event::Item { path: &data.path, file_bytes: data.file_bytes });
         backups.push(data);
     }
-    let data = Data { backups };
-    Ok(Report::new(text(&data), &data).warnings(warnings))
+    Ok((backups, warnings))
 }
 
 fn check(args: &BackupCreateArgs) -> Result<()> {
@@ -116,7 +159,11 @@ fn check(args: &BackupCreateArgs) -> Result<()> {
 }
 
 /// The machine that somebody means.
-fn find<'m>(machines: &'m [KnownMachine], name: &str, uri: &str) -> Result<&'m KnownMachine> {
+pub(in crate::verbs) fn find<'m>(
+    machines: &'m [KnownMachine],
+    name: &str,
+    uri: &str,
+) -> Result<&'m KnownMachine> {
     let is_it = |it: &&KnownMachine| it.name == name || it.uuid.to_string() == name;
     machines.iter().find(is_it).ok_or_else(|| {
         let names: Vec<_> = machines.iter().map(|it| clean(&it.name)).collect();
@@ -206,7 +253,7 @@ impl Job<'_> {
 
     /// Keeps other backups of the machine off.
     fn alone(&self, state: &backup::State) -> Result<lock::Lock> {
-        let path = state.folder().join("locks").join(format!("backup-{}.lock", self.machine.uuid));
+        let path = state.backup_lock(self.machine.uuid);
         let cannot = |error: std::io::Error| {
             Failure::new(Code::E0508, format!("cannot lock {}", path.display()))
                 .cause(error.to_string())
@@ -440,48 +487,45 @@ fn disk(disk: &bundle::PointDisk) -> DiskData {
     }
 }
 
-fn text(data: &Data) -> String {
-    let mut text = String::new();
-    for backup in &data.backups {
-        let indications = backup.indications.join(", ");
-        let quiet = match (backup.frozen_ms, indications.is_empty()) {
-            (Some(ms), _) => format!(" ({indications}; frozen for {ms} ms)"),
-            (None, false) => format!(" ({indications})"),
-            (None, true) => String::new(),
-        };
+fn text(backup: &BackupData) -> String {
+    let indications = backup.indications.join(", ");
+    let quiet = match (backup.frozen_ms, indications.is_empty()) {
+        (Some(ms), _) => format!(" ({indications}; frozen for {ms} ms)"),
+        (None, false) => format!(" ({indications})"),
+        (None, true) => String::new(),
+    };
+    let mut text = format!(
+        "Backed up {} at {}, {} while {}{quiet}\n\n",
+        clean(&backup.vm),
+        backup.point,
+        backup.mode,
+        backup.state,
+    );
+    for disk in &backup.disks {
+        let why = disk.reason.as_deref().map(|why| format!(": {}", clean(why)));
         text += &format!(
-            "Backed up {} at {}, {} while {}{quiet}\n\n",
-            clean(&backup.vm),
-            backup.point,
-            backup.mode,
-            backup.state,
+            "  {:<10}{} of {} read, {}{}\n",
+            clean(&disk.target),
+            ByteSize(disk.read_bytes),
+            ByteSize(disk.capacity_bytes),
+            disk.mode,
+            why.unwrap_or_default(),
         );
-        for disk in &backup.disks {
-            let why = disk.reason.as_deref().map(|why| format!(": {}", clean(why)));
-            text += &format!(
-                "  {:<10}{} of {} read, {}{}\n",
-                clean(&disk.target),
-                ByteSize(disk.read_bytes),
-                ByteSize(disk.capacity_bytes),
-                disk.mode,
-                why.unwrap_or_default(),
-            );
-        }
-        for left in &backup.left_out {
-            text += &format!("  {:<10}left out: {}\n", clean(&left.target), clean(&left.reason));
-        }
-        let again = if backup.incrementable { "incrementable" } else { "not incrementable" };
-        text += &format!(
-            "  {:<10}{} ({} added, {}, {again})\n\n",
-            "file",
-            clean(&backup.path),
-            ByteSize(backup.added_bytes),
-            ByteSize(backup.file_bytes),
-        );
-        for note in &backup.notes {
-            text += &format!("  {:<10}{}\n", "note", clean(note));
-        }
-        text += &format!("Next:  relift backup verify {}\n", clean(&backup.path));
     }
+    for left in &backup.left_out {
+        text += &format!("  {:<10}left out: {}\n", clean(&left.target), clean(&left.reason));
+    }
+    let again = if backup.incrementable { "incrementable" } else { "not incrementable" };
+    text += &format!(
+        "  {:<10}{} ({} added, {}, {again})\n\n",
+        "file",
+        clean(&backup.path),
+        ByteSize(backup.added_bytes),
+        ByteSize(backup.file_bytes),
+    );
+    for note in &backup.notes {
+        text += &format!("  {:<10}{}\n", "note", clean(note));
+    }
+    text += &format!("Next:  relift backup verify {}\n", clean(&backup.path));
     text
 }
