@@ -60,9 +60,7 @@ EXAMPLES
 const APPEND_EXAMPLES: &str = "\
 EXAMPLES
   relift backup append web01.tar tools.iso
-  relift backup append --json web01.tar tools.iso
-  relift backup append web01.tar
-  relift backup append --last web01";
+  relift backup append --json web01.tar tools.iso";
 const COPY_EXAMPLES: &str = "\
 EXAMPLES
   mkdir second && relift backup copy web01.tar second
