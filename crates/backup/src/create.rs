@@ -78,6 +78,8 @@ pub struct Request {
     pub unix_seconds: u64,
     /// The word for the folder that the bundle is in, in the names of checkpoints.
     pub series: String,
+    /// The checkpoints that points of the machine count from, in all bundles of the folder.
+    pub known: Vec<String>,
     /// Where scratch files go; `None` for beside the first image.
     pub scratch: Option<PathBuf>,
 }
@@ -158,10 +160,9 @@ struct Found {
 pub fn create(request: &Request, sink: &mut dyn Sink, doors: &Doors<'_>) -> Result<Made> {
     doors.watch.begin(Step::Look);
     let last = sink.last().cloned();
-    let known = last.iter().filter_map(|point| Some(point.checkpoint.as_ref()?.name.clone()));
-    let known: Vec<_> = known.collect();
     let beneath = scratch_folder(request, doors)?;
-    let mut notes = recover(request.machine, &beneath, (&request.series, &known), doors.host)?;
+    let mut notes =
+        recover(request.machine, &beneath, (&request.series, &request.known), doors.host)?;
     let found = look(request, doors)?;
     let readings = readings(request, &found, last.as_ref(), doors)?;
     let config = sink.definition(&found.kept, doors.watch)?;
@@ -204,6 +205,7 @@ pub fn create(request: &Request, sink: &mut dyn Sink, doors: &Doors<'_>) -> Resu
         notes.push(Note(format!("the backup job could not be ended: {error}")));
     }
     notes.extend(drop_older(request, &point, &found.checkpoints, doors));
+    notes.extend(without_snapshots(request, doors));
     drop(off);
     let notes = notes.into_iter().map(|Note(text)| text).collect();
     Ok(Made { point, frozen, file_bytes, notes })
@@ -430,6 +432,18 @@ fn drop_older<'r>(
         let is_gone = pull::forget_checkpoint(doors.host, request.machine, name);
         (!is_gone).then(|| Note(format!("the checkpoint {name} could not be deleted")))
     })
+}
+
+/// Snapshots of the machine are in no point: its disks are read as they are now.
+fn without_snapshots(request: &Request, doors: &Doors<'_>) -> Option<Note> {
+    // A host that does not tell of them now has told all that the point needs.
+    let count = doors.host.snapshots(request.machine).ok()?.len();
+    let text = match count {
+        0 => return None,
+        1 => "a snapshot of the machine is".to_owned(),
+        count => format!("{count} snapshots of the machine are"),
+    };
+    Some(Note(format!("{text} not in the backup, which has its disks as they are now")))
 }
 
 /// A machine that was off and has a process for the time of the backup; its guest does not run.
