@@ -2,7 +2,7 @@
 
 use crate::bench::Bench;
 
-const COMMANDS: [&str; 40] = [
+const COMMANDS: [&str; 41] = [
     "import",
     "inspect",
     "plan",
@@ -20,6 +20,7 @@ const COMMANDS: [&str; 40] = [
     "backup compress",
     "backup decompress",
     "backup append",
+    "backup copy",
     "backup list",
     "backup prune",
     "backup protect",

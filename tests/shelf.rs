@@ -2,7 +2,7 @@
 
 use std::fs::File;
 
-use bundle::{Form, Manifest, Options, Vm, Writer};
+use bundle::{Form, Manifest, Options, Point, Vm, Writer};
 use disk::Unheard;
 use ovf::EntryName;
 use testkit::{Qcow2, Qcow2Cluster};
@@ -16,6 +16,15 @@ pub(crate) const NIGHT: u64 = 86_400;
 
 /// Writes a sound backup of a machine at this time, as `NAME.tar` of the bench.
 pub(crate) fn backup(bench: &Bench, name: &str, vm: &str, unix_seconds: u64) {
+    write((bench, name), vm, unix_seconds, Vec::new());
+}
+
+/// Writes a backup of `web01` on the first night with a point, whose disks are not looked at.
+pub(crate) fn backup_with(bench: &Bench, name: &str, point: &Point) {
+    write((bench, name), "web01", FIRST, vec![point.clone()]);
+}
+
+fn write((bench, name): (&Bench, &str), vm: &str, unix_seconds: u64, points: Vec<Point>) {
     let path = bench.path(&format!("{name}.tar"));
     let file = File::options().read(true).write(true).create_new(true).open(path).unwrap();
     let mut writer = Writer::new(&file, Options { form: Form::Tar, level: 1, unix_seconds });
@@ -38,6 +47,7 @@ pub(crate) fn backup(bench: &Bench, name: &str, vm: &str, unix_seconds: u64) {
             capacity_bytes: 1 << 20,
             backing: None,
         }],
+        points,
         members: writer.written().unwrap().to_vec(),
         ..Manifest::default()
     };

@@ -264,7 +264,7 @@ pub fn digest(bundle: &Bundle, manifest: Option<&Manifest>) -> String {
 }
 
 /// The name of a backup file without the ending; `None` for another file.
-fn id_of(name: &Path) -> Option<String> {
+pub(crate) fn id_of(name: &Path) -> Option<String> {
     let name = name.to_str()?;
     let stem = name.strip_suffix(".tar.zst").or_else(|| name.strip_suffix(".tar"))?;
     (!stem.is_empty() && !stem.starts_with('.')).then(|| stem.to_owned())

@@ -53,7 +53,7 @@ pub use base::Wish;
 pub use bundled::Bundled;
 pub use named::{Looks, Named};
 pub use plan::{Plan, PlannedDisk, Way, plan};
-pub use recover::{Note, recover};
+pub use recover::{Known, Leftover, Note, left_on, put_right, recover};
 pub use sink::{Begun, Sink, Written};
 
 /// What the names of our checkpoints begin with.
@@ -217,6 +217,7 @@ pub fn create(request: &Request, sink: &mut dyn Sink, doors: &Doors<'_>) -> Resu
         pull.keep();
     }
     notes.extend(drop_older(request, &point, &found.checkpoints, doors));
+    notes.extend(without_snapshots(request, doors));
     drop(off);
     let notes = notes.into_iter().map(|Note(text)| text).collect();
     Ok(Made { point, frozen, file_bytes, notes })
@@ -456,6 +457,18 @@ fn drop_older<'r>(
         let is_gone = pull::forget_checkpoint(doors.host, request.machine, name);
         (!is_gone).then(|| Note(format!("the checkpoint {name} could not be deleted")))
     })
+}
+
+/// Snapshots of the machine are in no point: its disks are read as they are now.
+fn without_snapshots(request: &Request, doors: &Doors<'_>) -> Option<Note> {
+    // A host that does not tell of them now has told all that the point needs.
+    let count = doors.host.snapshots(request.machine).ok()?.len();
+    let text = match count {
+        0 => return None,
+        1 => "a snapshot of the machine is".to_owned(),
+        count => format!("{count} snapshots of the machine are"),
+    };
+    Some(Note(format!("{text} not in the backup, which has its disks as they are now")))
 }
 
 /// A machine that was off and has a process for the time of the backup; its guest does not run.

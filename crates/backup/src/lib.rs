@@ -7,6 +7,7 @@
 //! State: jobs, histories, what was verified, places, turns   plain files
 //! machine --freeze, act, thaw--> Moment of the act           quiesce: through a host
 //! machine --job, images--> point in a bundle                 create: through a host
+//! machines, folders --> what interrupted runs left           repair: through a host
 //! ```
 //!
 //! The crate prints nothing and asks for no time of day: the time, the zone and the folders are handed in.
@@ -25,6 +26,7 @@ mod jobs;
 
 pub mod create;
 pub mod quiesce;
+pub mod repair;
 
 pub use calendar::Schedule;
 pub use catalogue::{Contents, Entry, Facts, Moment, digest, list, locate, one, remove};

@@ -18,6 +18,7 @@ use std::{
 
 use host::lines;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use vm::Uuid;
 
 use crate::{Error, Result};
 
@@ -92,6 +93,12 @@ impl State {
 
     pub(crate) fn locks(&self) -> PathBuf {
         self.folder.join("locks")
+    }
+
+    /// The file that whoever backs up a machine, or puts it right, has locked.
+    #[must_use]
+    pub fn backup_lock(&self, machine: Uuid) -> PathBuf {
+        self.locks().join(format!("backup-{machine}.lock"))
     }
 
     fn places_file(&self) -> PathBuf {

@@ -18,9 +18,9 @@ mod snapshot;
 
 pub(crate) use backup::{
     AfterwardsChoice, BackupAppendArgs, BackupCommand, BackupCompressArgs, BackupConfigArgs,
-    BackupCreateArgs, BackupDeleteArgs, BackupListArgs, BackupProtectArgs, BackupPruneArgs,
-    BackupRewriteArgs, BackupShowArgs, BackupVerifyArgs, BackupVerifyLevel, IsoChoice, KeepArgs,
-    ModeChoice, ShelfArgs,
+    BackupCopyArgs, BackupCreateArgs, BackupDeleteArgs, BackupListArgs, BackupPlaceArgs,
+    BackupProtectArgs, BackupPruneArgs, BackupRewriteArgs, BackupShowArgs, BackupVerifyArgs,
+    BackupVerifyLevel, IsoChoice, KeepArgs, ModeChoice, ShelfArgs,
 };
 pub(crate) use batch::{
     BatchCommand, BatchFileArgs, BatchLimitArgs, BatchMergeArgs, BatchPlanArgs, BatchReportArgs,

@@ -24,7 +24,7 @@ use crate::{
     hypervisor::Hypervisor,
     plan_file::PlanFile,
     state,
-    verbs::{Target, USUAL_TARGET, backup_file, usual_folders},
+    verbs::{Target, USUAL_TARGET, backup_file, is_pool, usual_folders},
 };
 
 /// What the standard library reads to know how many processors this process may use.
@@ -184,7 +184,17 @@ fn backup(command: &BackupCommand, bounds: Bounds, usual: &Hypervisor) -> Option
         BackupCommand::Config(args) => config(args, bounds, usual),
         BackupCommand::Compress(args) => Some(rewrite(&args.rewrite, bounds)),
         BackupCommand::Decompress(args) => Some(rewrite(args, bounds)),
-        BackupCommand::Append(args) => Some(bounds.read(&args.members).change(&args.file)),
+        // Without members it is a backup of a machine.
+        BackupCommand::Append(args) => match &args.file {
+            Some(file) if !args.members.is_empty() => Some(bounds.read(&args.members).change(file)),
+            _ => None,
+        },
+        // virsh says where a pool lies.
+        BackupCommand::Copy(args) if is_pool(&args.dest) => None,
+        BackupCommand::Copy(args) => {
+            let bounds = bounds.read([backup_file(&args.file)]).remembers();
+            Some(bounds.write(&args.dest.join("copy")))
+        }
     }
 }
 

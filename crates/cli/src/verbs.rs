@@ -19,7 +19,10 @@ mod source;
 mod target;
 mod verify;
 
-pub(crate) use backup::shelf::{file as backup_file, usual_folders};
+pub(crate) use backup::{
+    copy::is_pool,
+    shelf::{file as backup_file, usual_folders},
+};
 pub(crate) use guard::run as guard;
 pub(crate) use plan::document::{RowData, rows as plan_rows};
 pub(crate) use source::Need;
@@ -63,7 +66,8 @@ fn dispatch(command: &Command, session: &Session, gauge: &Gauge<'_>) -> Result<R
         Command::Backup(BackupCommand::Decompress(args)) => {
             backup::rewrite::decompress(args, session, gauge)
         }
-        Command::Backup(BackupCommand::Append(args)) => backup::append::run(args, gauge),
+        Command::Backup(BackupCommand::Append(args)) => backup::append::run(args, session, gauge),
+        Command::Backup(BackupCommand::Copy(args)) => backup::copy::run(args, session, gauge),
         Command::Backup(BackupCommand::List(args)) => backup::list::run(args, session),
         Command::Backup(BackupCommand::Prune(args)) => backup::prune::run(args, session),
         Command::Backup(BackupCommand::Protect(args)) => backup::protect::run(args, gauge),
@@ -77,7 +81,7 @@ fn dispatch(command: &Command, session: &Session, gauge: &Gauge<'_>) -> Result<R
         Command::Batch(BatchCommand::Report(args)) => batch::report::run(args, session),
         Command::Batch(BatchCommand::Merge(args)) => batch::merge::run(args),
         Command::Sample(SampleCommand::Create(args)) => sample::run(args, session),
-        Command::Doctor(_) => doctor::run(session),
+        Command::Doctor(args) => doctor::run(args, session),
         Command::Explain(args) => explain::run(args),
         Command::Completions(args) => Ok(completions::run(args)),
         Command::Guard(_) => Err(Failure::usage("a guard has no session")),

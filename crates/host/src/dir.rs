@@ -19,6 +19,24 @@ use rustix::{
 
 use crate::{Error, Existed, FolderFacts, Host, Partial, PathFacts, PathKind};
 
+/// The unfinished files (`NAME.partial-ID`) of a folder that no run is writing, in the order of their names:
+/// those for which `is_wanted` takes the later NAME.
+///
+/// # Errors
+/// The folder cannot be listed.
+pub fn abandoned(folder: &Path, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>, Error> {
+    let wrap = |source| Error::new("cannot list", folder, source);
+    unfinished::abandoned(folder, is_wanted).map_err(wrap)
+}
+
+/// Removes an unfinished file that [`abandoned`] has found.
+///
+/// # Errors
+/// A run has begun to write it since, or its folder takes no writes.
+pub fn remove_abandoned(path: &Path) -> Result<(), Error> {
+    unfinished::remove_abandoned(path).map_err(|source| Error::new("cannot remove", path, source))
+}
+
 /// Asks about a folder that may not be there yet.
 ///
 /// # Errors

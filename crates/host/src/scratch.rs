@@ -80,6 +80,15 @@ impl Scratch {
     /// # Errors
     /// It cannot be read.
     pub fn left(beneath: &Path, machine: Uuid) -> io::Result<Option<(Self, String)>> {
+        let note = Self::note_of(beneath, machine)?;
+        Ok(note.map(|note| (Self { folder: Self::folder_of(beneath, machine) }, note)))
+    }
+
+    /// The note in the folder that an earlier run left, which stays; `None` where there is no folder.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn note_of(beneath: &Path, machine: Uuid) -> io::Result<Option<String>> {
         let folder = Self::folder_of(beneath, machine);
         match folder.symlink_metadata() {
             Ok(found) if found.is_dir() => {}
@@ -88,8 +97,7 @@ impl Scratch {
             Err(error) => return Err(error),
         }
         // A run that was killed before it wrote the note has done nothing else, either.
-        let note = fs::read_to_string(folder.join(NOTE)).unwrap_or_default();
-        Ok(Some((Self { folder }, note)))
+        Ok(Some(fs::read_to_string(folder.join(NOTE)).unwrap_or_default()))
     }
 
     /// The folder.

@@ -10,18 +10,19 @@
 //! | a machine that was started only to be read | turned off |
 //! | checkpoints of a machine whose QEMU was killed | forgotten when they turn out to be broken, by the next job |
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
+use domain::RunningDisk;
 use host::{
     libvirt::{Power, Protection},
     scratch::Scratch,
 };
 use vm::Uuid;
 
-use super::{
-    CHECKPOINT_PREFIX, Request,
-    pull::{Owner, end_own_job, forget_checkpoint},
-};
+use super::{CHECKPOINT_PREFIX, Request, pull::forget_checkpoint};
 use crate::{Error, Kind, Result};
 
 /// How long a question to the agent may take here (ours).
@@ -50,88 +51,307 @@ pub(super) fn note_of(request: &Request, power: &Power) -> String {
     format!("relift backs up {}; the machine {was}\n", request.name)
 }
 
+/// What an interrupted run left on a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Leftover {
+    /// A backup job.
+    Job,
+    /// A machine that was off has a process, paused.
+    Started,
+    /// A guest that stopped because a scratch file was full.
+    Stopped,
+    /// A guest whose file systems are frozen.
+    Frozen,
+    /// The scratch files beneath this folder.
+    Scratch(PathBuf),
+    /// A checkpoint that no point knows.
+    Checkpoint(String),
+}
+
+impl Leftover {
+    /// What is there.
+    #[must_use]
+    pub fn found(&self) -> String {
+        match self {
+            Self::Job => "a backup job of an interrupted run".to_owned(),
+            Self::Started => "a machine that was started only to be read".to_owned(),
+            Self::Stopped => "a guest that a full scratch file has stopped".to_owned(),
+            Self::Frozen => "a guest that an interrupted run has frozen".to_owned(),
+            Self::Scratch(beneath) => {
+                format!("scratch files of an interrupted run in {}", beneath.display())
+            }
+            Self::Checkpoint(name) => format!("the checkpoint {name}, which no point knows"),
+        }
+    }
+
+    /// What was done about it.
+    fn done(&self, machine: Uuid) -> Note {
+        Note(match self {
+            Self::Job => "ended the backup job that an interrupted run had left".to_owned(),
+            Self::Started => "turned off the machine, which was started only to be read".to_owned(),
+            Self::Stopped => {
+                "let the guest go on, which a full scratch file had stopped".to_owned()
+            }
+            Self::Frozen => "thawed the guest, which an interrupted run had frozen".to_owned(),
+            Self::Scratch(beneath) => {
+                let folder = Scratch::folder_of(beneath, machine);
+                format!("removed {}, which an interrupted run had left", folder.display())
+            }
+            Self::Checkpoint(name) => {
+                format!("deleted the checkpoint {name}, which no point knows")
+            }
+        })
+    }
+}
+
+/// Which checkpoints are in use, as far as that is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Known {
+    /// The series of which every point is known: a checkpoint of another series is nobody's to judge.
+    pub series: Vec<String>,
+    /// The checkpoints of all points.
+    pub checkpoints: Vec<String>,
+}
+
+impl Known {
+    fn is_unknown(&self, checkpoint: &str) -> bool {
+        let word = checkpoint.strip_prefix(CHECKPOINT_PREFIX).and_then(|it| it.split_once('-'));
+        word.is_some_and(|(series, _)| self.series.iter().any(|known| known == series))
+            && !self.checkpoints.iter().any(|known| known == checkpoint)
+    }
+}
+
 /// Puts right what a killed run left on a machine, and says what that was.
 ///
 /// The caller holds the machine's lock, so that no run of ours is under way. `series` and `known` tell which
 /// checkpoints are in use.
 ///
 /// # Errors
-/// The host does not answer, or a backup job of another program is under way ([`Kind::Locked`]).
+/// As [`left_on`] and [`put_right`].
 pub fn recover(
     machine: Uuid,
     beneath: &Path,
     (series, known): (&str, &[String]),
     host: &dyn Protection,
 ) -> Result<Vec<Note>> {
-    let left = Scratch::left(beneath, machine)
-        .map_err(|error| Error::io("cannot look for scratch files in", beneath, error))?;
+    let known = Known { series: vec![series.to_owned()], checkpoints: known.to_vec() };
+    let left = left_on(machine, &[beneath.to_owned()], &known, host)?;
     let mut notes = Vec::new();
-    let folder = Scratch::folder_of(beneath, machine);
-    let power = host.power(machine)?;
-    match end_own_job(host, machine, &folder)? {
-        Owner::Nobody => {}
-        Owner::Us => {
-            let text = "ended the backup job that an interrupted run had left";
-            notes.push(Note(text.to_owned()));
-        }
-        Owner::Another => {
-            let text = "another program backs up the machine now";
-            return Err(Error::new(Kind::Locked, text));
-        }
-    }
-    let note = left.as_ref().map(|(_, note)| note.as_str());
-    if let Some(note) = note {
-        notes.extend(wake(host, machine, &power, note)?);
-    }
-    let prefix = format!("{CHECKPOINT_PREFIX}{series}-");
-    let mut unknown: Vec<_> = host.checkpoints(machine)?;
-    unknown.retain(|name| name.starts_with(&prefix) && !known.contains(name));
-    // Newest first, so that each gives what it counted to its parent.
-    for name in unknown.iter().rev() {
-        if forget_checkpoint(host, machine, name) {
-            notes.push(Note(format!("deleted the checkpoint {name}, which no point knows")));
-        }
-    }
-    // With its process go its bitmaps out of reach: so this comes after the checkpoints.
-    if matches!(power, Power::Paused { .. }) && note.is_some_and(|note| note.contains(WAS_OFF)) {
-        host.destroy(machine)?;
-        notes.push(Note("turned off the machine, which was started only to be read".to_owned()));
-    }
-    if let Some((scratch, _)) = left {
-        drop(scratch);
-        notes
-            .push(Note(format!("removed {}, which an interrupted run had left", folder.display())));
+    for leftover in &left {
+        notes.extend(put_right(machine, leftover, host)?);
     }
     Ok(notes)
 }
 
-/// Lets a machine go on as it did before the run that was interrupted.
-fn wake(host: &dyn Protection, machine: Uuid, power: &Power, note: &str) -> Result<Vec<Note>> {
-    let mut notes = Vec::new();
-    match power {
+/// Looks for what a killed run left on a machine, in the order in which it is put right.
+///
+/// The caller holds the machine's lock. `beneath` are the folders in which scratch files may lie; that of a
+/// job which is under way is looked at, too.
+///
+/// # Errors
+/// The host does not answer, or a job of somebody else is under way ([`Kind::Locked`]).
+pub fn left_on(
+    machine: Uuid,
+    beneath: &[PathBuf],
+    known: &Known,
+    host: &dyn Protection,
+) -> Result<Vec<Leftover>> {
+    let mut found = Vec::new();
+    let mut folders = beneath.to_vec();
+    let power = host.power(machine)?;
+    if let Some(job) = host.running_backup(machine)? {
+        let job = domain::read_backup_job(job.as_bytes())?;
+        let folder = job.disks.iter().find_map(|disk| scratch_of(machine, disk));
+        let text = "another program backs up the machine now";
+        folders.push(folder.ok_or_else(|| Error::new(Kind::Locked, text))?);
+        found.push(Leftover::Job);
+    }
+    folders.sort();
+    folders.dedup();
+    let (mut scratch, mut notes) = (Vec::new(), String::new());
+    for folder in folders {
+        let note = Scratch::note_of(&folder, machine)
+            .map_err(|error| Error::io("cannot look for scratch files in", &folder, error))?;
+        if let Some(note) = note {
+            notes += &note;
+            scratch.push(Leftover::Scratch(folder));
+        }
+    }
+    if !scratch.is_empty() {
+        found.extend(stopped(host, machine, &power, &notes)?);
+    }
+    let checkpoints = host.checkpoints(machine)?;
+    // Newest first, so that each gives what it counted to its parent.
+    let unknown = checkpoints.into_iter().rev().filter(|name| known.is_unknown(name));
+    found.extend(unknown.map(Leftover::Checkpoint));
+    // With its process go its bitmaps out of reach: so this comes after the checkpoints.
+    if matches!(power, Power::Paused { .. }) && notes.contains(WAS_OFF) {
+        found.push(Leftover::Started);
+    }
+    found.extend(scratch);
+    Ok(found)
+}
+
+/// The folder beneath which a disk of a job has its scratch file, where the job is one of ours.
+fn scratch_of(machine: Uuid, disk: &RunningDisk) -> Option<PathBuf> {
+    let folder = disk.scratch.as_ref()?.parent()?;
+    let beneath = folder.parent()?;
+    (Scratch::folder_of(beneath, machine) == folder).then(|| beneath.to_owned())
+}
+
+/// Why a machine does not go on as it did before the run that was interrupted.
+fn stopped(
+    host: &dyn Protection,
+    machine: Uuid,
+    power: &Power,
+    note: &str,
+) -> Result<Option<Leftover>> {
+    Ok(match power {
         Power::Paused { by_error: true }
             if !note.contains(WAS_PAUSED) && !note.contains(WAS_OFF) =>
         {
-            host.resume(machine)?;
-            notes.push(Note(
-                "let the guest go on, which a full scratch file had stopped".to_owned(),
-            ));
+            Some(Leftover::Stopped)
         }
         Power::Running if host.frozen(machine, AGENT_LIMIT)? == Some(true) => {
-            host.thaw(machine, THAW_LIMIT)?;
-            notes.push(Note("thawed the guest, which an interrupted run had frozen".to_owned()));
+            Some(Leftover::Frozen)
         }
-        _ => {}
-    }
-    Ok(notes)
+        _ => None,
+    })
+}
+
+/// Puts one thing right; `None` where it stays for the next run, which is no fault.
+///
+/// # Errors
+/// The host refuses.
+pub fn put_right(
+    machine: Uuid,
+    leftover: &Leftover,
+    host: &dyn Protection,
+) -> Result<Option<Note>> {
+    let is_gone = match leftover {
+        Leftover::Job => host.abort_job(machine).map(|()| true)?,
+        Leftover::Started => host.destroy(machine).map(|()| true)?,
+        Leftover::Stopped => host.resume(machine).map(|()| true)?,
+        Leftover::Frozen => host.thaw(machine, THAW_LIMIT).map(|_| true)?,
+        Leftover::Scratch(beneath) => {
+            let left = Scratch::left(beneath, machine)
+                .map_err(|error| Error::io("cannot look for scratch files in", beneath, error))?;
+            drop(left);
+            !Scratch::folder_of(beneath, machine).exists()
+        }
+        Leftover::Checkpoint(name) => forget_checkpoint(host, machine, name),
+    };
+    Ok(is_gone.then(|| leftover.done(machine)))
 }
 
 #[cfg(test)]
 mod tests {
-    use host::fake::{Fake, FakeGuest};
+    use host::{
+        fake::{Fake, FakeGuest},
+        libvirt::Checkpoints as _,
+    };
 
     use super::*;
     use crate::create::fixture::{Lab, MACHINE};
+
+    fn known() -> Known {
+        Known { series: vec!["aaaa".to_owned()], checkpoints: vec!["relift-aaaa-2".to_owned()] }
+    }
+
+    fn checkpoints(names: &[&str]) -> Vec<(String, String)> {
+        names
+            .iter()
+            .map(|name| ((*name).to_owned(), format!("<c><name>{name}</name></c>")))
+            .collect()
+    }
+
+    #[test]
+    fn a_checkpoint_is_deleted_only_when_its_series_is_known_and_no_point_has_it() {
+        let names = ["relift-aaaa-1", "relift-aaaa-2", "relift-bbbb-1", "theirs", "relift-aaaa-3"];
+        let guest = FakeGuest { checkpoints: checkpoints(&names), ..FakeGuest::default() };
+        let host = Fake::new(None).with_guest(guest);
+        let left = left_on(MACHINE, &[], &known(), &host).unwrap();
+        let unknown = ["relift-aaaa-3", "relift-aaaa-1"].map(str::to_owned);
+        assert_eq!(left, unknown.map(Leftover::Checkpoint));
+        assert_eq!(host.acts(), [""; 0], "a look changes nothing");
+        let notes = recover(MACHINE, Path::new("/none"), ("aaaa", &known().checkpoints), &host);
+        assert_eq!(
+            notes.unwrap(),
+            ["relift-aaaa-3", "relift-aaaa-1"]
+                .map(|name| Note(format!("deleted the checkpoint {name}, which no point knows")))
+        );
+        assert_eq!(
+            host.checkpoints(MACHINE).unwrap(),
+            ["relift-aaaa-2", "relift-bbbb-1", "theirs"]
+        );
+    }
+
+    #[test]
+    fn a_job_of_ours_is_ended_wherever_its_scratch_files_lie_and_the_guest_goes_on() {
+        let images = tempfile::tempdir().unwrap();
+        let scratch = Scratch::make(images.path(), MACHINE, "the machine was on").unwrap();
+        let file = scratch.file("vda");
+        std::mem::forget(scratch);
+        let job = format!(
+            "<domainbackup mode='pull'><server transport='unix' socket='/s'/><disks>\
+             <disk name='vda' backup='yes' type='file'><scratch file='{}'/></disk></disks></domainbackup>",
+            file.display()
+        );
+        let guest = FakeGuest {
+            power: Power::Paused { by_error: true },
+            backup: Some(job),
+            ..FakeGuest::default()
+        };
+        let host = Fake::new(None).with_guest(guest);
+        let left = left_on(MACHINE, &[], &known(), &host).unwrap();
+        let beneath = images.path().to_owned();
+        assert_eq!(left, [Leftover::Job, Leftover::Stopped, Leftover::Scratch(beneath)]);
+        let notes: Vec<_> =
+            left.iter().map(|it| put_right(MACHINE, it, &host).unwrap().unwrap().0).collect();
+        let folder = Scratch::folder_of(images.path(), MACHINE);
+        assert_eq!(
+            notes,
+            [
+                "ended the backup job that an interrupted run had left".to_owned(),
+                "let the guest go on, which a full scratch file had stopped".to_owned(),
+                format!("removed {}, which an interrupted run had left", folder.display()),
+            ]
+        );
+        assert_eq!(left_on(MACHINE, &[images.path().to_owned()], &known(), &host).unwrap(), []);
+    }
+
+    #[test]
+    fn a_machine_that_was_off_is_turned_off_and_a_frozen_guest_is_thawed() {
+        let images = tempfile::tempdir().unwrap();
+        for (note, power, is_frozen, want) in [
+            (WAS_OFF, Power::Paused { by_error: false }, false, Some(Leftover::Started)),
+            ("was on", Power::Paused { by_error: false }, false, None),
+            ("was on", Power::Running, true, Some(Leftover::Frozen)),
+            ("was on", Power::Running, false, None),
+        ] {
+            std::mem::forget(Scratch::make(images.path(), MACHINE, note).unwrap());
+            let guest = FakeGuest { power, is_frozen, ..FakeGuest::default() };
+            let host = Fake::new(None).with_guest(guest);
+            let beneath = [images.path().to_owned()];
+            let left = left_on(MACHINE, &beneath, &known(), &host).unwrap();
+            let scratch = Leftover::Scratch(images.path().to_owned());
+            assert_eq!(left, want.into_iter().chain([scratch]).collect::<Vec<_>>());
+            recover(MACHINE, images.path(), ("aaaa", &[]), &host).unwrap();
+            assert!(!Scratch::folder_of(images.path(), MACHINE).exists());
+            assert!(!host.guest().is_frozen);
+        }
+    }
+
+    #[test]
+    fn a_job_of_another_program_is_left_alone() {
+        let job = "<domainbackup mode='push'><disks><disk name='vda' backup='yes'>\
+            <target file='/theirs'/></disk></disks></domainbackup>";
+        let guest = FakeGuest { backup: Some(job.to_owned()), ..FakeGuest::default() };
+        let host = Fake::new(None).with_guest(guest);
+        let error = left_on(MACHINE, &[], &known(), &host).unwrap_err();
+        assert_eq!(error.to_string(), "another program backs up the machine now");
+        assert_eq!(host.acts(), [""; 0]);
+    }
 
     /// Leaves what a run that was killed leaves, recovers, and gives the acts and what is told.
     fn after(lab: &Lab, guest: FakeGuest, note: Option<&str>) -> (Fake, Vec<String>) {

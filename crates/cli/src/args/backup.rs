@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{HostArgs, PlaceArgs};
+use super::{HostArgs, PlaceArgs, QuiesceArgs};
 
 mod create;
 
-pub(crate) use create::{AfterwardsChoice, BackupCreateArgs, IsoChoice, ModeChoice};
+pub(crate) use create::{
+    AfterwardsChoice, BackupCreateArgs, BackupPlaceArgs, IsoChoice, ModeChoice,
+};
 
 /// The examples of `backup`.
 pub(super) const EXAMPLES: &str = "\
@@ -59,6 +61,10 @@ const APPEND_EXAMPLES: &str = "\
 EXAMPLES
   relift backup append web01.tar tools.iso
   relift backup append --json web01.tar tools.iso";
+const COPY_EXAMPLES: &str = "\
+EXAMPLES
+  mkdir second && relift backup copy web01.tar second
+  mkdir second && relift backup copy --json web01 second";
 
 /// `backup …`.
 #[derive(Debug, Subcommand)]
@@ -84,9 +90,13 @@ pub(crate) enum BackupCommand {
     /// Turn a .tar.zst into a .tar: writes, compares, renames, removes the old file.
     #[command(after_long_help = DECOMPRESS_EXAMPLES)]
     Decompress(BackupRewriteArgs),
-    /// Add files to a bundle without rewriting it; a crash leaves the old bundle or the new one.
+    /// Add what changed on the machine, or files, to a bundle without rewriting it; a crash leaves the old
+    /// bundle or the new one.
     #[command(after_long_help = APPEND_EXAMPLES)]
-    Append(BackupAppendArgs),
+    Append(Box<BackupAppendArgs>),
+    /// Copy a bundle to another folder or pool, compare it there and look at every byte.
+    #[command(after_long_help = COPY_EXAMPLES)]
+    Copy(BackupCopyArgs),
     /// Delete what no rule keeps: never a protected one, never the last good one of a machine.
     #[command(after_long_help = PRUNE_EXAMPLES)]
     Prune(BackupPruneArgs),
@@ -109,6 +119,7 @@ impl BackupCommand {
             Self::Compress(_) => "backup.compress",
             Self::Decompress(_) => "backup.decompress",
             Self::Append(_) => "backup.append",
+            Self::Copy(_) => "backup.copy",
             Self::List(_) => "backup.list",
             Self::Prune(_) => "backup.prune",
             Self::Protect(_) => "backup.protect",
@@ -198,12 +209,31 @@ pub(crate) struct BackupRewriteArgs {
 #[derive(Debug, Args)]
 pub(crate) struct BackupAppendArgs {
     /// The bundle, .tar or .tar.zst.
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
+    #[arg(value_name = "FILE", required_unless_present = "last")]
+    pub(crate) file: Option<PathBuf>,
     /// What to add, under its own name; a domain XML without a time in its name gets the present one and
-    /// becomes the current definition.
-    #[arg(value_name = "MEMBER", required = true)]
+    /// becomes the current definition. None: what changed on the machine since the last point.
+    #[arg(value_name = "MEMBER")]
     pub(crate) members: Vec<PathBuf>,
+    /// What changed on this machine since its last point, into the newest bundle that takes it.
+    #[arg(long, value_name = "VM", conflicts_with_all = ["file", "members"])]
+    pub(crate) last: Option<String>,
+    #[command(flatten)]
+    pub(crate) quiet: QuiesceArgs,
+    /// Keep what the guest overwrites meanwhile beneath this folder; default: beside its first disk.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) scratch: Option<PathBuf>,
+}
+
+/// `backup copy`.
+#[derive(Debug, Args)]
+pub(crate) struct BackupCopyArgs {
+    /// The bundle: its id in the list, or its file.
+    #[arg(value_name = "ID|FILE")]
+    pub(crate) file: PathBuf,
+    /// The folder, or pool:NAME for a storage pool of the host; a file of that name stays.
+    #[arg(value_name = "DEST")]
+    pub(crate) dest: PathBuf,
 }
 
 /// Where backups lie.

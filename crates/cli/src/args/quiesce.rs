@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 /// How quiet a guest has to be.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct QuiesceArgs {
     /// Freeze the guest's file systems for the moment: where possible, or else not at all, or never.
     #[arg(long, value_enum, default_value_t = QuiesceChoice::Auto)]

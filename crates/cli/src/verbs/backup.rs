@@ -2,6 +2,7 @@
 
 pub(super) mod append;
 pub(super) mod config;
+pub(super) mod copy;
 pub(super) mod create;
 pub(super) mod delete;
 pub(super) mod list;
@@ -24,6 +25,8 @@ use crate::{
     failure::{Failure, Result},
     json::Message,
 };
+
+pub(in crate::verbs) use create::find as find_machine;
 
 /// Whether a file is a bundle, sound or not.
 pub(in crate::verbs) fn is_one(path: &Path) -> bool {

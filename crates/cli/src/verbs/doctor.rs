@@ -1,4 +1,6 @@
-//! `doctor`: what works on this host, and what to install for the rest.
+//! `doctor`: what works on this host, and what to install for the rest; what interrupted runs left on it.
+
+mod left;
 
 use code::Code;
 use host::{
@@ -10,12 +12,14 @@ use serde::Serialize;
 use vm::{ByteSize, Firmware};
 
 use crate::{
+    args::DoctorArgs,
     failure::{Failure, Result},
     report::Report,
     sandbox::{Missing, Wish},
     session::Session,
     show::table::Table,
 };
+use left::Left;
 
 /// What the sandbox is not for.
 const NOT_CONFINED: &str = "not for what is brought to a libvirt host, which needs virsh";
@@ -60,6 +64,8 @@ impl State {
 struct Data {
     uri: String,
     checks: Vec<Check>,
+    /// What interrupted runs left, and what became of it.
+    left: Vec<Left>,
 }
 
 /// What was found on a host that answers.
@@ -71,16 +77,16 @@ struct Found {
 }
 
 /// Looks at everything, whatever fails on the way.
-pub(super) fn run(session: &Session) -> Result<Report> {
+pub(super) fn run(args: &DoctorArgs, session: &Session) -> Result<Report> {
     let uri = session.hypervisor.uri.clone();
     let mut checks = vec![virsh(tool::version("virsh"))];
-    let host = Libvirt::connect(&uri).map(|host| Found {
-        versions: host.versions().unwrap_or_default(),
-        pools: host.pools(),
-        offered: host.offered(),
-    });
+    let host = Libvirt::connect(&uri);
     match &host {
-        Ok(found) => checks.extend(of_host(found)),
+        Ok(host) => checks.extend(of_host(&Found {
+            versions: host.versions().unwrap_or_default(),
+            pools: host.pools(),
+            offered: host.offered(),
+        })),
         Err(error) => checks.push(unreachable(error)),
     }
     checks.push(qemu_img(tool::version("qemu-img")));
@@ -88,13 +94,25 @@ pub(super) fn run(session: &Session) -> Result<Report> {
         Wish::On => confinement(&sandbox::offered()),
         Wish::Off => warn("sandbox", Missing::Unwanted.to_string(), "unset it"),
     });
+    let mut left = match &host {
+        Ok(host) => left::of_machines(args, host)?,
+        Err(_) => Vec::new(),
+    };
+    left.extend(left::of_folders(args));
+    checks.extend(left::check(args, &left));
+    let failure = failure(&checks, &left);
+    let text = text(&uri, &checks) + &left::text(&left);
+    Ok(Report::new(text, &Data { uri, checks, left }).failed(failure))
+}
+
+/// Something is missing, or could not be put right.
+fn failure(checks: &[Check], left: &[Left]) -> Option<Box<Failure>> {
     let failed = checks.iter().filter(|check| check.state == State::Fail).count();
-    let failure = (failed > 0).then(|| {
+    if failed > 0 {
         let text = format!("{failed} of {} things are missing", checks.len());
-        Failure::new(Code::E0701, text).cause("see the lines marked FAIL")
-    });
-    let text = text(&uri, &checks);
-    Ok(Report::new(text, &Data { uri, checks }).failed(failure))
+        return Some(Failure::new(Code::E0701, text).cause("see the lines marked FAIL"));
+    }
+    left::failure(left)
 }
 
 fn text(uri: &str, checks: &[Check]) -> String {

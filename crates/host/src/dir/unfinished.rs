@@ -12,7 +12,7 @@ use std::{
         ffi::OsStrExt as _,
         fs::{MetadataExt as _, OpenOptionsExt as _},
     },
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use rustix::fs::{FlockOperation, OFlags, flock};
@@ -79,6 +79,30 @@ fn sweep(path: &Path) {
     }
 }
 
+/// The unfinished files of a folder that no run has locked: those whose later names `is_wanted`.
+///
+/// # Errors
+/// The folder cannot be listed.
+pub(super) fn abandoned(
+    folder: &Path,
+    is_wanted: impl Fn(&str) -> bool,
+) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)?.take(MAX_NAMES) {
+        let name = entry?.file_name();
+        let later = name.to_str().and_then(|name| name.rsplit_once(MARK)).map(|(later, _)| later);
+        let Some(later) = later.filter(|later| is_wanted(later)) else { continue };
+        let path = folder.join(&name);
+        let start = OsString::from(format!("{later}{MARK}"));
+        // What cannot be opened or locked belongs to somebody.
+        if is_ours(&name, &start) && matches!(open_abandoned(&path), Ok(Some(_))) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
 /// Whether a name is `start` and the number of a run: `NAME.partial-123` or `NAME.partial-123-1`.
 fn is_ours(name: &OsStr, start: &OsStr) -> bool {
     let Some(run) = name.as_bytes().strip_prefix(start.as_bytes()) else { return false };
@@ -86,15 +110,27 @@ fn is_ours(name: &OsStr, start: &OsStr) -> bool {
         && run.iter().all(|byte| byte.is_ascii_digit() || *byte == b'-')
 }
 
-fn remove_abandoned(path: &Path) -> io::Result<()> {
+/// Removes an unfinished file, unless a run has locked it.
+///
+/// # Errors
+/// A run has it, or its folder takes no writes.
+pub(super) fn remove_abandoned(path: &Path) -> io::Result<()> {
+    match open_abandoned(path)? {
+        Some(_locked) => fs::remove_file(path),
+        None => Ok(()),
+    }
+}
+
+/// Opens and locks an unfinished file; `None` for what is no file.
+fn open_abandoned(path: &Path) -> io::Result<Option<File>> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let mut options = OpenOptions::new();
     let file = options.write(true).custom_flags(flags.bits().cast_signed()).open(path)?;
     if !file.metadata()?.is_file() {
-        return Ok(());
+        return Ok(None);
     }
     flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-    fs::remove_file(path)
+    Ok(Some(file))
 }
 
 #[cfg(test)]
@@ -130,6 +166,27 @@ mod tests {
         let first = create(&path, "7").unwrap();
         let second = create(&path, "8").unwrap();
         assert!(first.path.exists() && second.path.exists());
+    }
+
+    #[test]
+    fn only_files_that_nobody_writes_are_abandoned_and_only_the_wanted_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let written = create(&folder.path().join("a.tar"), "7").unwrap();
+        for name in
+            ["a.tar.partial-12", "b.tar.partial-3-1", "a.qcow2.partial-1", "c.tar.partial-x"]
+        {
+            fs::write(folder.path().join(name), b"x").unwrap();
+        }
+        fs::create_dir(folder.path().join("d.tar.partial-5")).unwrap();
+        let wanted = |name: &str| name.ends_with(".tar");
+        let left = ["a.tar.partial-12", "b.tar.partial-3-1"].map(|name| folder.path().join(name));
+        assert_eq!(abandoned(folder.path(), wanted).unwrap(), left);
+        assert!(remove_abandoned(&written.path).is_err(), "somebody writes it");
+        for path in &left {
+            remove_abandoned(path).unwrap();
+        }
+        assert_eq!(abandoned(folder.path(), wanted).unwrap(), [""; 0].map(PathBuf::from));
+        assert!(abandoned(&folder.path().join("none"), wanted).is_err());
     }
 
     #[test]

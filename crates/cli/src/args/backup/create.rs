@@ -11,6 +11,7 @@ pub(super) const EXAMPLES: &str = "\
 EXAMPLES
   relift backup create web01 --incrementable
   relift backup create web01 --dry-run
+  relift backup append --last web01
   relift backup create web01 --mode incremental --storage /srv/backup
   relift backup create web01 -o web01.tar.zst --quiesce require";
 

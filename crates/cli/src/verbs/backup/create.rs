@@ -24,7 +24,10 @@ use host::{
 };
 
 use crate::{
-    args::{AfterwardsChoice, BackupCreateArgs, IsoChoice, ModeChoice},
+    args::{
+        AfterwardsChoice, BackupAppendArgs, BackupCreateArgs, BackupPlaceArgs, IsoChoice,
+        ModeChoice,
+    },
     clock,
     events::Event,
     failure::{Failure, Result},
@@ -35,7 +38,8 @@ use crate::{
     show::clean,
     state,
 };
-use told::{BackupData, Data, PlanData};
+pub(super) use told::BackupData;
+use told::{Data, PlanData};
 
 /// The program, as manifests name it.
 const TOOL: &str = concat!("relift ", env!("CARGO_PKG_VERSION"));
@@ -47,6 +51,47 @@ pub(in crate::verbs) fn run(
     gauge: &Gauge<'_>,
 ) -> Result<Report> {
     check(args)?;
+    let (data, warnings) = back_up(args, session, gauge)?;
+    Ok(Report::new(told::text(&data), &data).warnings(warnings))
+}
+
+/// What changed on a machine since the last point of a bundle goes into the bundle; with the length that it
+/// has then.
+pub(super) fn append(
+    (machine, path): (String, &Path),
+    args: &BackupAppendArgs,
+    session: &Session,
+    gauge: &Gauge<'_>,
+) -> Result<(Option<BackupData>, String, Vec<Message>)> {
+    let (output, compress) = (Some(path.to_owned()), "none".to_owned());
+    let args = BackupCreateArgs {
+        machines: vec![machine],
+        where_to: BackupPlaceArgs { output, storage: None, pool: None },
+        incrementable: true,
+        mode: ModeChoice::Incremental,
+        max_increments: 0,
+        iso: IsoChoice::Exclude,
+        compress,
+        quiet: args.quiet,
+        exclude_disk: Vec::new(),
+        tag: Vec::new(),
+        note: None,
+        protect: false,
+        scratch: args.scratch.clone(),
+        jobs: None,
+        dry_run: false,
+        verify: AfterwardsChoice::Quick,
+    };
+    let (mut data, warnings) = back_up(&args, session, gauge)?;
+    let text = told::text(&data);
+    Ok((data.backups.pop(), text, warnings))
+}
+
+fn back_up(
+    args: &BackupCreateArgs,
+    session: &Session,
+    gauge: &Gauge<'_>,
+) -> Result<(Data, Vec<Message>)> {
     let uri = &session.hypervisor.uri;
     let host = Libvirt::connect(uri)?;
     if !host.is_local() {
@@ -70,7 +115,7 @@ pub(in crate::verbs) fn run(
         backups.push(data);
     }
     let data = Data { dry_run: args.dry_run, backups, plans };
-    Ok(Report::new(told::text(&data), &data).warnings(warnings))
+    Ok((data, warnings))
 }
 
 fn check(args: &BackupCreateArgs) -> Result<()> {
@@ -84,7 +129,11 @@ fn check(args: &BackupCreateArgs) -> Result<()> {
 }
 
 /// The machine that somebody means.
-fn find<'m>(machines: &'m [KnownMachine], name: &str, uri: &str) -> Result<&'m KnownMachine> {
+pub(in crate::verbs) fn find<'m>(
+    machines: &'m [KnownMachine],
+    name: &str,
+    uri: &str,
+) -> Result<&'m KnownMachine> {
     let is_it = |it: &&KnownMachine| it.name == name || it.uuid.to_string() == name;
     machines.iter().find(is_it).ok_or_else(|| {
         let names: Vec<_> = machines.iter().map(|it| clean(&it.name)).collect();
@@ -199,7 +248,7 @@ impl Job<'_> {
 
     /// Keeps other backups of the machine off.
     fn alone(&self, state: &backup::State) -> Result<lock::Lock> {
-        let path = state.folder().join("locks").join(format!("backup-{}.lock", self.machine.uuid));
+        let path = state.backup_lock(self.machine.uuid);
         let cannot = |error: std::io::Error| {
             Failure::new(Code::E0508, format!("cannot lock {}", path.display()))
                 .cause(error.to_string())

@@ -25,7 +25,7 @@ pub(super) struct Data {
 
 /// A backup that was made.
 #[derive(Debug, Serialize)]
-pub(super) struct BackupData {
+pub(in crate::verbs::backup) struct BackupData {
     vm: String,
     pub(super) path: String,
     point: String,

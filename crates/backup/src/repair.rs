@@ -1,0 +1,128 @@
+//! What interrupted runs left on the machines of a host and in the folders that backups were written to.
+//!
+//! ```text
+//! folders --lists--> the checkpoints that points know --\
+//! machine, its lock --job, scratch files, checkpoints----+--> leftovers --put right--> a sentence each
+//! folders --NAME.partial-ID that nobody writes ---------/
+//! ```
+//!
+//! A look changes nothing. A checkpoint is judged only by a folder that is there with all that it holds: of
+//! one that cannot be read, has a damaged backup or has none at all (it may be the place of a file system
+//! that is not mounted now), no checkpoint is deleted.
+
+use std::path::{Path, PathBuf};
+
+use domain::{DriveDevice, DriveSource};
+use host::{
+    dir,
+    libvirt::{Definition, Protection},
+    lock,
+};
+use vm::Uuid;
+
+use crate::{
+    Contents, Error, Kind, Result, State, catalogue,
+    create::{Known, Leftover, Note, left_on, put_right, series_of},
+};
+
+/// A folder whose checkpoints nobody can judge now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsure {
+    /// Which one.
+    pub folder: PathBuf,
+    /// Why.
+    pub reason: String,
+}
+
+/// The checkpoints that the backups in these folders know, and the folders that do not tell.
+#[must_use]
+pub fn known_in(folders: &[PathBuf]) -> (Known, Vec<Unsure>) {
+    let (mut known, mut unsure) = (Known::default(), Vec::new());
+    for folder in folders {
+        let mut doubt = |reason: String| unsure.push(Unsure { folder: folder.clone(), reason });
+        let entries = match catalogue::list(folder, &[]) {
+            Ok(entries) => entries,
+            Err(error) => {
+                doubt(reason_of(&error));
+                continue;
+            }
+        };
+        let facts = entries.iter().filter_map(catalogue::Entry::facts);
+        let points = facts.flat_map(|facts| &facts.points);
+        known.checkpoints.extend(points.filter_map(|point| point.checkpoint.clone()));
+        let is_damaged = |it: &&catalogue::Entry| matches!(it.contents, Contents::Damaged { .. });
+        match entries.iter().find(is_damaged) {
+            Some(damaged) => doubt(format!("{} is damaged", damaged.path.display())),
+            None if entries.is_empty() => doubt("it has no backups".to_owned()),
+            None => known.series.push(series_of(folder)),
+        }
+    }
+    (known, unsure)
+}
+
+fn reason_of(error: &Error) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+/// A machine that nobody else backs up while this value lives.
+#[derive(Debug)]
+pub struct Held {
+    machine: Uuid,
+    _lock: lock::Lock,
+}
+
+impl Held {
+    /// Takes the lock of a machine.
+    ///
+    /// # Errors
+    /// `E0602` when somebody backs the machine up, `E0508` when the state takes no locks.
+    pub fn take(state: &State, machine: Uuid) -> Result<Self> {
+        state.make()?;
+        let path = state.backup_lock(machine);
+        let lock = lock::attempt(&path).map_err(|error| Error::io("cannot lock", &path, error))?;
+        let busy = || Error::new(Kind::Locked, "a backup of it is under way");
+        Ok(Self { machine, _lock: lock.ok_or_else(busy)? })
+    }
+
+    /// Looks for what interrupted runs left on the machine, in the order in which it is put right.
+    ///
+    /// # Errors
+    /// The host does not answer, or another program backs the machine up (`E0602`).
+    pub fn look(&self, known: &Known, host: &dyn Protection) -> Result<Vec<Leftover>> {
+        let xml = host.definition(self.machine, Definition::Live)?;
+        let drives = domain::drives(xml.as_bytes())?;
+        let folders = drives.iter().filter_map(|drive| match (&drive.device, &drive.source) {
+            (DriveDevice::Disk, DriveSource::File(path)) => path.parent().map(Path::to_owned),
+            _ => None,
+        });
+        left_on(self.machine, &folders.collect::<Vec<_>>(), known, host)
+    }
+
+    /// Puts one thing right and says what that was; `None` where it stays.
+    ///
+    /// # Errors
+    /// The host refuses.
+    pub fn put_right(&self, leftover: &Leftover, host: &dyn Protection) -> Result<Option<Note>> {
+        put_right(self.machine, leftover, host)
+    }
+}
+
+/// The backups in a folder that were begun, and that nobody writes any more.
+///
+/// # Errors
+/// The folder cannot be listed.
+pub fn half_written(folder: &Path) -> Result<Vec<PathBuf>> {
+    let is_backup = |name: &str| catalogue::id_of(Path::new(name)).is_some();
+    dir::abandoned(folder, is_backup).map_err(Error::from)
+}
+
+/// Removes a backup that was begun, and that nobody writes.
+///
+/// # Errors
+/// Somebody writes it now, or its folder takes no writes.
+pub fn remove_half_written(path: &Path) -> Result<()> {
+    dir::remove_abandoned(path).map_err(Error::from)
+}
