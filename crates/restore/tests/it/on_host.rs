@@ -41,6 +41,7 @@ pub(crate) fn facts(pool: &Path, source: &dyn Source) -> TargetFacts {
         pools: vec![PoolFacts { pool: said, folder: Some(folder.clone()) }],
         networks: vec![network],
         machines: Vec::new(),
+        standing: None,
         storage: None,
     };
     let asked = asked_paths(source.facts()).into_iter();
