@@ -244,6 +244,12 @@ pub fn asked_paths(facts: &Facts) -> Vec<PathBuf> {
     facts.description.native().map(native::asked_paths).unwrap_or_default()
 }
 
+/// The paths that the drives of a definition speak of.
+#[must_use]
+pub fn drive_paths(definition: &crate::Definition) -> Vec<PathBuf> {
+    definition.drives.iter().flat_map(native::paths).collect()
+}
+
 /// Those of them that are disks of a template: a thin clone stands on a certain state of each.
 #[must_use]
 pub fn template_paths(facts: &Facts) -> Vec<PathBuf> {

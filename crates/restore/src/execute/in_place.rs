@@ -112,7 +112,7 @@ fn require_unchanged(
         return Ok(());
     }
     let text = format!("the machine {name} has been changed in the meantime");
-    Err(Error::new(Code::E0804, text).fix("plan again: --dry-run shows what becomes of it"))
+    Err(Error::new(Code::E0503, text).fix("plan again: --dry-run shows what becomes of it"))
 }
 
 fn require_off(

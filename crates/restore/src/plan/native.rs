@@ -35,6 +35,7 @@ use super::{
     Choices, FilePlan, HostPlan, MachinePlan, Plan, Space, Standing, TargetFacts, conflicts, storage,
 };
 use crate::{Definition, Error, Facts, ManifestPolicy, Native};
+pub(super) use drives::paths;
 use place::Places;
 
 /// What to do where a network is missing: the definition tells which it was, and is not changed.
@@ -64,7 +65,7 @@ struct Draft {
 
 /// The paths of the host that the definition speaks of.
 pub(super) fn asked_paths(native: &Native) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> = native.stated.drives.iter().flat_map(drives::paths).collect();
+    let mut paths: Vec<PathBuf> = native.stated.drives.iter().flat_map(paths).collect();
     paths.extend(native.stated.machine.fw_cfg.iter().map(|entry| entry.file.clone()));
     paths.extend(template::paths(native));
     let variables = native.stated.firmware.variables.iter();

@@ -33,7 +33,7 @@ const FLOPPIES: [&str; 4] = ["flp", "ima", "img", "vfd"];
 const FLOPPY_BYTES: u64 = 5760 * 512;
 
 /// The paths that a drive speaks of.
-pub(super) fn paths(drive: &Drive) -> Vec<PathBuf> {
+pub(in crate::plan) fn paths(drive: &Drive) -> Vec<PathBuf> {
     let chain = drive.chain.iter().map(|image| &image.source);
     std::iter::once(&drive.source).chain(chain).filter_map(path_of).map(Path::to_owned).collect()
 }

@@ -310,3 +310,241 @@ fn lost<'a>(inputs: &'a Inputs<'_>, standing: &'a Standing) -> impl Iterator<Ite
     let lost = standing.snapshots.iter().filter(move |name| none_comes || !comes(name));
     lost.map(String::as_str)
 }
+
+#[cfg(test)]
+mod tests {
+    use host::PathKind;
+
+    use super::*;
+    use crate::plan::fixture::{
+        Case, MAC, UUID, cdrom, disk, domain, lun, machine, notes, paths, row, told, uuid, xml,
+    };
+
+    const SYSTEM: &str = "/vm/web.qcow2";
+    const DATA: &str = "/vm/data.qcow2";
+
+    /// A backup of two disks, and the machine with these drives on the host.
+    fn in_place(drives: &str) -> Case {
+        let own = disk("vda", SYSTEM) + &disk("vdb", DATA);
+        let case = Case::backup(&own).image("web.qcow2", None).image("data.qcow2", None);
+        let mut case = case.at(SYSTEM, PathKind::File).at(DATA, PathKind::File);
+        let mut known = machine("web", &[SYSTEM, DATA]);
+        known.uuid = uuid(UUID);
+        case.host().standing = Some(Standing::new(&known, domain(drives)).unwrap());
+        case.host().machines = vec![known];
+        case.target.taken = [SYSTEM, DATA].map(PathBuf::from).into();
+        case.choices.restored = Restored::InPlace(Safety::Kept);
+        case
+    }
+
+    fn whole() -> Case {
+        in_place(&(disk("vda", SYSTEM) + &disk("vdb", DATA)))
+    }
+
+    fn blocked(case: &Case) -> Vec<(Code, String)> {
+        case.blockers().into_iter().map(|(code, text, _)| (code, text)).collect()
+    }
+
+    /// KUBEVIRT-29: the machine is what it was, under its own name and identity, on its own files.
+    #[test]
+    fn the_machine_keeps_its_identity_and_its_paths() {
+        let plan = whole().plan();
+        assert_eq!((paths(&plan), told(&plan)), (vec![SYSTEM.into(), DATA.into()], vec![]));
+        assert!(xml(&plan).contains(UUID) && xml(&plan).contains(MAC), "{}", xml(&plan));
+        let replacing = plan.machines[0].replacing.as_ref().unwrap();
+        let before = "/vm/web.qcow2.before-19700101-000000";
+        assert_eq!(replacing.files[0].aside, Path::new(before));
+        assert!(replacing.held.contains(before) && !replacing.document.contains(before));
+        assert_eq!(
+            replacing.xml.as_deref(),
+            Some(Path::new("/vm/web.before-19700101-000000.xml"))
+        );
+        assert_eq!(row(&plan, "old.vda").to, before);
+        assert_eq!(replacing.kept().len(), 3);
+    }
+
+    #[test]
+    fn without_a_safety_snapshot_nothing_of_the_old_machine_stays() {
+        let mut case = whole();
+        case.choices.restored = Restored::InPlace(Safety::Removed);
+        let plan = case.plan();
+        let replacing = plan.machines[0].replacing.as_ref().unwrap();
+        assert_eq!((replacing.kept(), &replacing.xml), (vec![], &None));
+        assert_eq!(row(&plan, "old.vda").action, Action::Dropped);
+    }
+
+    #[test]
+    fn a_second_name_that_is_taken_gets_a_number_and_is_told() {
+        let mut case = whole();
+        let first = "/vm/web.qcow2.before-19700101-000000";
+        case.target.taken.insert(first.into());
+        let plan = case.plan();
+        assert_eq!(row(&plan, "old.vda").to, format!("{first}-2"));
+        let want = format!("an earlier restore left {first}");
+        assert_eq!(notes(&plan, "old.vda"), [(Code::W0606, want)]);
+    }
+
+    /// A run that was killed leaves the old machine on the second names of its files.
+    #[test]
+    fn a_machine_that_an_earlier_run_still_holds_is_told_and_can_be_replaced() {
+        let held = "/vm/web.qcow2.before-20261121-190500";
+        let mut case = in_place(&(disk("vda", held) + &disk("vdb", DATA)));
+        case.target.taken.insert(held.into());
+        let plan = case.plan();
+        assert_eq!(paths(&plan), ["/vm/web-2.qcow2", DATA], "nobody knows what the first is");
+        let want = format!(
+            "an earlier restore did not come to its end: the machine is on its old disk {held}, \
+             and /vm/web.qcow2 may be a part of the new one"
+        );
+        assert_eq!(notes(&plan, "old.vda"), [(Code::W0606, want)]);
+    }
+
+    #[test]
+    fn a_machine_of_the_same_name_gives_its_identity() {
+        let mut case = whole();
+        let other = "5b1c0000-0000-4000-8000-0000000000bb";
+        case.host().machines[0].uuid = uuid(other);
+        case.host().standing.as_mut().unwrap().uuid = uuid(other);
+        let plan = case.plan();
+        assert_eq!((plan.machines[0].machine.uuid, told(&plan)), (Some(uuid(other)), vec![]));
+    }
+
+    #[test]
+    fn a_machine_that_is_not_there_or_not_off_blocks() {
+        let mut case = whole();
+        case.host().machines.clear();
+        case.host().standing = None;
+        case.target.taken.clear();
+        let text = "test:///default has no machine web whose place could be taken";
+        assert_eq!(case.blockers(), [(Code::E0505, text.into(), AS_NEW.into())]);
+        let mut case = whole();
+        case.host().standing.as_mut().unwrap().is_active = true;
+        let hint = "virsh shutdown web, and again when it is off";
+        let want = (Code::E0510, "the machine web is on".to_owned(), hint.to_owned());
+        assert_eq!(case.blockers(), [want]);
+        let mut case = whole();
+        case.host().standing.as_mut().unwrap().has_saved_memory = true;
+        let text = "the machine web would go on with memory that was saved before";
+        assert_eq!(blocked(&case), [(Code::E0510, text.to_owned())]);
+    }
+
+    #[test]
+    fn snapshots_that_do_not_come_back_block() {
+        let mut case = whole();
+        case.host().standing.as_mut().unwrap().snapshots = vec!["fresh".into()];
+        let text = "snapshots of web would be lost: fresh";
+        assert_eq!(blocked(&case), [(Code::E0503, text.to_owned())]);
+        let snapshot = bundle::Snapshot {
+            name: "fresh".to_owned(),
+            parent: None,
+            created_unix_seconds: 1,
+            config: "1.xml".to_owned(),
+            nodes: vec!["web.qcow2".to_owned()],
+            memory: None,
+        };
+        let mut case = case.snapshot(snapshot, &disk("vda", SYSTEM));
+        assert_eq!(blocked(&case), []);
+        case.choices.disks = vec!["vda".to_owned()];
+        assert_eq!(blocked(&case), [(Code::E0503, text.to_owned())], "disks alone have none");
+    }
+
+    #[test]
+    fn a_disk_that_others_have_or_that_is_no_file_blocks() {
+        let mut case = whole();
+        case.host().machines.push(machine("db", &[DATA]));
+        let text = "the machine db has /vm/data.qcow2 as well";
+        assert_eq!(blocked(&case), [(Code::E0503, text.to_owned())]);
+        let case = in_place(&(disk("vda", SYSTEM) + &lun("vdb", "/dev/vg/data")));
+        let text = "the disk vdb of web is on /dev/vg/data, which is no file";
+        assert_eq!(blocked(&case), [(Code::E0507, text.to_owned())]);
+    }
+
+    #[test]
+    fn our_checkpoints_go_and_the_next_backup_is_full() {
+        let mut case = whole();
+        case.host().standing.as_mut().unwrap().checkpoints =
+            ["relift-1", "relift-2", "other"].map(str::to_owned).into();
+        let plan = case.plan();
+        let row = row(&plan, "checkpoints");
+        assert_eq!(row.from, "relift-1 and 1 more");
+        let reason = &row.reason;
+        assert!(reason.ends_with("the next backup is a full one"), "{reason}");
+        let replacing = plan.machines[0].replacing.as_ref().unwrap();
+        assert_eq!(replacing.checkpoints, ["relift-1", "relift-2"]);
+    }
+
+    #[test]
+    fn a_chosen_disk_is_replaced_and_everything_else_stays_as_it_is() {
+        let cd = cdrom("/iso/now.iso");
+        let mut case = in_place(&(disk("vda", SYSTEM) + &disk("vdb", DATA) + &cd));
+        for name in ["vdb", "disk1", "disk:vdb"] {
+            case.choices.disks = vec![name.to_owned()];
+            let plan = case.plan();
+            assert_eq!((paths(&plan), told(&plan)), (vec![DATA.into()], vec![]), "{name}");
+            let replacing = plan.machines[0].replacing.as_ref().unwrap();
+            let [file] = &replacing.files[..] else { panic!("{:?}", replacing.files) };
+            assert_eq!(file.path, Path::new(DATA));
+            assert!(replacing.held.contains("'/vm/web.qcow2'"), "{}", replacing.held);
+            assert!(xml(&plan).contains(SYSTEM) && xml(&plan).contains("/iso/now.iso"));
+            assert_eq!(row(&plan, "disk0").to, SYSTEM);
+        }
+    }
+
+    #[test]
+    fn as_a_new_machine_the_disks_that_are_not_chosen_are_left_out() {
+        let mut case = whole();
+        case.choices.restored = Restored::AsNew;
+        case.choices.name = Some("copy".to_owned());
+        case.choices.disks = vec!["vdb".to_owned()];
+        let plan = case.plan();
+        assert_eq!((paths(&plan), told(&plan)), (vec!["/vm/data-2.qcow2".into()], vec![]));
+        assert_eq!(row(&plan, "disk0").action, Action::Dropped);
+        assert!(!xml(&plan).contains("dev='vda'"), "{}", xml(&plan));
+    }
+
+    #[test]
+    fn a_disk_that_the_backup_or_the_machine_does_not_have_is_named() {
+        let mut case = in_place(&disk("vda", SYSTEM));
+        case.choices.disks = vec!["vdx".to_owned()];
+        let error =
+            crate::plan(&case.facts, &[], &case.target, &case.choices).expect_err("no such disk");
+        assert_eq!((error.code(), error.to_string()), {
+            (Code::E0505, "the backup has no disk vdx".to_owned())
+        });
+        assert_eq!(error.fix_text(), Some("--disk with one of: vda, vdb"));
+        case.choices.disks = vec!["vdb".to_owned()];
+        let text = "the machine web has no disk vdb now";
+        assert_eq!(blocked(&case), [(Code::E0505, text.to_owned())]);
+    }
+
+    #[test]
+    fn a_disk_that_the_backup_does_not_have_stays_and_one_it_does_not_know_is_told() {
+        let mut case = whole();
+        case.of_backup().nodes.pop();
+        let plan = case.plan();
+        assert_eq!((paths(&plan), told(&plan)), (vec![SYSTEM.into()], vec![]));
+        assert!(xml(&plan).contains(DATA));
+        let more = disk("vda", SYSTEM) + &disk("vdb", DATA) + &disk("vdc", "/vm/new.qcow2");
+        let plan = in_place(&more).plan();
+        let want = "the backup does not know of it: it is attached no more, and stays where it is";
+        assert_eq!(notes(&plan, "old.vdc"), [(Code::W0203, want.to_owned())]);
+    }
+
+    #[test]
+    fn firmware_variables_of_the_machine_stay() {
+        let file = "<nvram>/var/lib/libvirt/qemu/nvram/web_VARS.fd</nvram></os>";
+        let mut case = whole();
+        let now = domain(&disk("vda", SYSTEM)).replacen("</os>", file, 1);
+        let mut case_of = |text: &str| {
+            let definition = crate::Definition::parse(text.to_owned()).unwrap();
+            case.host().standing.as_mut().unwrap().definition = definition;
+            case.native().scrubbed.firmware.variables = Some("/old/web_VARS.fd".into());
+            let document = text.replacen("/var/lib/libvirt/qemu/nvram", "/old", 1);
+            case.native().scrubbed.document = document;
+            case.plan()
+        };
+        let plan = case_of(&now);
+        assert_eq!(row(&plan, "nvram").to, "/var/lib/libvirt/qemu/nvram/web_VARS.fd");
+        assert!(xml(&plan).contains("/var/lib/libvirt/qemu/nvram/web_VARS.fd"));
+    }
+}
