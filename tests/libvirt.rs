@@ -31,19 +31,16 @@ const LISTEN: Duration = Duration::from_secs(20);
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A machine of the host and the folder of its disks; both are gone when the test is over.
-struct Lab {
-    bench: Bench,
-    name: String,
+pub(crate) struct Lab {
+    pub(crate) bench: Bench,
+    pub(crate) name: String,
     storage: tempfile::TempDir,
 }
 
 impl Lab {
     /// A name that nobody has; `None`, and a word about it, where no libvirt answers.
-    fn new(bench: Bench, test: &str) -> Option<Self> {
-        if let Some(why) = silence(&bench) {
-            // Not `eprintln`, which a passing test keeps to itself.
-            let mut stderr = std::io::stderr();
-            writeln!(stderr, "skipped: {why}").unwrap();
+    pub(crate) fn new(bench: Bench, test: &str) -> Option<Self> {
+        if skips(&bench) {
             return None;
         }
         // The user of QEMU must get to the disks.
@@ -54,9 +51,10 @@ impl Lab {
     }
 
     /// Runs the program with the host in reach.
-    fn run(&self, line: &str) -> Run {
+    pub(crate) fn run(&self, line: &str) -> Run {
         let mut command = self.bench.command(RELIFT);
         command.args(line.split(' ')).env_remove("RELIFT_OFFLINE");
+        command.env("RELIFT_STATE_DIR", self.bench.path("state"));
         let run = Run::of(&command.output().unwrap());
         assert!(run.code != Some(1), "{run:?}");
         run
@@ -69,17 +67,17 @@ impl Lab {
     }
 
     /// What virsh says; the name of the machine is its last word.
-    fn virsh(&self, words: &str) -> Run {
+    pub(crate) fn virsh(&self, words: &str) -> Run {
         self.bench.shell(&format!("timeout 60 virsh -q -c qemu:///system {words} {}", self.name))
     }
 
-    fn told(&self, words: &str) -> String {
+    pub(crate) fn told(&self, words: &str) -> String {
         let run = self.virsh(words);
         assert_eq!(run.code, Some(0), "{words}: {run:?}");
         run.stdout
     }
 
-    fn disk(&self, name: &str) -> PathBuf {
+    pub(crate) fn disk(&self, name: &str) -> PathBuf {
         self.storage.path().join(name)
     }
 }
@@ -89,6 +87,22 @@ impl Drop for Lab {
         self.virsh("destroy");
         self.virsh("undefine --nvram --snapshots-metadata");
     }
+}
+
+/// Whether there is no libvirt for a test, and says why.
+pub(crate) fn skips(bench: &Bench) -> bool {
+    let why = silence(bench);
+    if let Some(why) = &why {
+        skip(why);
+    }
+    why.is_some()
+}
+
+/// Says that a test is skipped.
+pub(crate) fn skip(why: &str) {
+    // Not `eprintln`, which a passing test keeps to itself.
+    let mut stderr = std::io::stderr();
+    writeln!(stderr, "skipped: {why}").unwrap();
 }
 
 /// Why there is no libvirt for these tests, if there is none.

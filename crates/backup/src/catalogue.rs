@@ -9,6 +9,7 @@
 //! an entry, too, and no error: it has to be seen, and deleted. An archive that is no backup is passed over.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
@@ -74,8 +75,8 @@ pub struct Facts {
     pub is_protected: bool,
     /// What somebody wrote on it.
     pub note: Option<String>,
-    /// Words that somebody sorts backups by, by their names.
-    pub tags: Vec<(String, String)>,
+    /// Words that somebody sorts backups by.
+    pub tags: BTreeMap<String, String>,
     /// What tells its content from others: the digest of what its manifest says of the members.
     pub digest: String,
 }
@@ -313,7 +314,7 @@ fn read(file: File) -> bundle::Result<Option<Contents>> {
             is_incrementable: false,
             is_protected: false,
             note: None,
-            tags: Vec::new(),
+            tags: BTreeMap::new(),
             digest,
         })));
     };
@@ -337,7 +338,7 @@ fn read(file: File) -> bundle::Result<Option<Contents>> {
         is_incrementable: manifest.incrementable,
         is_protected: manifest.protected,
         note: manifest.note,
-        tags: manifest.tags.into_iter().collect(),
+        tags: manifest.tags,
         digest,
     })))
 }

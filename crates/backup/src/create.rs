@@ -78,6 +78,8 @@ pub struct Request {
     pub unix_seconds: u64,
     /// The word for the folder that the bundle is in, in the names of checkpoints.
     pub series: String,
+    /// The checkpoints that points of the machine count from, in all bundles of the folder.
+    pub known: Vec<String>,
     /// Where scratch files go; `None` for beside the first image.
     pub scratch: Option<PathBuf>,
 }
@@ -158,10 +160,9 @@ struct Found {
 pub fn create(request: &Request, sink: &mut dyn Sink, doors: &Doors<'_>) -> Result<Made> {
     doors.watch.begin(Step::Look);
     let last = sink.last().cloned();
-    let known = last.iter().filter_map(|point| Some(point.checkpoint.as_ref()?.name.clone()));
-    let known: Vec<_> = known.collect();
     let beneath = scratch_folder(request, doors)?;
-    let mut notes = recover(request.machine, &beneath, (&request.series, &known), doors.host)?;
+    let mut notes =
+        recover(request.machine, &beneath, (&request.series, &request.known), doors.host)?;
     let found = look(request, doors)?;
     let readings = readings(request, &found, last.as_ref(), doors)?;
     let config = sink.definition(&found.kept, doors.watch)?;

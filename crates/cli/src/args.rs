@@ -64,8 +64,7 @@ Move in:
 Protect:
   snapshot   Take, show, go back to, delete and clone moments of a machine
   restore    A machine back from a backup, a domain XML, an OVF
-  backup     List, check, prune, protect, compress native backup files
-  job        Backups on a schedule: cron or systemd timers run them
+  backup     Make, list, check, prune, protect; job: the same on a schedule
 
 Service and tools:
   doctor     What works on this host? also explain CODE, sample, completions, help

@@ -521,6 +521,7 @@ mod tests {
         let folder = folder();
         for line in [
             "doctor",
+            "snapshot list web01",
             "import F/a.ova",
             "restore F/d.tar --to libvirt:qemu:///session",
             "plan F/a.ova --to libvirt",

@@ -46,6 +46,18 @@ pub(super) fn open(image: &Path, format: &str) -> Result<Chain> {
     Ok(Chain { image: opened, below: gate.below.into_inner() })
 }
 
+/// The images that one of another machine stands on, as far as they can be read; its format is whatever
+/// it looks like, since more names than there are do no harm here.
+pub(super) fn named(image: &Path) -> Vec<PathBuf> {
+    let Ok(bytes) = file(image) else { return Vec::new() };
+    if !matches!(disk::detect(&*bytes), Ok(Some(Format::Qcow2))) {
+        return Vec::new();
+    }
+    let gate = Followed { root: image.to_owned(), below: RefCell::default() };
+    drop(disk::open_behind(&gate, bytes, Declared::Stated(Format::Qcow2)));
+    gate.below.into_inner().into_values().collect()
+}
+
 fn file(path: &Path) -> std::io::Result<Arc<dyn disk::ReadAt>> {
     Ok(Arc::new(FileBytes::new(File::open(path)?)?))
 }

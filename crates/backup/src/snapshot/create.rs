@@ -131,7 +131,7 @@ pub fn plan_create<H: Protection + ?Sized>(
             let text = "the machine is off, and has no memory to keep";
             return Err(Error::new(Kind::State, text));
         }
-        MemoryFile::Kept => Some(memory_file(&included, &options.name, &live)?),
+        MemoryFile::Kept => Some(memory_file(&included, &wanted, &live)?),
     };
     let files =
         included.iter().map(|disk| &disk.overlay).chain(memory.iter().map(|(file, _)| file));
@@ -238,11 +238,11 @@ fn take_back<H: Protection + ?Sized>(
 }
 
 /// The file for the memory, beside the first disk's overlay, and the most that goes into it.
-fn memory_file(included: &[Included], name: &str, live: &str) -> Result<(PathBuf, u64)> {
-    let first = included.first().map(|disk| disk.overlay.with_file_name(""));
-    let overlay = included.first().map(|disk| disk.image.as_path()).unwrap_or(Path::new(""));
-    let stem = disks::stem(overlay, &[]);
-    let file = first.unwrap_or_default().join(format!("{stem}.{name}.memory"));
+fn memory_file(included: &[Included], wanted: &Wanted<'_>, live: &str) -> Result<(PathBuf, u64)> {
+    let none = || Error::new(Kind::State, "no disk is in the snapshot");
+    let first = included.first().ok_or_else(none)?;
+    let stem = disks::stem(&first.image, wanted.others);
+    let file = first.overlay.with_file_name(format!("{stem}.{}.memory", wanted.snapshot));
     let machine = domain::read(live.as_bytes())?.machine;
     Ok((file, machine.memory_bytes))
 }
@@ -361,13 +361,14 @@ mod tests {
         let (subject, _lock) = (lab.subject(&fake), lab.records.lock().unwrap());
         let options = CreateOptions { memory: MemoryFile::Kept, ..options() };
         let plan = plan_create(&subject, &options).unwrap();
-        assert_eq!(plan.memory, Some((lab.path("base.s2.s3.memory"), 16 << 20)));
+        assert_eq!(plan.memory, Some((lab.path("base.s3.memory"), 16 << 20)));
         create(&subject, &plan, &Outcome::Quiet).unwrap();
         assert_eq!(fake.acts(), ["create snapshot s3 of Memory"]);
         let off = Fake::new(None).with_guest(lab.guest());
-        let error = plan_create(&lab.subject(&off), &options).unwrap_err();
+        let other = CreateOptions { name: "s4".to_owned(), ..options };
+        let error = plan_create(&lab.subject(&off), &other).unwrap_err();
         assert_eq!(error.to_string(), "the machine is off, and has no memory to keep");
-        let full = check_room(plan.memory.as_ref(), &[(lab.path(""), 5)]);
+        let full = check_room(plan.memory.as_ref(), &[("/elsewhere".into(), 5)]);
         assert_eq!(full.map_err(|error| error.code()), Ok(()), "another folder");
         let folder = plan.memory.as_ref().unwrap().0.parent().unwrap().to_owned();
         let error = check_room(plan.memory.as_ref(), &[(folder, 5)]).unwrap_err();

@@ -13,6 +13,7 @@ use std::{
 };
 
 use ::disk::Progress;
+use domain::Kept;
 use host::libvirt::{Commit, Extent, Power, Protection, Scope};
 use vm::Uuid;
 
@@ -153,13 +154,43 @@ fn one<H: Protection + ?Sized>(
         }
     }
     if found.kept.is_some() {
-        host.delete_snapshot(machine, &found.name, Scope::One, Extent::Metadata)?;
+        forget(subject, &found.name)?;
     }
     for file in gone {
         subject.files.remove_file(file)?;
         deleted.removed.push(file.clone());
     }
     subject.records.remove(&found.name)
+}
+
+/// Lets libvirt forget a snapshot, and nothing else.
+///
+/// libvirt 9.0 takes it for granted that the overlays of a snapshot that it forgets were merged: in every
+/// snapshot that follows it puts the state of the forgotten one in their place. Where the images stay that
+/// is another moment's data. So they get names first that no other document has.
+fn forget<H: Protection + ?Sized>(subject: &Subject<'_, H>, name: &str) -> Result<()> {
+    let (host, machine) = (subject.host, subject.machine);
+    let known = host.snapshots(machine)?;
+    if let Some(known) = known.iter().find(|known| known.name == name) {
+        let kept = domain::read_snapshot(known.xml.as_bytes())?;
+        let overlays = kept.disks.into_iter().filter_map(|disk| match disk.kept {
+            Kept::External(file) => file,
+            _ => None,
+        });
+        let unheard_of = |file: PathBuf| {
+            let mut other = file.clone().into_os_string();
+            other.push(".forgotten");
+            (file, PathBuf::from(other))
+        };
+        let names = overlays.map(unheard_of).collect();
+        let xml = domain::move_snapshot_files(known.xml.as_bytes(), &names)?;
+        if known.is_current {
+            host.define_current_snapshot(machine, &xml)?;
+        } else {
+            host.define_snapshot(machine, &xml)?;
+        }
+    }
+    Ok(host.delete_snapshot(machine, name, Scope::One, Extent::Metadata)?)
 }
 
 /// What is merged.
@@ -235,6 +266,7 @@ mod tests {
             [
                 format!("start paused {uuid}"),
                 "commit vda into F/base.s1.qcow2".to_owned(),
+                "current snapshot s2".to_owned(),
                 "delete snapshot s2, metadata".to_owned(),
                 "remove base.s2.qcow2".to_owned(),
                 format!("destroy {uuid}"),
@@ -253,6 +285,7 @@ mod tests {
         let want = [
             "commit vda from F/base.s1.qcow2 into F/base.qcow2",
             "current snapshot s2",
+            "snapshot s1",
             "delete snapshot s1, metadata",
             "remove base.s1.qcow2",
         ];
@@ -265,7 +298,7 @@ mod tests {
 
     #[test]
     fn a_merge_that_fails_leaves_the_images_and_a_mark() {
-        for (fail_at, acts) in [(1, 3), (2, 4)] {
+        for (fail_at, acts) in [(1, 3), (2, 4), (3, 5)] {
             let lab = Lab::new();
             let fake = Fake::new(Some(fail_at)).with_guest(lab.guest());
             run(&lab, &fake, "s2", Family::One).unwrap_err();
@@ -298,9 +331,11 @@ mod tests {
         run(&lab, &fake, "s1", Family::WithChildren).unwrap();
         let want = [
             "commit vda into F/base.s1.qcow2",
+            "current snapshot s2",
             "delete snapshot s2, metadata",
             "remove base.s2.qcow2",
             "commit vda into F/base.qcow2",
+            "snapshot s1",
             "delete snapshot s1, metadata",
             "remove base.s1.qcow2",
         ];

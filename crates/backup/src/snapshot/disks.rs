@@ -141,8 +141,9 @@ pub(super) fn stem(image: &Path, snapshots: &[String]) -> String {
         // Overlays that were begun by going back have a number behind it.
         let (front, end) = name.rsplit_once('.')?;
         let rest = end.strip_prefix(snapshot.as_str())?;
-        let number = rest.strip_prefix('-').unwrap_or(rest);
-        number.bytes().all(|byte| byte.is_ascii_digit()).then(|| front.to_owned())
+        let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let is_one = rest.is_empty() || rest.strip_prefix('-').is_some_and(is_number);
+        is_one.then(|| front.to_owned())
     };
     snapshots.iter().find_map(begun_by).unwrap_or_else(|| name.into_owned())
 }

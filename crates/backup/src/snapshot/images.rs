@@ -129,7 +129,9 @@ impl Images {
     pub(super) fn lost(&self, targets: &BTreeSet<String>) -> Vec<PathBuf> {
         let heads = self.heads.iter().filter(|(target, _)| targets.contains(*target));
         let needed = |image: &Path| {
-            self.foreign.contains(image)
+            // A base was there before any snapshot.
+            !self.below.contains_key(image)
+                || self.foreign.contains(image)
                 || self.states.iter().flat_map(|state| state.images.values()).any(|it| it == image)
                 || self.children(image).next().is_some()
         };
@@ -155,24 +157,14 @@ impl Images {
         let above = self.children(image).filter(|child| needed.contains(*child));
         let above: Vec<PathBuf> = above.map(Path::to_owned).collect();
         match above.as_slice() {
-            [] if self.below.contains_key(image) => self.remove(image.to_owned(), steps),
+            // What is below it may be a template that only its owner knows.
+            [] if self.below.remove(image).is_some() => steps.push(Step::Remove(image.to_owned())),
             [] => steps.push(keep("it is the base of a disk")),
             [child] => match self.merge(target, child, image) {
                 Some(step) => steps.push(step),
                 None => steps.push(keep("what stands on it is not what the machine runs on")),
             },
             _ => steps.push(keep("several images stand on it")),
-        }
-    }
-
-    /// Removes an overlay, and those below it that were only there for its sake.
-    fn remove(&mut self, overlay: PathBuf, steps: &mut Vec<Step>) {
-        let mut next = Some(overlay);
-        while let Some(image) = next {
-            // A base is not ours to remove.
-            let Some(below) = self.below.remove(&image) else { return };
-            steps.push(Step::Remove(image));
-            next = (!self.needed().contains(&below)).then_some(below);
         }
     }
 
@@ -326,9 +318,7 @@ mod tests {
         images.states.push(state("s5", Some("s4"), "e"));
         let why = "what stands on it is not what the machine runs on";
         assert_eq!(images.delete("s4"), Some(vec![keep("d", why)]));
-        // The one below was kept for its sake.
-        let both = ["e", "d"].map(|image| Step::Remove(image.into()));
-        assert_eq!(images.delete("s5"), Some(both.into()));
+        assert_eq!(images.delete("s5"), Some(vec![Step::Remove("e".into())]));
     }
 
     #[test]
@@ -367,6 +357,9 @@ mod tests {
         assert!(images.lost(&all).is_empty());
         let mut images = row();
         images.foreign.insert("c".into());
+        assert!(images.lost(&all).is_empty());
+        let mut images = row();
+        images.heads.insert("vda".to_owned(), "swapped".into());
         assert!(images.lost(&all).is_empty());
     }
 }

@@ -243,8 +243,7 @@ fn allocated(file: &Path) -> Option<u64> {
 /// # Errors
 /// The host does not say what the machine is made of, or an image cannot be read.
 pub(super) fn images<H: Guest + ?Sized>(subject: &Subject<'_, H>, tree: &Tree) -> Result<Images> {
-    let mut images =
-        Images { foreign: subject.foreign.iter().cloned().collect(), ..Images::default() };
+    let mut images = Images::default();
     let mut seen = BTreeSet::new();
     let mut look = |images: &mut Images, image: &Path, format: &str| -> Result<()> {
         if seen.insert(image.to_owned()) && image.exists() {
@@ -271,7 +270,23 @@ pub(super) fn images<H: Guest + ?Sized>(subject: &Subject<'_, H>, tree: &Tree) -
             memory: one.memory.clone(),
         });
     }
+    images.foreign = foreign(subject, &images);
     Ok(images)
+}
+
+/// Those of the images that other machines use, under whatever name.
+fn foreign<H: ?Sized>(subject: &Subject<'_, H>, images: &Images) -> BTreeSet<PathBuf> {
+    let identity = |path: &Path| {
+        let found = std::fs::metadata(path).ok()?;
+        Some((found.dev(), found.ino()))
+    };
+    let below = subject.foreign.iter().flat_map(|image| chain::named(image));
+    let theirs: BTreeSet<(u64, u64)> =
+        subject.foreign.iter().cloned().chain(below).filter_map(|path| identity(&path)).collect();
+    let states = images.states.iter().flat_map(|state| state.images.values());
+    let chains = images.below.iter().flat_map(|(child, below)| [child, below]);
+    let ours = images.heads.values().chain(states).chain(chains);
+    ours.filter(|path| identity(path).is_some_and(|it| theirs.contains(&it))).cloned().collect()
 }
 
 /// What the machine writes to: disk, image and format.
@@ -374,6 +389,19 @@ mod tests {
         assert_eq!(images.heads["vda"], two);
         assert_eq!(images.below, [(one.clone(), base), (two, one)].into());
         assert_eq!(images.states.len(), 2);
+    }
+
+    #[test]
+    fn an_image_that_another_machine_stands_on_is_not_ours_alone() {
+        let lab = Lab::new();
+        lab.overlay("base.s1.qcow2", "linked.qcow2");
+        std::os::unix::fs::symlink(lab.path("linked.qcow2"), lab.path("name")).unwrap();
+        let fake = Fake::new(None).with_guest(lab.guest());
+        let others = [lab.path("name"), lab.path("missing")];
+        let subject = Subject { foreign: &others, ..lab.subject(&fake) };
+        let images = images(&subject, &tree(&subject).unwrap()).unwrap();
+        let want = ["base.qcow2", "base.s1.qcow2"].map(|name| lab.path(name));
+        assert_eq!(images.foreign, want.into());
     }
 
     #[test]

@@ -1,5 +1,10 @@
 //! The backup job of a running machine: QEMU keeps a moment of its disks and serves it over NBD.
 
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
 use vm::Uuid;
 
 use super::{Libvirt, LibvirtError, LibvirtKind, error::There as _, virsh::Order};
@@ -33,7 +38,7 @@ pub enum JobKind {
 pub trait BackupJobs {
     /// Begins a backup, with a checkpoint of the same moment where one is given.
     ///
-    /// Both are documents: `domain::backup`. libvirt makes the scratch files, and QEMU the socket: its
+    /// Both are documents: `domain::write_backup_job`, `domain::write_checkpoint`. libvirt makes the scratch files, and QEMU the socket: its
     /// user must be able to write the folder.
     ///
     /// # Errors
@@ -59,16 +64,22 @@ pub trait BackupJobs {
     /// There is no such machine.
     fn running_backup(&self, machine: Uuid) -> Result<Option<String>, LibvirtError>;
 
-    /// Ends the job, which is how a pull backup ends: socket and scratch files are gone then. No job is
-    /// no error.
+    /// Ends the job and waits for its end, which is how a pull backup ends: socket and scratch files are
+    /// gone then. No job is no error.
     ///
     /// # Errors
-    /// The job cannot be ended.
+    /// The job cannot be ended, or does not end within half a minute.
     fn abort_job(&self, machine: Uuid) -> Result<(), LibvirtError>;
 }
 
 /// The kind of job that is none (`VIR_DOMAIN_JOB_NONE`).
 const NO_JOB: &str = "0";
+
+/// How often a job that ends is looked at (ours).
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How long a job that was told to end may take to (ours).
+const END_LIMIT: Duration = Duration::from_secs(30);
 
 /// The operation of a backup (`VIR_DOMAIN_JOB_OPERATION_BACKUP`).
 const BACKUP: &str = "9";
@@ -109,9 +120,25 @@ impl BackupJobs for Libvirt {
     fn abort_job(&self, machine: Uuid) -> Result<(), LibvirtError> {
         let ended = self.machine("end the job of", &["domjobabort"], machine);
         match ended.there() {
-            Err(error) if error.kind() == LibvirtKind::WrongState => Ok(()),
-            other => other.map(drop),
+            Ok(Some(())) => self.wait_for_end(machine),
+            Err(error) if error.kind() != LibvirtKind::WrongState => Err(error),
+            _ => Ok(()),
         }
+    }
+}
+
+impl Libvirt {
+    /// Waits until a job that was told to end is over: libvirt only then removes its files.
+    fn wait_for_end(&self, machine: Uuid) -> Result<(), LibvirtError> {
+        let deadline = Instant::now() + END_LIMIT;
+        while self.job(machine)?.kind != JobKind::None {
+            if Instant::now() >= deadline {
+                let what = format!("end the job of the machine {machine}");
+                return Err(LibvirtError::ended(&what, self.uri(), LibvirtKind::Late));
+            }
+            thread::sleep(LOOK);
+        }
+        Ok(())
     }
 }
 

@@ -76,6 +76,12 @@ impl Libvirt {
         Ok(host)
     }
 
+    /// For tests: a host that a script plays.
+    #[cfg(test)]
+    pub(super) fn played_by(script: &str) -> Self {
+        Self { uri: "test:///x".to_owned(), virsh: script.to_owned() }
+    }
+
     /// The address.
     #[must_use]
     pub fn uri(&self) -> &str {

@@ -275,8 +275,22 @@ impl Job<'_> {
             workers: jobs.unwrap_or(cores),
             unix_seconds: now,
             series: series_of(self.folder),
+            known: self.known_checkpoints(),
             scratch: scratch.clone(),
         }
+    }
+
+    /// The checkpoints that bundles of the folder count from; what cannot be read has none.
+    fn known_checkpoints(&self) -> Vec<String> {
+        let uuid = self.machine.uuid.to_string();
+        let points = |entry: &backup::Entry| {
+            let bundle = super::open(&entry.path).ok()?;
+            let manifest = bundle.manifest().ok().flatten()?;
+            (manifest.vm.uuid.as_deref() == Some(&uuid)).then_some(manifest.points)
+        };
+        let entries = backup::list(self.folder, &[]).unwrap_or_default();
+        let points = entries.iter().filter_map(points).flatten();
+        points.filter_map(|point| Some(point.checkpoint?.name)).collect()
     }
 
     fn create(&self, request: &Request, sink: &mut dyn Sink) -> Result<Made> {
@@ -441,47 +455,36 @@ fn disk(disk: &bundle::PointDisk) -> DiskData {
 }
 
 fn text(data: &Data) -> String {
-    let mut text = String::new();
-    for backup in &data.backups {
-        let indications = backup.indications.join(", ");
-        let quiet = match (backup.frozen_ms, indications.is_empty()) {
-            (Some(ms), _) => format!(" ({indications}; frozen for {ms} ms)"),
-            (None, false) => format!(" ({indications})"),
-            (None, true) => String::new(),
-        };
-        text += &format!(
-            "Backed up {} at {}, {} while {}{quiet}\n\n",
-            clean(&backup.vm),
-            backup.point,
-            backup.mode,
-            backup.state,
-        );
-        for disk in &backup.disks {
-            let why = disk.reason.as_deref().map(|why| format!(": {}", clean(why)));
-            text += &format!(
-                "  {:<10}{} of {} read, {}{}\n",
-                clean(&disk.target),
-                ByteSize(disk.read_bytes),
-                ByteSize(disk.capacity_bytes),
-                disk.mode,
-                why.unwrap_or_default(),
-            );
-        }
-        for left in &backup.left_out {
-            text += &format!("  {:<10}left out: {}\n", clean(&left.target), clean(&left.reason));
-        }
-        let again = if backup.incrementable { "incrementable" } else { "not incrementable" };
-        text += &format!(
-            "  {:<10}{} ({} added, {}, {again})\n\n",
-            "file",
-            clean(&backup.path),
-            ByteSize(backup.added_bytes),
-            ByteSize(backup.file_bytes),
-        );
-        for note in &backup.notes {
-            text += &format!("  {:<10}{}\n", "note", clean(note));
-        }
-        text += &format!("Next:  relift backup verify {}\n", clean(&backup.path));
+    data.backups.iter().map(|backup| lines(backup).join("\n") + "\n").collect()
+}
+
+/// What people are told of one backup, line by line.
+fn lines(backup: &BackupData) -> Vec<String> {
+    let BackupData { point, mode, state, .. } = backup;
+    let indications = backup.indications.join(", ");
+    let quiet = match (backup.frozen_ms, indications.is_empty()) {
+        (Some(ms), _) => format!(" ({indications}; frozen for {ms} ms)"),
+        (None, false) => format!(" ({indications})"),
+        (None, true) => String::new(),
+    };
+    let vm = clean(&backup.vm);
+    let mut lines =
+        vec![format!("Backed up {vm} at {point}, {mode} while {state}{quiet}"), String::new()];
+    let row = |name: &str, text: String| format!("  {:<10}{text}", clean(name));
+    for disk in &backup.disks {
+        let why = disk.reason.as_deref().map(|why| format!(": {}", clean(why)));
+        let (read, all) = (ByteSize(disk.read_bytes), ByteSize(disk.capacity_bytes));
+        let why = why.unwrap_or_default();
+        lines.push(row(&disk.target, format!("{read} of {all} read, {}{why}", disk.mode)));
     }
-    text
+    for left in &backup.left_out {
+        lines.push(row(&left.target, format!("left out: {}", clean(&left.reason))));
+    }
+    let again = if backup.incrementable { "incrementable" } else { "not incrementable" };
+    let (added, all) = (ByteSize(backup.added_bytes), ByteSize(backup.file_bytes));
+    let path = clean(&backup.path);
+    lines.push(row("file", format!("{path} ({added} added, {all}, {again})")));
+    lines.extend(backup.notes.iter().map(|note| row("note", clean(note))));
+    lines.extend([String::new(), format!("Next:  relift backup verify {path}")]);
+    lines
 }

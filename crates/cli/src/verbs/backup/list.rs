@@ -1,5 +1,7 @@
 //! `backup list`: which backups there are, and how each is.
 
+use std::collections::BTreeMap;
+
 use backup::{Contents, Depth, Entry, Facts, Verified};
 use bundle::Mode;
 use serde::Serialize;
@@ -34,7 +36,7 @@ struct BackupData {
     protected: bool,
     in_use: bool,
     note: Option<String>,
-    tags: Vec<TagData>,
+    tags: BTreeMap<String, String>,
     damage: Option<DamageData>,
 }
 
@@ -50,12 +52,6 @@ struct VerifiedData {
     t: String,
     level: &'static str,
     sound: bool,
-}
-
-#[derive(Debug, Serialize)]
-struct TagData {
-    key: String,
-    value: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -95,7 +91,6 @@ fn backup_data(entry: &Entry) -> BackupData {
         }
         Contents::Backup(_) => None,
     };
-    let tags = facts.into_iter().flat_map(|facts| facts.tags.iter().cloned());
     BackupData {
         id: entry.id.clone(),
         path: entry.path.display().to_string(),
@@ -122,7 +117,7 @@ fn backup_data(entry: &Entry) -> BackupData {
         protected: facts.is_some_and(|facts| facts.is_protected),
         in_use: entry.is_in_use,
         note: facts.and_then(|facts| facts.note.clone()),
-        tags: tags.map(|(key, value)| TagData { key, value }).collect(),
+        tags: facts.map(|facts| facts.tags.clone()).unwrap_or_default(),
         damage,
     }
 }

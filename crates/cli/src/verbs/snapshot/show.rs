@@ -33,13 +33,13 @@ fn text(data: &Data) -> String {
     say("State", one.shown_state());
     say("Parent", one.parent.as_deref().unwrap_or("—"));
     say("Phase", one.phase);
-    for why in &one.error {
+    if let Some(why) = &one.error {
         say("Error", why);
     }
     if !one.indications.is_empty() {
         say("Guest", &one.indications.join(", "));
     }
-    for text in &one.description {
+    if let Some(text) = &one.description {
         say("Note", text);
     }
     if let Some(size) = one.size_bytes {
@@ -48,7 +48,7 @@ fn text(data: &Data) -> String {
     for disk in &one.disks {
         say("Disk", &format!("{}  {} ({})", disk.target, disk.image, disk.format));
     }
-    for memory in &one.memory {
+    if let Some(memory) = &one.memory {
         say("Memory", memory);
     }
     for disk in &one.left_out {
