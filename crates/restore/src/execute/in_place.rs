@@ -75,9 +75,14 @@ pub(super) fn define<'a>(
 /// Removes the second names that nobody wants; the new machine is there, whatever becomes of them.
 pub(super) fn finish(plan: &Plan, with: &Execution<'_>) {
     let machines = plan.machines.iter().filter_map(|machine| machine.replacing.as_ref());
-    for replacing in machines.filter(|replacing| replacing.safety == Safety::Removed) {
-        for file in &replacing.files {
-            drop(with.host.remove_file(&file.aside));
+    let removed = machines.filter(|replacing| replacing.safety == Safety::Removed);
+    let files: Vec<_> = removed.flat_map(|replacing| &replacing.files).collect();
+    for file in &files {
+        drop(with.host.remove_file(&file.aside));
+    }
+    if let (Some(host), Some(hypervisor), false) = (&plan.host, with.hypervisor, files.is_empty()) {
+        for pool in &host.pools {
+            drop(hypervisor.refresh_pool(pool));
         }
     }
 }
@@ -108,7 +113,9 @@ fn require_unchanged(
     hypervisor: &dyn Protection,
 ) -> Result<(), Error> {
     require_off(name, replacing, hypervisor)?;
-    if hypervisor.definition(replacing.uuid, Definition::Whole)? == replacing.document {
+    let snapshots = hypervisor.snapshots(replacing.uuid)?;
+    let is_same = snapshots.iter().map(|snapshot| &snapshot.name).eq(&replacing.snapshots);
+    if is_same && hypervisor.definition(replacing.uuid, Definition::Whole)? == replacing.document {
         return Ok(());
     }
     let text = format!("the machine {name} has been changed in the meantime");
@@ -125,7 +132,8 @@ fn require_off(
         return Ok(());
     }
     let text = format!("the machine {name} is not off any more");
-    Err(Error::new(Code::E0510, text).fix(format!("virsh shutdown {name}, and again when it is off")))
+    Err(Error::new(Code::E0510, text)
+        .fix(format!("virsh shutdown {name}, and again when it is off")))
 }
 
 /// Looks whether the host shows the machine with the files of the plan.

@@ -32,7 +32,8 @@ use host::{FolderFacts, PathFacts};
 use vm::{ByteSize, Machine, NicTarget};
 
 use super::{
-    Choices, FilePlan, HostPlan, MachinePlan, Plan, Space, Standing, TargetFacts, conflicts, storage,
+    Choices, FilePlan, HostPlan, MachinePlan, Plan, Space, Standing, TargetFacts, conflicts,
+    storage,
 };
 use crate::{Definition, Error, Facts, ManifestPolicy, Native};
 pub(super) use drives::paths;

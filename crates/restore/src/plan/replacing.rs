@@ -89,9 +89,12 @@ pub struct Replacing {
     pub files: Vec<Aside>,
     /// The checkpoints that are forgotten.
     pub checkpoints: Vec<String>,
+    /// The snapshots that are: those of the backup take their places.
+    pub snapshots: Vec<String>,
     /// Whether the files stay under their second names.
     pub safety: Safety,
-    /// Where the definition of the held machine is kept beside them, where they stay.
+    /// Where the definition of the held machine is kept beside them, where they stay. Only its owner can
+    /// read that: the secrets are in it.
     pub xml: Option<PathBuf>,
 }
 

@@ -132,8 +132,8 @@ fn without_a_safety_snapshot_the_old_files_go_at_the_very_end() {
     let lab = Lab::new();
     let host = Fake::new(None).with_guest(lab.guest());
     lab.restore(Safety::Removed, &host).unwrap();
-    let last = format!("remove top.snapshot{BEFORE}");
-    assert_eq!(host.acts().last(), Some(&last));
+    let last = [format!("remove top.snapshot{BEFORE}"), "refresh default".to_owned()];
+    assert!(host.acts().ends_with(&last), "{:?}", host.acts());
     let left = names(&lab.pool());
     assert_eq!(left, ["base-2.qcow2", "base.qcow2", "fresh.memory", "top.snapshot"]);
 }
@@ -165,6 +165,9 @@ fn a_machine_that_changed_since_the_plan_is_left_alone() {
     let error = lab.restore(Safety::Kept, &host).unwrap_err();
     assert_eq!(error.to_string(), "the machine web has been changed in the meantime");
     assert!(files(&lab.pool()) == before && host.guest() == guest);
+    let more = FakeGuest { snapshots: Vec::new(), ..lab.guest() };
+    let error = lab.restore(Safety::Kept, &Fake::new(None).with_guest(more)).unwrap_err();
+    assert_eq!(error.to_string(), "the machine web has been changed in the meantime");
     for guest in [
         FakeGuest { power: Power::Running, ..lab.guest() },
         FakeGuest { has_saved_memory: true, ..lab.guest() },

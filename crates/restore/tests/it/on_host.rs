@@ -73,7 +73,11 @@ pub(crate) fn visible() -> tempfile::TempDir {
     tempfile::Builder::new().prefix("host").tempdir().expect("the test's own folder")
 }
 
-pub(crate) fn carry_out(plan: &Plan, source: &mut dyn Source, host: &Fake) -> Result<Outcome, Error> {
+pub(crate) fn carry_out(
+    plan: &Plan,
+    source: &mut dyn Source,
+    host: &Fake,
+) -> Result<Outcome, Error> {
     let with = Execution {
         host,
         hypervisor: Some(host),

@@ -3,7 +3,10 @@
 use std::{path::Path, time::Duration};
 
 use convert::Action;
-use restore::{MachinePlan, Outcome, Plan, plan::{FileRole, Replacing}};
+use restore::{
+    MachinePlan, Outcome, Plan,
+    plan::{FileRole, Replacing},
+};
 use vm::ByteSize;
 
 use crate::{
@@ -76,7 +79,11 @@ pub(in crate::verbs) fn on_host(plan: &Plan, done: &Outcome, took: Duration) -> 
         table.row(["VM     ", &name, &format!("{uuid}  {uri}")]);
         fill(&mut table, machine, done, &|path| path.display().to_string());
         for kept in machine.replacing.iter().flat_map(Replacing::kept) {
-            table.row(["Before", &kept.display().to_string(), "as it was; remove it when you like"]);
+            table.row([
+                "Before",
+                &kept.display().to_string(),
+                "as it was; remove it when you like",
+            ]);
         }
         lines.extend(table.lines(2, None));
     }

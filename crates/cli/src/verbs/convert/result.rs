@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use convert::Licences;
-use restore::{Outcome, Output, Plan, plan::{Licence, Replacing}};
+use restore::{
+    Outcome, Output, Plan,
+    plan::{Licence, Replacing},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{

@@ -33,7 +33,9 @@ pub(super) fn plan(inputs: &Inputs<'_>, draft: &mut Draft) {
             let row = if from == to { row } else { row.changed() };
             row.because("that of the machine whose place is taken")
         }
-        (Origin::Keep, Some(_), None) => Row::kept("uuid", "UUID", &from, &from).because("asked for"),
+        (Origin::Keep, Some(_), None) => {
+            Row::kept("uuid", "UUID", &from, &from).because("asked for")
+        }
         _ => {
             let uuid = identity.uuid();
             draft.changes.uuid = Some(uuid);

@@ -175,9 +175,17 @@ pub(super) fn plan(
         let own = file.path.with_file_name(convert::slug(&standing.name));
         inputs.beside(&own, ".xml")
     });
-    let blockers = blockers(inputs, standing);
-    let uuid = standing.uuid;
-    Ok((Some(Replacing { uuid, document, held, files, checkpoints, safety, xml }), blockers))
+    let replacing = Replacing {
+        uuid: standing.uuid,
+        document,
+        held,
+        files,
+        checkpoints,
+        snapshots: standing.snapshots.clone(),
+        safety,
+        xml,
+    };
+    Ok((Some(replacing), blockers(inputs, standing)))
 }
 
 /// There is no such machine.
@@ -194,7 +202,8 @@ fn old_file(inputs: &Inputs<'_>, drive: &Drive, aside: &Path, safety: Safety) ->
     let from = told(&drive.source);
     let row = match safety {
         Safety::Kept => {
-            let text = "kept under this name, with the old definition: --no-safety-snapshot does not";
+            let text =
+                "kept under this name, with the old definition: --no-safety-snapshot does not";
             Row::kept(&item, &label, &from, aside.display().to_string()).changed().because(text)
         }
         Safety::Removed => {
@@ -233,7 +242,8 @@ fn checkpoint_row(checkpoints: &[String]) -> Option<Row> {
         more => format!("{first} and {} more", more.saturating_sub(1)),
     };
     let row = Row::kept("checkpoints", "checkpoints", from, "");
-    let text = "what was written since is not known of the new disks: the next backup is a full one";
+    let text =
+        "what was written since is not known of the new disks: the next backup is a full one";
     Some(Row { action: Action::Dropped, ..row }.because(text))
 }
 
@@ -355,10 +365,7 @@ mod tests {
         let before = "/vm/web.qcow2.before-19700101-000000";
         assert_eq!(replacing.files[0].aside, Path::new(before));
         assert!(replacing.held.contains(before) && !replacing.document.contains(before));
-        assert_eq!(
-            replacing.xml.as_deref(),
-            Some(Path::new("/vm/web.before-19700101-000000.xml"))
-        );
+        assert_eq!(replacing.xml.as_deref(), Some(Path::new("/vm/web.before-19700101-000000.xml")));
         assert_eq!(row(&plan, "old.vda").to, before);
         assert_eq!(replacing.kept().len(), 3);
     }
@@ -534,7 +541,7 @@ mod tests {
     fn firmware_variables_of_the_machine_stay() {
         let file = "<nvram>/var/lib/libvirt/qemu/nvram/web_VARS.fd</nvram></os>";
         let mut case = whole();
-        let now = domain(&disk("vda", SYSTEM)).replacen("</os>", file, 1);
+        let now = domain(&(disk("vda", SYSTEM) + &disk("vdb", DATA))).replacen("</os>", file, 1);
         let mut case_of = |text: &str| {
             let definition = crate::Definition::parse(text.to_owned()).unwrap();
             case.host().standing.as_mut().unwrap().definition = definition;
