@@ -52,16 +52,7 @@ fn run(
     gauge: &Gauge<'_>,
 ) -> Result<Report> {
     let begun = Instant::now();
-    let typed = Typed {
-        source: &args.source,
-        to: args.target.to.as_deref(),
-        place: Some(&args.target.place),
-        host: &args.host,
-        hardware: &args.hardware,
-        packing: &args.packing,
-        policy: &args.policy,
-    };
-    let mut request = Request::of(&typed, session)?;
+    let mut request = Request::of(&typed(args), session)?;
     let place = request.place.clone().unwrap_or_else(|| args.target.place.clone());
     let start = args.target.start;
     let to = Target::of(request.target.as_deref(), (&place, start), session)?;
@@ -110,4 +101,17 @@ fn run(
         Target::Host(_) => closing::on_host(&plan, &done, begun.elapsed()),
     };
     Ok(convert::told(&plan, &done, text))
+}
+
+/// What was typed.
+fn typed(args: &ImportArgs) -> Typed<'_> {
+    Typed {
+        source: &args.source,
+        to: args.target.to.as_deref(),
+        place: Some(&args.target.place),
+        host: &args.host,
+        hardware: &args.hardware,
+        packing: &args.packing,
+        policy: &args.policy,
+    }
 }

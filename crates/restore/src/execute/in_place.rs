@@ -139,7 +139,8 @@ fn require_off(
 /// Looks whether the host shows the machine with the files of the plan.
 fn look(machine: &MachinePlan, shown: &str) -> Result<(), Error> {
     let drives = domain::drives(shown.as_bytes())?;
-    for disk in &machine.machine.disks {
+    let is_written = |disk: &&vm::Disk| machine.files.iter().any(|file| file.to == disk.image);
+    for disk in machine.machine.disks.iter().filter(is_written) {
         let is_there = |path: &Path| {
             drives.iter().any(|drive| {
                 matches!(&drive.source,
