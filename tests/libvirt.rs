@@ -223,7 +223,7 @@ fn a_backup_comes_back_with_a_tree_that_libvirt_shows() {
 fn a_machine_with_snapshots_is_replaced_keeps_its_name_and_starts() {
     let Some(lab) = Lab::new(Bench::empty(), "replaced") else { return };
     let backup = tree::write(&lab.bench, Form::Tar);
-    let run = lab.run(&format!("restore {backup} {} --uuid keep", lab.target()));
+    let run = lab.run(&format!("restore {backup} {} --uuid keep --mac keep", lab.target()));
     assert_eq!(run.code, Some(0), "{run:?}");
     let before = lab.told("dumpxml --inactive");
     let storage = lab.storage.path().display();
