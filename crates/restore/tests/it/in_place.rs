@@ -65,13 +65,15 @@ impl Lab {
             disks: vec![self.pool().join("top.snapshot")],
         };
         let mut target = on_host::facts(&self.pool(), source);
-        let Where::Host(host) = &mut target.place else { panic!("a host was asked for") };
-        host.standing = Some(Standing {
+        let standing = Standing {
             checkpoints: vec!["relift-1".to_owned()],
             snapshots: vec!["fresh".to_owned()],
             ..Standing::new(&known, self.guest().definition)?
-        });
-        host.machines = vec![known];
+        };
+        if let Where::Host(host) = &mut target.place {
+            host.standing = Some(standing);
+            host.machines = vec![known];
+        }
         let choices = Choices { restored: Restored::InPlace(safety), ..Choices::default() };
         restore::plan(source.facts(), &[], &target, &choices)
     }
