@@ -22,7 +22,7 @@ const MAX_CALLS: usize = 200;
 
 /// What strace does to a call.
 #[derive(Clone, Copy)]
-enum Fault {
+pub(crate) enum Fault {
     /// The program is gone before the call is made.
     Kill,
     /// The call says that the file system is full.
@@ -60,12 +60,22 @@ fn finished(bench: &Bench, folder: &str) -> BTreeMap<String, Vec<u8>> {
 /// Runs the line with a fault at each call of each kind in turn; `after` sees each run that was
 /// disturbed. Says how many there were.
 fn at_every_call(
+    strace: impl FnMut() -> Command,
+    run: (&str, Fault),
+    after: impl FnMut(&str, &Run),
+) -> usize {
+    at_every_one_of(&CALLS, strace, run, after)
+}
+
+/// The same for other calls.
+pub(crate) fn at_every_one_of(
+    calls: &[&str],
     mut strace: impl FnMut() -> Command,
     (line, fault): (&str, Fault),
     mut after: impl FnMut(&str, &Run),
 ) -> usize {
     let mut disturbed = 0;
-    for call in CALLS {
+    for call in calls {
         let mut number = 1;
         loop {
             assert!(number < MAX_CALLS, "{call} has no end");

@@ -218,3 +218,31 @@ fn a_backup_comes_back_with_a_tree_that_libvirt_shows() {
     lab.told("start");
     assert_eq!(lab.told("domstate").trim(), "running");
 }
+
+#[test]
+fn a_machine_with_snapshots_is_replaced_keeps_its_name_and_starts() {
+    let Some(lab) = Lab::new(Bench::empty(), "replaced") else { return };
+    let backup = tree::write(&lab.bench, Form::Tar);
+    let run = lab.run(&format!("restore {backup} {} --uuid keep --mac keep", lab.target()));
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let before = lab.told("dumpxml --inactive");
+    let storage = lab.storage.path().display();
+    let line = format!(
+        "restore {backup} --to libvirt:qemu:///system --storage {storage} --in-place --yes"
+    );
+    let run = lab.run(&line);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let marks = ["<name>", "<uuid>", "<mac address=", "<source file="];
+    let now = lab.told("dumpxml --inactive");
+    assert_eq!(lines_with(&now, &marks), lines_with(&before, &marks));
+    let names = fs::read_dir(lab.storage.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let kept = names.filter(|name| name.to_string_lossy().contains(".before-")).count();
+    assert_eq!(kept, 2, "the old disk and the old definition");
+    for name in ["fresh", "kept", "tried"] {
+        assert!(lab.told("snapshot-list --name").contains(name), "{name}");
+    }
+    lab.told("start");
+    let run = lab.run(&line);
+    assert!(run.stderr.contains("error[E0510]: the machine "), "{run:?}");
+    assert_eq!(lab.told("domstate").trim(), "running");
+}

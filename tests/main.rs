@@ -22,6 +22,7 @@ mod guard;
 mod hardware;
 mod hypervisor;
 mod images;
+mod in_place;
 mod jobs;
 mod libvirt;
 mod machines;

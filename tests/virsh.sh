@@ -1,6 +1,7 @@
 #!/bin/sh
 # Plays virsh before a host that lies in files beside this script, so that it is the same everywhere:
 #   machines/UUID.xml  active/UUID  snapshots/UUID/NAME.xml   what is defined, runs, hangs on a machine
+#   checkpoints/UUID/NAME.xml                                 what it knows of moments since which it counts
 #   images/                                                   the folder of the pool "images"
 #   said                                                      every act, a line each
 #   refuse                                                    VERB WORDS: the act that fails, and why
@@ -72,6 +73,17 @@ act_undefine() {
   rm -rf "machines/$uuid.xml" "active/$uuid" "snapshots/$uuid"
 }
 
+act_snapshot_delete() { rm "snapshots/$(value --domain "$@")/$(value --snapshotname "$@").xml"; }
+act_checkpoint_delete() { rm "checkpoints/$(value --domain "$@")/$(value --checkpointname "$@").xml"; }
+
+act_checkpoint_create() {
+  uuid=$(value --domain "$@")
+  is_there "$uuid"
+  mkdir -p "checkpoints/$uuid"
+  xml=$(cat)
+  echo "$xml" >"checkpoints/$uuid/$(echo "$xml" | tag name).xml"
+}
+
 act_start() {
   uuid=$(value --domain "$@")
   is_there "$uuid"
@@ -98,7 +110,13 @@ END
   net-dumpxml)
     echo "<network><name>default</name><forward mode='nat'/><bridge name='virbr0'/></network>"
     ;;
-  list) if [ "$1" = --all ]; then uuids machines; else uuids active; fi ;;
+  list)
+    case $* in
+      *--with-managed-save*) ;;
+      --all*) uuids machines ;;
+      *) uuids active ;;
+    esac
+    ;;
   dumpxml)
     uuid=$(value --domain "$@")
     is_there "$uuid"
@@ -110,6 +128,9 @@ END
   snapshot-list) uuids "snapshots/$(value --domain "$@")" ;;
   snapshot-current) fail "domain '$(value --domain "$@")' has no current snapshot" ;;
   snapshot-dumpxml) cat "snapshots/$(value --domain "$@")/$(value --snapshotname "$@").xml" ;;
-  define | snapshot-create | undefine | start | pool-refresh) act "$@" ;;
+  checkpoint-list) uuids "checkpoints/$(value --domain "$@")" ;;
+  checkpoint-dumpxml) cat "checkpoints/$(value --domain "$@")/$(value --checkpointname "$@").xml" ;;
+  define | snapshot-create | snapshot-delete | checkpoint-create | checkpoint-delete | undefine | \
+    start | pool-refresh) act "$@" ;;
   *) fail "unknown command: '$verb'" ;;
 esac

@@ -385,6 +385,9 @@ mod tests {
         fn resume(&self, _: Uuid) -> std::result::Result<(), LibvirtError> {
             Err(refusal("resume"))
         }
+        fn has_saved_memory(&self, _: Uuid) -> std::result::Result<bool, LibvirtError> {
+            Err(refusal("memory"))
+        }
         fn start_paused(&self, _: Uuid) -> std::result::Result<(), LibvirtError> {
             Err(refusal("start"))
         }

@@ -39,7 +39,9 @@ pub(crate) use job::{
     JobAddArgs, JobCommand, JobNameArgs, JobRemoveArgs, JobRunArgs, JobShowArgs, TaskChoice,
 };
 pub(crate) use quiesce::QuiesceArgs;
-pub(crate) use restore::{ConflictChoice, ImportArgs, PlaceArgs, RestoreArgs, TargetArgs};
+pub(crate) use restore::{
+    BackArgs, ConflictChoice, ImportArgs, PlaceArgs, RestoreArgs, TargetArgs,
+};
 pub(crate) use snapshot::{
     SnapshotCloneArgs, SnapshotCommand, SnapshotCreateArgs, SnapshotDeleteArgs,
     SnapshotMachineArgs, SnapshotNamedArgs, SnapshotRevertArgs,

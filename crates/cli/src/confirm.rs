@@ -1,4 +1,4 @@
-//! The one question of commands that destroy something.
+//! The question of commands that destroy something.
 
 use std::io::{self, BufRead as _, IsTerminal as _};
 
@@ -12,17 +12,21 @@ use crate::{
 /// # Errors
 /// Nobody is there to answer, or the answer is another one: exit 2, and the flag that answers is named.
 pub(crate) fn ask(question: &str) -> Result<()> {
-    ask_for("yes", question)
+    typed("yes", "a yes is needed", question)
 }
 
-/// The same question, which only this word answers: the name of what is changed.
+/// The same question, which only the name of what is changed answers.
 ///
 /// # Errors
 /// As [`ask`].
-pub(crate) fn ask_for(word: &str, question: &str) -> Result<()> {
+pub(crate) fn ask_for(name: &str, question: &str) -> Result<()> {
+    typed(name, &format!("the name {} has to be typed", clean(name)), question)
+}
+
+fn typed(word: &str, need: &str, question: &str) -> Result<()> {
     let stdin = io::stdin();
     if !stdin.is_terminal() {
-        return Err(Failure::usage("a yes is needed, and standard input is no terminal")
+        return Err(Failure::usage(format!("{need}, and standard input is no terminal"))
             .tip("add --yes, or look first: --dry-run"));
     }
     show::talk(&format!("{} Type {} to go on:", clean(question), clean(word)));

@@ -73,6 +73,12 @@ impl Host for Tracked<'_> {
         Ok(())
     }
 
+    fn second_name(&self, path: &Path, name: &Path) -> Result<(), Error> {
+        self.dir.second_name(path, name)?;
+        self.left.with(|paths| paths.insert(name.to_owned()));
+        Ok(())
+    }
+
     fn remove_file(&self, path: &Path) -> Result<(), Error> {
         self.dir.remove_file(path)?;
         self.left.with(|paths| paths.remove(path));

@@ -178,6 +178,11 @@ impl Host for Dir {
         rename_new(aside, path).map_err(|source| Error::new("cannot put back", path, source))
     }
 
+    fn second_name(&self, path: &Path, name: &Path) -> Result<(), Error> {
+        fs::hard_link(path, name)
+            .map_err(|source| Error::new("cannot give a second name to", path, source))
+    }
+
     fn remove_file(&self, path: &Path) -> Result<(), Error> {
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -247,6 +252,18 @@ mod tests {
         host.remove_file(&path).unwrap();
         host.put_back(&aside, &path).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"one");
+    }
+
+    #[test]
+    fn a_file_with_two_names_stays_as_long_as_it_has_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let [path, name] = ["a", "a.before"].map(|name| folder.path().join(name));
+        let host = Dir::new("7");
+        fs::write(&path, b"one").unwrap();
+        host.second_name(&path, &name).unwrap();
+        assert_eq!(host.second_name(&path, &name).unwrap_err().kind(), Kind::Exists);
+        host.remove_file(&path).unwrap();
+        assert_eq!(fs::read(&name).unwrap(), b"one");
     }
 
     #[test]

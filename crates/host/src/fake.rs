@@ -14,7 +14,7 @@ use vm::Uuid;
 use crate::{
     Error, Existed, Host, Partial,
     dir::Dir,
-    libvirt::{Hypervisor, LibvirtError, LibvirtKind, Power, Volume},
+    libvirt::{Hypervisor, KnownSnapshot, LibvirtError, LibvirtKind, Power, Volume},
 };
 
 pub use guest::FakeGuest;
@@ -118,6 +118,11 @@ impl Host for Fake {
         self.inner.put_back(aside, path)
     }
 
+    fn second_name(&self, path: &Path, name: &Path) -> Result<(), Error> {
+        self.act("second name", name)?;
+        self.inner.second_name(path, name)
+    }
+
     fn remove_file(&self, path: &Path) -> Result<(), Error> {
         self.act("remove", path)?;
         self.inner.remove_file(path)
@@ -135,8 +140,10 @@ impl Host for Fake {
 }
 
 impl Hypervisor for Fake {
-    fn define(&self, name: &str, _xml: &str) -> Result<(), LibvirtError> {
-        self.order(format!("define {name}"))
+    fn define(&self, name: &str, xml: &str) -> Result<(), LibvirtError> {
+        self.order(format!("define {name}"))?;
+        xml.clone_into(&mut self.guest.borrow_mut().definition);
+        Ok(())
     }
 
     fn is_defined(&self, _machine: Uuid) -> Result<bool, LibvirtError> {
@@ -145,7 +152,13 @@ impl Hypervisor for Fake {
 
     fn define_snapshot(&self, _machine: Uuid, xml: &str) -> Result<(), LibvirtError> {
         let name = xml.split_once("<name>").and_then(|(_, rest)| rest.split_once("</name>"));
-        self.order(format!("snapshot {}", name.map_or("", |(name, _)| name)))
+        let name = name.map_or("", |(name, _)| name);
+        self.order(format!("snapshot {name}"))?;
+        let snapshots = &mut self.guest.borrow_mut().snapshots;
+        snapshots.retain(|other| other.name != name);
+        let (name, xml) = (name.to_owned(), xml.to_owned());
+        snapshots.push(KnownSnapshot { name, is_current: false, xml });
+        Ok(())
     }
 
     fn undefine(&self, machine: Uuid) -> Result<(), LibvirtError> {

@@ -110,6 +110,12 @@ pub trait Host {
     /// The folder takes no writes, or another file has the name.
     fn put_back(&self, aside: &Path, path: &Path) -> Result<(), Error>;
 
+    /// Gives a file another name beside the one that it has.
+    ///
+    /// # Errors
+    /// A file has that name, the file is not there, or its file system gives a file one name only.
+    fn second_name(&self, path: &Path, name: &Path) -> Result<(), Error>;
+
     /// Removes a file; one that is not there is no error.
     ///
     /// # Errors

@@ -8,6 +8,7 @@
 //! Nothing is decided here. Whatever fails, the undo list takes back what was done, newest first.
 
 mod images;
+mod in_place;
 mod machines;
 mod nodes;
 mod store;
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 use code::Code;
 use convert::copy;
 use disk::Progress;
-use host::{Existed, Host, Partial, libvirt::Hypervisor};
+use host::{Existed, Host, Partial, libvirt::Protection};
 use ovf::{EntryName, Finding, manifest::Digest};
 
 use store::{Files, Packing, Store};
@@ -66,7 +67,7 @@ pub struct Execution<'a> {
     /// The door to the file system.
     pub host: &'a dyn Host,
     /// The door to the libvirt host, where a plan is for one.
-    pub hypervisor: Option<&'a dyn Hypervisor>,
+    pub hypervisor: Option<&'a dyn Protection>,
     /// Who hears of it.
     pub watch: &'a dyn Watch,
     /// Worker threads.
@@ -141,6 +142,7 @@ pub fn execute<'a>(
     let mut undo = Undo::new(with.host, with.hypervisor, with.keep_partial);
     let outcome = run(plan, source, with, &mut undo)?;
     undo.forget();
+    in_place::finish(plan, with);
     machines::start(plan, with.hypervisor)?;
     Ok(outcome)
 }
@@ -171,6 +173,7 @@ fn run<'a>(
         Some(path) => Some(write(&path, &(with.render)(&outcome), with, undo)?),
         None => None,
     };
+    in_place::hold(plan, with, undo)?;
     for output in &outcome.outputs {
         publish(plan, images.partial(&output.path)?, with, undo)?;
         // A plan file may send a disk somewhere else than the machine's own folder.

@@ -26,7 +26,7 @@ pub struct Native {
 }
 
 /// A document, and what is understood of it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Definition {
     /// The document.
     pub document: String,
@@ -103,7 +103,11 @@ pub enum XmlTrust {
 }
 
 impl Definition {
-    fn parse(document: String) -> Result<Self, Error> {
+    /// Reads a document.
+    ///
+    /// # Errors
+    /// Text that is no sound domain XML of an x86 machine.
+    pub(crate) fn parse(document: String) -> Result<Self, Error> {
         Ok(Self {
             machine: domain::read(document.as_bytes())?.machine,
             drives: domain::drives(document.as_bytes())?,

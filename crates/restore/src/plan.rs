@@ -15,6 +15,7 @@ mod machines;
 mod names;
 mod native;
 mod pinned;
+mod replacing;
 mod scripts;
 mod space;
 mod startup;
@@ -40,6 +41,7 @@ pub use pinned::{
     DiskValues, Edit, Hang, MachineValues, NicValues, Pinned, PinnedDisk, PinnedMachine, PinnedNic,
     Said, SourcePin, Word,
 };
+pub use replacing::{Aside, Replacing, Restored, Safety, Standing};
 pub use space::Space;
 pub use startup::Startup;
 pub use target::{BundleFacts, HostFacts, PoolFacts, TargetFacts, Where};
@@ -242,6 +244,12 @@ pub fn asked_paths(facts: &Facts) -> Vec<PathBuf> {
     facts.description.native().map(native::asked_paths).unwrap_or_default()
 }
 
+/// The paths that the drives of a definition speak of.
+#[must_use]
+pub fn drive_paths(definition: &crate::Definition) -> Vec<PathBuf> {
+    definition.drives.iter().flat_map(native::paths).collect()
+}
+
 /// Those of them that are disks of a template: a thin clone stands on a certain state of each.
 #[must_use]
 pub fn template_paths(facts: &Facts) -> Vec<PathBuf> {
@@ -309,7 +317,7 @@ fn target_blockers(plan: &Plan, target: &TargetFacts) -> Vec<Note> {
             let text = format!("two files of the plan would be {}", path.display());
             blockers.push(Note::blocker(Code::E0509, text).hint("give one of them another name"));
         }
-        if target.taken.contains(&path) && !plan.replace.contains(&path) {
+        if target.taken.contains(&path) && !is_replaced(plan, &path) {
             let text = format!("{} exists already", path.display());
             let hint = "choose another folder, or --force if relift wrote it before";
             blockers.push(Note::blocker(Code::E0509, text).hint(hint));
@@ -319,6 +327,13 @@ fn target_blockers(plan: &Plan, target: &TargetFacts) -> Vec<Note> {
         blockers.push(Note::blocker(Code::E0506, text).hint("make room, or choose another folder"));
     }
     blockers
+}
+
+/// Whether a file may be replaced, or is one of a machine that is.
+fn is_replaced(plan: &Plan, path: &Path) -> bool {
+    let machines = plan.machines.iter().filter_map(|machine| machine.replacing.as_ref());
+    let mut files = machines.flat_map(|replacing| &replacing.files);
+    plan.replace.contains(path) || files.any(|file| file.path == path)
 }
 
 fn members(machines: &[MachinePlan]) -> Vec<EntryName> {

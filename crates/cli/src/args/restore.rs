@@ -14,6 +14,8 @@ EXAMPLES
 pub(super) const RESTORE_EXAMPLES: &str = "\
 EXAMPLES
   relift restore web01.tar --to dir:out
+  relift restore web01.tar@20261121-190500 --in-place --dry-run
+  relift restore web01.tar --in-place --disk vda --yes
   relift restore fixtures/demo.ova --to dir:out --name web-copy";
 
 /// `import`.
@@ -45,6 +47,29 @@ pub(crate) struct RestoreArgs {
     /// Take disks and CD images from the folder of the OVF; without it an OVF restores hardware only.
     #[arg(long)]
     pub(crate) with_disks: bool,
+    #[command(flatten)]
+    pub(crate) backup: BackArgs,
+}
+
+/// What of a backup comes back, and in whose place.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Backups")]
+pub(crate) struct BackArgs {
+    /// Another machine, with a name and an identity of its own; the default.
+    #[arg(long, conflicts_with = "in_place")]
+    pub(crate) as_new: bool,
+    /// The machine of the host that was backed up is replaced; it has to be off.
+    #[arg(long, conflicts_with_all = ["name", "on_conflict", "with_disks"])]
+    pub(crate) in_place: bool,
+    /// Remove the old disks once the new machine is there; without it they stay under another name.
+    #[arg(long, requires = "in_place")]
+    pub(crate) no_safety_snapshot: bool,
+    /// Restore this disk only, by target (vda) or item (disk0); repeatable.
+    #[arg(long, value_name = "ID")]
+    pub(crate) disk: Vec<String>,
+    /// Do not ask for the name of the machine that is replaced.
+    #[arg(long, requires = "in_place")]
+    pub(crate) yes: bool,
 }
 
 /// Where machines go.

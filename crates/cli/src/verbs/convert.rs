@@ -8,7 +8,7 @@ mod result;
 use std::time::Instant;
 
 use code::Code;
-use host::{dir, libvirt::Hypervisor};
+use host::{dir, libvirt::Protection};
 use restore::{
     Execution, Facts, Outcome, Plan, Source, SourceKind, VerifyOutput, plan::TargetFacts,
 };
@@ -100,7 +100,7 @@ pub(super) fn carry_out(
     plan: &Plan,
     source: &mut dyn Source,
     args: &RunArgs,
-    (session, gauge, hypervisor): (&Session, &Gauge<'_>, Option<&dyn Hypervisor>),
+    (session, gauge, hypervisor): (&Session, &Gauge<'_>, Option<&dyn Protection>),
 ) -> Result<Outcome> {
     let host = session.host();
     let with = Execution {

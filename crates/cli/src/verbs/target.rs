@@ -148,6 +148,7 @@ fn of_host(libvirt: &Libvirt, storage: Option<&Path>) -> Result<HostFacts> {
         pools: pools.collect(),
         networks: libvirt.networks()?,
         machines: libvirt.machines()?,
+        standing: None,
         storage: storage.map(dir::facts).transpose()?,
     })
 }

@@ -9,6 +9,8 @@ use crate::libvirt::{BlockError, BlockInfo, Job, KnownSnapshot, LibvirtError, Li
 pub struct FakeGuest {
     /// What it is doing.
     pub power: Power,
+    /// Whether libvirt keeps its memory for the next start.
+    pub has_saved_memory: bool,
     /// Its domain XML, both of them.
     pub definition: String,
     /// Its disks.
@@ -38,6 +40,7 @@ impl Default for FakeGuest {
     fn default() -> Self {
         Self {
             power: Power::Running,
+            has_saved_memory: false,
             definition: "<domain/>".into(),
             disks: BTreeMap::new(),
             block_errors: Vec::new(),

@@ -32,6 +32,10 @@ impl Guest for Fake {
         Ok(self.guest.borrow().definition.clone())
     }
 
+    fn has_saved_memory(&self, _machine: Uuid) -> Result<bool, LibvirtError> {
+        Ok(self.guest.borrow().has_saved_memory)
+    }
+
     fn resume(&self, machine: Uuid) -> Result<(), LibvirtError> {
         self.order(format!("resume {machine}"))?;
         self.guest.borrow_mut().power = Power::Running;

@@ -20,11 +20,13 @@ pub enum Power {
     Other(String),
 }
 
-/// Which of the two definitions of a machine is meant.
+/// Which definition of a machine is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Definition {
     /// The one that it is started from the next time.
     Inactive,
+    /// The same one with its secrets, such as the password of its screen: defined again, it is whole.
+    Whole,
     /// The one that it runs by; that of a machine that is off is the other.
     Live,
 }
@@ -68,6 +70,13 @@ pub trait Guest {
     /// There is no such machine, or its document is not UTF-8.
     fn definition(&self, machine: Uuid, which: Definition) -> Result<String, LibvirtError>;
 
+    /// Whether libvirt keeps the memory of a machine that is off, which goes on with it at its next start
+    /// (`virsh managedsave`).
+    ///
+    /// # Errors
+    /// The host does not say.
+    fn has_saved_memory(&self, machine: Uuid) -> Result<bool, LibvirtError>;
+
     /// Lets a paused machine go on.
     ///
     /// # Errors
@@ -99,6 +108,9 @@ pub trait Guest {
     fn block_errors(&self, machine: Uuid) -> Result<Vec<BlockError>, LibvirtError>;
 }
 
+/// The question for machines whose memory libvirt keeps.
+const SAVED_MEMORY: &[&str] = &["list", "--all", "--with-managed-save", "--uuid"];
+
 impl Guest for Libvirt {
     fn power(&self, machine: Uuid) -> Result<Power, LibvirtError> {
         let (what, machine) = ("say what the machine does", machine.to_string());
@@ -110,10 +122,16 @@ impl Guest for Libvirt {
     fn definition(&self, machine: Uuid, which: Definition) -> Result<String, LibvirtError> {
         let verb: &'static [&'static str] = match which {
             Definition::Inactive => &["dumpxml", "--inactive"],
+            Definition::Whole => &["dumpxml", "--inactive", "--security-info"],
             Definition::Live => &["dumpxml"],
         };
         let (what, machine) = ("show the machine", machine.to_string());
         self.exact_text(&Order { what, verb, values: &[("--domain", &machine)] })
+    }
+
+    fn has_saved_memory(&self, machine: Uuid) -> Result<bool, LibvirtError> {
+        let (what, verb) = ("list machines with saved memory", SAVED_MEMORY);
+        Ok(self.uuids(&Order { what, verb, values: &[] })?.contains(&machine))
     }
 
     fn resume(&self, machine: Uuid) -> Result<(), LibvirtError> {

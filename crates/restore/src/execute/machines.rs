@@ -1,9 +1,9 @@
 //! What is done on a libvirt host once the images have their names.
 
 use code::Code;
-use host::libvirt::Hypervisor;
+use host::libvirt::Protection;
 
-use super::Execution;
+use super::{Execution, in_place};
 use crate::{
     Error, Plan,
     plan::{HostPlan, MachinePlan},
@@ -14,7 +14,7 @@ use crate::{
 pub(super) fn define<'a>(
     plan: &'a Plan,
     host: &HostPlan,
-    (with, hypervisor): (&Execution<'a>, &'a dyn Hypervisor),
+    (with, hypervisor): (&Execution<'a>, &'a dyn Protection),
     undo: &mut Undo<'a>,
 ) -> Result<(), Error> {
     let mut folders: Vec<_> = super::files(plan).filter_map(|(_, file)| file.to.parent()).collect();
@@ -29,6 +29,10 @@ pub(super) fn define<'a>(
     }
     for machine in &plan.machines {
         super::stop_if_asked(with.watch)?;
+        if let Some(replacing) = &machine.replacing {
+            in_place::define(machine, replacing, hypervisor, undo)?;
+            continue;
+        }
         let xml = machine.domain_xml.as_deref().unwrap_or_default();
         require_new(machine, hypervisor)?;
         hypervisor.define(&machine.machine.name, xml)?;
@@ -45,7 +49,7 @@ pub(super) fn define<'a>(
 
 /// Refuses a machine that somebody else has defined since the plan was made: libvirt would replace it,
 /// and a run that fails later would take it away.
-fn require_new(machine: &MachinePlan, hypervisor: &dyn Hypervisor) -> Result<(), Error> {
+fn require_new(machine: &MachinePlan, hypervisor: &dyn Protection) -> Result<(), Error> {
     let Some(uuid) = machine.machine.uuid else { return Ok(()) };
     if !hypervisor.is_defined(uuid)? {
         return Ok(());
@@ -60,7 +64,7 @@ fn require_new(machine: &MachinePlan, hypervisor: &dyn Hypervisor) -> Result<(),
 ///
 /// # Errors
 /// A machine does not start; those behind it are not tried.
-pub(super) fn start(plan: &Plan, hypervisor: Option<&dyn Hypervisor>) -> Result<(), Error> {
+pub(super) fn start(plan: &Plan, hypervisor: Option<&dyn Protection>) -> Result<(), Error> {
     let (Some(host), Some(hypervisor)) = (&plan.host, hypervisor) else { return Ok(()) };
     for machine in plan.machines.iter().filter(|_| host.start) {
         let Some(uuid) = machine.machine.uuid else { continue };

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 use convert::copy::TargetOptions;
 use vm::Accelerator;
 
-use super::Pinned;
+use super::{Pinned, Restored};
 use crate::{ManifestPolicy, SignaturePolicy, XmlTrust};
 
 /// What the user chose.
@@ -41,6 +41,10 @@ pub struct Choices {
     pub images: Images,
     /// What to do when the host has a machine of that name.
     pub on_conflict: OnConflict,
+    /// Whether a backup becomes another machine or takes the place of the one that is there.
+    pub restored: Restored,
+    /// The disks of a backup that come back, by target (`vda`) or item (`disk0`); empty is all.
+    pub disks: Vec<String>,
     /// The machines are started when they are defined.
     pub start: bool,
     /// A licence that nobody accepted keeps the plan from being carried out.

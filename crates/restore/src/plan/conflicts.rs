@@ -4,7 +4,7 @@ use code::Code;
 use convert::Note;
 use vm::{Machine, NicTarget};
 
-use super::{Choices, OnConflict, target::HostFacts};
+use super::{Choices, OnConflict, Restored, target::HostFacts};
 
 /// What keeps the host from taking a machine as it is planned; `no_network` is the way out where a
 /// network is missing.
@@ -14,7 +14,9 @@ pub(super) fn of(
     (choices, no_network): (&Choices, &str),
 ) -> Vec<Note> {
     let mut notes = Vec::new();
-    if host.machine(&machine.name).is_some() {
+    let replaced = host.standing.as_ref().filter(|_| choices.restored != Restored::AsNew);
+    let replaced = replaced.map(|standing| standing.uuid);
+    if host.machine(&machine.name).is_some_and(|known| Some(known.uuid) != replaced) {
         let text = format!("{} has a machine called {} already", host.uri, machine.name);
         let hint = match choices.on_conflict {
             OnConflict::Fail => "--name NAME, or --on-conflict rename",
@@ -22,7 +24,10 @@ pub(super) fn of(
         };
         notes.push(Note::blocker(Code::E0503, text).hint(hint));
     }
-    let others = || host.machines.iter().filter(|other| other.name != machine.name);
+    let others = || {
+        let others = host.machines.iter().filter(|other| other.name != machine.name);
+        others.filter(move |other| Some(other.uuid) != replaced)
+    };
     if let Some(other) = others().find(|other| Some(other.uuid) == machine.uuid) {
         let text = format!("the machine {} has the UUID {}", other.name, other.uuid);
         notes.push(Note::blocker(Code::E0503, text).hint("leave --uuid keep out"));

@@ -73,6 +73,7 @@ pub(super) fn host() -> HostFacts {
         pools: vec![pool("default", "/var/lib/libvirt/images"), pool("backups", "/backups")],
         networks: vec![network("default")],
         machines: Vec::new(),
+        standing: None,
         storage: None,
     }
 }

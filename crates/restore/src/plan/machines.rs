@@ -147,6 +147,7 @@ fn chosen(
         disk_ids: disks.into_iter().map(|source| source.row).collect(),
         cards,
         domain_xml,
+        replacing: None,
         snapshots: Vec::new(),
     })
 }

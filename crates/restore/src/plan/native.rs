@@ -14,12 +14,16 @@ mod executed;
 mod firmware_config;
 mod identity;
 mod images;
+mod in_place;
 mod place;
 mod removed;
 mod snapshots;
 mod template;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use code::Code;
 use convert::{Row, SourceCard};
@@ -28,9 +32,11 @@ use host::{FolderFacts, PathFacts};
 use vm::{ByteSize, Machine, NicTarget};
 
 use super::{
-    Choices, FilePlan, HostPlan, MachinePlan, Plan, Space, TargetFacts, conflicts, storage,
+    Choices, FilePlan, HostPlan, MachinePlan, Plan, Space, Standing, TargetFacts, conflicts,
+    storage,
 };
 use crate::{Definition, Error, Facts, ManifestPolicy, Native};
+pub(super) use drives::paths;
 use place::Places;
 
 /// What to do where a network is missing: the definition tells which it was, and is not changed.
@@ -44,6 +50,10 @@ struct Inputs<'a> {
     definition: &'a Definition,
     target: &'a TargetFacts,
     choices: &'a Choices,
+    /// The machine whose place is taken.
+    standing: Option<&'a Standing>,
+    /// The targets of the disks that come back; `None` for all.
+    chosen: Option<BTreeSet<String>>,
 }
 
 /// What is collected while the parts of a machine are planned.
@@ -56,7 +66,7 @@ struct Draft {
 
 /// The paths of the host that the definition speaks of.
 pub(super) fn asked_paths(native: &Native) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> = native.stated.drives.iter().flat_map(drives::paths).collect();
+    let mut paths: Vec<PathBuf> = native.stated.drives.iter().flat_map(paths).collect();
     paths.extend(native.stated.machine.fw_cfg.iter().map(|entry| entry.file.clone()));
     paths.extend(template::paths(native));
     let variables = native.stated.firmware.variables.iter();
@@ -85,18 +95,23 @@ pub(super) fn plan(
 ) -> Result<Plan, Error> {
     crate::check_signature(facts, choices.signature)?;
     check_manifest(facts, native, choices.manifest)?;
-    let definition = native.definition(choices.trust_xml);
-    let inputs = Inputs { facts, native, definition, target, choices };
+    let inputs = inputs(facts, native, target, choices)?;
+    let definition = inputs.definition;
     let storage = storage::choose(facts.folder.as_deref(), target, choices.pool.as_deref());
     let mut places = Places::new(&inputs, &storage);
     let mut draft = Draft { rows: machine_rows(&definition.machine), ..Draft::default() };
     identity::plan(&inputs, &mut draft);
-    executed::plan(&inputs, &mut draft);
-    removed::plan(&inputs, &mut draft);
-    draft.rows.extend(template::row(&inputs));
+    if !inputs.is_partial() {
+        executed::plan(&inputs, &mut draft);
+        removed::plan(&inputs, &mut draft);
+        draft.rows.extend(template::row(&inputs));
+    }
     let images = drives::plan(&inputs, &mut places, &mut draft);
-    firmware_config::plan(&inputs, &mut places, &mut draft);
+    if !inputs.is_partial() {
+        firmware_config::plan(&inputs, &mut places, &mut draft);
+    }
     let snapshots = snapshots::plan(&inputs, &images, (&mut places, &mut draft))?;
+    let (replacing, against) = in_place::plan(&inputs, &mut draft)?;
     draft.changes.as_definition = true;
     let document = domain::patch(definition.document.as_bytes(), &draft.changes)?;
     let mut machine = domain::read(document.as_bytes())?.machine;
@@ -115,8 +130,10 @@ pub(super) fn plan(
         cards: cards(&machine),
         domain_xml: Some(document),
         snapshots,
+        replacing,
         machine,
     };
+    blockers.extend(against);
     if let Some(host) = target.host() {
         blockers.extend(conflicts::of(&planned.machine, host, (choices, NO_NETWORK)));
     }
@@ -131,6 +148,23 @@ pub(super) fn plan(
     plan.blockers.extend(super::target_blockers(&plan, target));
     plan.blockers.extend(super::strict_blocker(&plan));
     Ok(plan)
+}
+
+/// What a machine is planned from. Where only disks of the machine that is there are replaced, its own
+/// definition counts.
+fn inputs<'a>(
+    facts: &'a Facts,
+    native: &'a Native,
+    target: &'a TargetFacts,
+    choices: &'a Choices,
+) -> Result<Inputs<'a>, Error> {
+    let chosen = in_place::chosen(native, choices)?;
+    let standing = in_place::standing(target, choices);
+    let definition = match (standing, &chosen) {
+        (Some(standing), Some(_)) => &standing.definition,
+        _ => native.definition(choices.trust_xml),
+    };
+    Ok(Inputs { facts, native, definition, target, choices, standing, chosen })
 }
 
 /// Checks that a manifest is there where the user wants one; what it lists is compared in the run.

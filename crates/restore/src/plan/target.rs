@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::Standing;
 use bundle::ImageState;
 use host::{
     FolderFacts, PathFacts,
@@ -64,6 +65,8 @@ pub struct HostFacts {
     pub networks: Vec<Network>,
     /// Its machines.
     pub machines: Vec<KnownMachine>,
+    /// The machine whose place the restored one takes, where that was asked for and it is there.
+    pub standing: Option<Standing>,
     /// The folder that the user named for disks.
     pub storage: Option<FolderFacts>,
 }

@@ -7,7 +7,7 @@ use convert::{Licences, Note, Row, SourceCard, copy::TargetOptions};
 use ovf::{EntryName, Finding, descriptor::Configuration};
 use vm::{DiskId, Machine};
 
-use super::{DOMAIN_XML, Edit, Made, Space, Startup, members, result_path};
+use super::{DOMAIN_XML, Edit, Made, Replacing, Space, Startup, members, result_path};
 use crate::{ManifestPolicy, PackedImage, SignaturePolicy};
 
 /// What is done on a libvirt host once the files are there.
@@ -102,6 +102,8 @@ pub struct MachinePlan {
     pub domain_xml: Option<String>,
     /// The snapshots that come along, each before its children.
     pub snapshots: Vec<SnapshotPlan>,
+    /// The machine of the host that it replaces.
+    pub replacing: Option<Replacing>,
 }
 
 /// A snapshot that is told to the host again.

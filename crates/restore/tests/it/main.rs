@@ -3,6 +3,7 @@
 mod changing;
 mod damage;
 mod folder;
+mod in_place;
 mod on_host;
 mod pipe;
 mod plans;

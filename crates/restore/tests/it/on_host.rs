@@ -41,6 +41,7 @@ pub(crate) fn facts(pool: &Path, source: &dyn Source) -> TargetFacts {
         pools: vec![PoolFacts { pool: said, folder: Some(folder.clone()) }],
         networks: vec![network],
         machines: Vec::new(),
+        standing: None,
         storage: None,
     };
     let asked = asked_paths(source.facts()).into_iter();
@@ -68,11 +69,15 @@ fn bring(
 }
 
 /// A folder whose path has no hidden part: nothing of a backup goes to such a one.
-fn visible() -> tempfile::TempDir {
+pub(crate) fn visible() -> tempfile::TempDir {
     tempfile::Builder::new().prefix("host").tempdir().expect("the test's own folder")
 }
 
-fn carry_out(plan: &Plan, source: &mut dyn Source, host: &Fake) -> Result<Outcome, Error> {
+pub(crate) fn carry_out(
+    plan: &Plan,
+    source: &mut dyn Source,
+    host: &Fake,
+) -> Result<Outcome, Error> {
     let with = Execution {
         host,
         hypervisor: Some(host),
@@ -170,7 +175,7 @@ fn a_restore_with_snapshots_that_fails_leaves_nothing_on_the_host_whichever_act_
     fails_cleanly(&pool, &due, &|| restore::open(&path, &Policy::default()).unwrap());
 }
 
-fn domain(image: &Path) -> Vec<u8> {
+pub(crate) fn domain(image: &Path) -> Vec<u8> {
     let image = image.display();
     format!(
         "<domain type='kvm'><name>web</name><memory unit='MiB'>512</memory><vcpu>1</vcpu>\
@@ -249,7 +254,7 @@ fn thin_clone(path: &Path, golden: &Path, state: ImageState) {
 }
 
 /// Writes a backup of a machine with a snapshot, whose images were in the pool.
-fn backup(path: &Path, pool: &Path) {
+pub(crate) fn backup(path: &Path, pool: &Path) {
     let medium = fs::File::create_new(path).expect("the test made it so");
     let options = Options { form: Form::Tar, level: 1, unix_seconds: 17 };
     let mut writer = Writer::new(&medium, options);

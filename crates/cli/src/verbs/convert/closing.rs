@@ -3,7 +3,10 @@
 use std::{path::Path, time::Duration};
 
 use convert::Action;
-use restore::{MachinePlan, Outcome, Plan, plan::FileRole};
+use restore::{
+    MachinePlan, Outcome, Plan,
+    plan::{FileRole, Replacing},
+};
 use vm::ByteSize;
 
 use crate::{
@@ -75,6 +78,13 @@ pub(in crate::verbs) fn on_host(plan: &Plan, done: &Outcome, took: Duration) -> 
         let name = format!("{} ({state})", machine.machine.name);
         table.row(["VM     ", &name, &format!("{uuid}  {uri}")]);
         fill(&mut table, machine, done, &|path| path.display().to_string());
+        for kept in machine.replacing.iter().flat_map(Replacing::kept) {
+            table.row([
+                "Before",
+                &kept.display().to_string(),
+                "as it was; remove it when you like",
+            ]);
+        }
         lines.extend(table.lines(2, None));
     }
     lines.push(format!("  {}", changed(plan, done)));

@@ -1,9 +1,12 @@
 //! `relift.result.json`: what a run made of what; the last file that it writes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use convert::Licences;
-use restore::{Outcome, Output, Plan, plan::Licence};
+use restore::{
+    Outcome, Output, Plan,
+    plan::{Licence, Replacing},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -39,6 +42,9 @@ struct MachineData {
     uuid: Option<String>,
     licences: Vec<LicenceData>,
     rows: Vec<RowData>,
+    /// The files of the machine that it has replaced, where they are kept.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    kept_before: Vec<String>,
 }
 
 /// A licence of the package, and whether the user accepted it.
@@ -122,12 +128,14 @@ pub(super) fn of(plan: &Plan, done: &Outcome) -> Data {
         data_bytes: output.data_bytes,
         file_bytes: output.file_bytes,
     };
+    let shown = |path: PathBuf| path.display().to_string();
     let machines = plan.machines.iter().map(|machine| MachineData {
         id: machine.id.clone(),
         name: machine.machine.name.clone(),
         uuid: machine.machine.uuid.map(|uuid| uuid.to_string()),
         licences: machine.licences.iter().map(licence).collect(),
         rows: document::rows(&machine.rows),
+        kept_before: machine.replacing.iter().flat_map(Replacing::kept).map(shown).collect(),
     });
     Data {
         schema: SCHEMA,

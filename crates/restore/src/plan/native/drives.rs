@@ -33,7 +33,7 @@ const FLOPPIES: [&str; 4] = ["flp", "ima", "img", "vfd"];
 const FLOPPY_BYTES: u64 = 5760 * 512;
 
 /// The paths that a drive speaks of.
-pub(super) fn paths(drive: &Drive) -> Vec<PathBuf> {
+pub(in crate::plan) fn paths(drive: &Drive) -> Vec<PathBuf> {
     let chain = drive.chain.iter().map(|image| &image.source);
     std::iter::once(&drive.source).chain(chain).filter_map(path_of).map(Path::to_owned).collect()
 }
@@ -78,6 +78,9 @@ pub(super) fn plan<'a>(
         let row = Row::kept(&name.0, &name.1, told(&drive.source), "");
         let row = match (drive.device, &drive.source) {
             (_, DriveSource::None) => Row { to: "empty".to_owned(), ..row },
+            _ if inputs.is_partial() && !inputs.is_chosen(drive) => {
+                Row { to: row.from.clone(), ..row }.because("not chosen: it stays as it is")
+            }
             (DriveDevice::Cdrom | DriveDevice::Floppy, _) => {
                 medium(inputs, drive, row, places, draft)
             }
@@ -113,7 +116,11 @@ fn disk(inputs: &Inputs<'_>, drive: &Drive, row: Row, parts: &mut Parts<'_, '_, 
         parts.draft.changes.detach.insert(drive.target.clone());
         return left_out(row, "left out on request");
     }
-    if let Some(node) = backup.image_of(drive).filter(|_| drive.device != DriveDevice::Lun) {
+    if !inputs.is_chosen(drive) {
+        parts.draft.changes.detach.insert(drive.target.clone());
+        return left_out(row, "not chosen: --disk names others");
+    }
+    if let Some(node) = inputs.image_of(drive).filter(|_| drive.device != DriveDevice::Lun) {
         return match parts.images.user(&node.member) {
             None => parts.images.restore(node, drive, row, (parts.places, parts.draft)),
             Some(other) => {
@@ -121,6 +128,10 @@ fn disk(inputs: &Inputs<'_>, drive: &Drive, row: Row, parts: &mut Parts<'_, '_, 
                 row.note(Note::blocker(Code::E0303, text))
             }
         };
+    }
+    if inputs.is_standing(drive) {
+        let row = Row { to: row.from.clone(), ..row };
+        return row.because("not in the backup: it stays as it is");
     }
     if let Some(reason) = backup.left_out(drive).filter(|_| !is_device(drive)) {
         parts.draft.changes.detach.insert(drive.target.clone());
@@ -211,8 +222,12 @@ fn medium(
 
 impl Inputs<'_> {
     /// The machine of the host that has a file or device among its disks.
-    fn user(&self, path: &Path) -> Option<&KnownMachine> {
-        let mut machines = self.target.host()?.machines.iter();
+    ///
+    /// One whose place is taken is no other.
+    pub(super) fn user(&self, path: &Path) -> Option<&KnownMachine> {
+        let standing = self.standing.map(|standing| standing.uuid);
+        let machines = self.target.host()?.machines.iter();
+        let mut machines = machines.filter(|machine| Some(machine.uuid) != standing);
         machines.find(|machine| machine.disks.iter().any(|disk| disk == path))
     }
 

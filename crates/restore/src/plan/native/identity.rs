@@ -25,8 +25,17 @@ pub(super) fn plan(inputs: &Inputs<'_>, draft: &mut Draft) {
     draft.changes.name = Some(name.clone());
     let identity = identity(inputs, &name);
     let from = old.uuid.map(|uuid| uuid.to_string()).unwrap_or_default();
-    draft.rows.push(match (choices.hardware.uuid, old.uuid) {
-        (Origin::Keep, Some(_)) => Row::kept("uuid", "UUID", &from, &from).because("asked for"),
+    draft.rows.push(match (choices.hardware.uuid, old.uuid, inputs.standing) {
+        (_, _, Some(standing)) => {
+            draft.changes.uuid = Some(standing.uuid);
+            let to = standing.uuid.to_string();
+            let row = Row::kept("uuid", "UUID", &from, &to);
+            let row = if from == to { row } else { row.changed() };
+            row.because("that of the machine whose place is taken")
+        }
+        (Origin::Keep, Some(_), None) => {
+            Row::kept("uuid", "UUID", &from, &from).because("asked for")
+        }
         _ => {
             let uuid = identity.uuid();
             draft.changes.uuid = Some(uuid);
@@ -38,6 +47,7 @@ pub(super) fn plan(inputs: &Inputs<'_>, draft: &mut Draft) {
         let (item, label) = (format!("nic{card}"), format!("nic {card}"));
         let from = format!("{} {}", nic.model.as_str(), shown(nic.mac));
         let row = match (choices.hardware.mac, nic.mac) {
+            (_, Some(_)) if inputs.standing.is_some() => Row::kept(&item, &label, &from, &from),
             (Origin::Keep, Some(_)) => Row::kept(&item, &label, &from, &from).because("asked for"),
             _ => {
                 let mac = identity.mac(card);
@@ -61,6 +71,9 @@ fn shown(mac: Option<vm::MacAddress>) -> String {
 /// wants it so.
 fn name(inputs: &Inputs<'_>) -> String {
     let Inputs { definition, target, choices, .. } = inputs;
+    if let Some(standing) = inputs.standing {
+        return standing.name.clone();
+    }
     let wanted = choices.name.as_deref().unwrap_or(&definition.machine.name).to_owned();
     let is_taken = |name: &str| target.host().is_some_and(|host| host.machine(name).is_some());
     if choices.on_conflict == OnConflict::Fail || !is_taken(&wanted) {
@@ -93,6 +106,14 @@ fn identity(inputs: &Inputs<'_>, name: &str) -> Identity {
 /// machines must not share one. libvirt makes it from the firmware's template at the first start.
 fn variables(inputs: &Inputs<'_>, name: &str, draft: &mut Draft) {
     let Some(old) = &inputs.definition.firmware.variables else { return };
+    let standing = inputs.standing.and_then(|it| it.definition.firmware.variables.clone());
+    if let Some(file) = standing {
+        let (from, to) = (old.display().to_string(), file.display().to_string());
+        let row = Row::kept("nvram", "firmware variables", from, to);
+        draft.rows.push(row.because("a backup has none: those of the machine that is there stay"));
+        draft.changes.nvram = Some(file);
+        return;
+    }
     let folder = old.parent().filter(|folder| folder.is_absolute());
     let folder = folder.map_or_else(|| PathBuf::from(VARIABLES), PathBuf::from);
     let slug = convert::slug(name);

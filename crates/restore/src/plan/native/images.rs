@@ -105,7 +105,7 @@ impl<'a> Images<'a> {
     /// Plans what no drive of the current machine uses: the images of its snapshots.
     pub(super) fn rest(&mut self, places: &mut Places<'_>, draft: &mut Draft) {
         let Some(backup) = &self.inputs.native.backup else { return };
-        if !self.inputs.keeps_chains() {
+        if !self.inputs.keeps_chains() || self.inputs.is_partial() {
             return;
         }
         for node in &backup.nodes {
@@ -134,11 +134,11 @@ impl<'a> Images<'a> {
     fn is_of_ignored(&self, node: &Node) -> bool {
         let bottom = |node: &Node| self.chain(node).last().map(|node| node.member.clone());
         let drives = self.inputs.definition.drives.iter().enumerate();
-        let mut ignored = drives
-            .filter(|(number, drive)| self.inputs.is_ignored(&format!("disk{number}"), drive));
-        let backup = self.inputs.native.backup.as_ref();
+        let mut ignored = drives.filter(|(number, drive)| {
+            self.inputs.is_ignored(&format!("disk{number}"), drive) || !self.inputs.is_chosen(drive)
+        });
         ignored.any(|(_, drive)| {
-            let top = backup.and_then(|backup| backup.image_of(drive));
+            let top = self.inputs.image_of(drive);
             top.is_some_and(|top| bottom(top) == bottom(node))
         })
     }
@@ -246,6 +246,17 @@ impl Inputs<'_> {
     /// The point that is restored: its increments were never files of the machine.
     fn point(&self) -> Option<&Point> {
         self.native.backup.as_ref()?.point.as_ref()
+    }
+
+    /// The image of the backup for a drive. One of the machine that is there may be on another file than
+    /// it was: there the drive's name counts.
+    pub(super) fn image_of(&self, drive: &Drive) -> Option<&Node> {
+        let backup = self.native.backup.as_ref()?;
+        if !self.is_partial() {
+            return backup.image_of(drive);
+        }
+        let drives = &self.native.definition(self.choices.trust_xml).drives;
+        backup.image_of(drives.iter().find(|own| own.target == drive.target)?)
     }
 
     fn format(&self) -> DiskFormat {

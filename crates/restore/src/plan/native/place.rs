@@ -189,7 +189,7 @@ impl<'a> Places<'a> {
             let is_there = self.inputs.target.host().is_some()
                 && (self.inputs.target.taken.contains(path)
                     || self.inputs.at(path).is_some_and(|at| at.kind != PathKind::Nothing));
-            is_there || self.given.contains(path)
+            (is_there && !self.inputs.is_replaced(path)) || self.given.contains(path)
         };
         let (stem, ending) = base.rsplit_once('.').unwrap_or((base, ""));
         let dot = if ending.is_empty() { "" } else { "." };

@@ -33,6 +33,12 @@ pub(super) fn plan(
         let item = format!("snapshot.{}", snapshot.name);
         let label = format!("snapshot {}", snapshot.name);
         let mut row = Row::kept(&item, &label, &snapshot.name, &snapshot.name);
+        if inputs.is_partial() {
+            let text = "only disks come back: a snapshot is one of the whole machine";
+            let note = Note::new(Code::W0203, text);
+            draft.rows.push(Row::dropped(&item, &label, &snapshot.name, note));
+            continue;
+        }
         if !inputs.keeps_chains() {
             let text = "each disk becomes one image in another format: its earlier states go";
             draft.rows.push(Row::dropped(
