@@ -36,6 +36,7 @@ mod protection;
 mod rate;
 mod restore;
 mod retention;
+mod running;
 mod sandbox;
 mod shelf;
 mod signals;
