@@ -58,9 +58,8 @@ impl Stage {
              <os><type arch='x86_64' machine='q35'>hvm</type></os><devices>{disks}</devices></domain>\n"
         );
         self.host.bench.write(&format!("host/machines/{UUID}.xml"), xml.as_bytes());
-        fs::create_dir(self.host.bench.path(&format!("host/checkpoints/{UUID}"))).unwrap();
         let checkpoint = "<domaincheckpoint>\n<name>relift-1</name>\n</domaincheckpoint>\n";
-        let path = format!("host/checkpoints/{UUID}/relift-1.xml");
+        let path = format!("host/checkpoints/{UUID}.000.relift-1.xml");
         self.host.bench.write(&path, checkpoint.as_bytes());
         self.host.bench.write("host/said", b"");
     }

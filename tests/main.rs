@@ -39,6 +39,7 @@ mod rate;
 mod repair;
 mod restore;
 mod retention;
+mod running;
 mod sandbox;
 mod shelf;
 mod signals;

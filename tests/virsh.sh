@@ -1,7 +1,7 @@
 #!/bin/sh
 # Plays virsh before a host that lies in files beside this script, so that it is the same everywhere:
 #   machines/UUID.xml  active/UUID  snapshots/UUID/NAME.xml   what is defined, runs, hangs on a machine
-#   checkpoints/UUID/NAME.xml                                 what it knows of moments since which it counts
+#   checkpoints/UUID.NUMBER.NAME.xml   backups/UUID.xml, UUID.pid   checkpoints, the backup that runs and its server
 #   images/                                                   the folder of the pool "images"
 #   said                                                      every act, a line each
 #   refuse                                                    VERB WORDS: the act that fails, and why
@@ -17,7 +17,7 @@ fail() { echo "error: $1" >&2; exit 1; }
 shift 3
 verb=$1
 shift
-mkdir -p machines active snapshots images
+mkdir -p machines active snapshots images checkpoints backups
 
 uuids() { for file in "$1"/*; do [ -e "$file" ] && basename "$file" .xml; done; true; }
 tag() { sed -n "s:.*<$1>\([^<]*\)</$1>.*:\1:p" | head -n 1; }
@@ -74,20 +74,69 @@ act_undefine() {
 }
 
 act_snapshot_delete() { rm "snapshots/$(value --domain "$@")/$(value --snapshotname "$@").xml"; }
-act_checkpoint_delete() { rm "checkpoints/$(value --domain "$@")/$(value --checkpointname "$@").xml"; }
 
 act_checkpoint_create() {
   uuid=$(value --domain "$@")
   is_there "$uuid"
-  mkdir -p "checkpoints/$uuid"
-  xml=$(cat)
-  echo "$xml" >"checkpoints/$uuid/$(echo "$xml" | tag name).xml"
+  keep_checkpoint "$uuid" "$(cat)"
+}
+
+keep_checkpoint() {
+  number=$(printf %03d "$(find checkpoints -name "$1.*" | wc -l)")
+  echo "$2" >"checkpoints/$1.$number.$(echo "$2" | tag name).xml"
 }
 
 act_start() {
   uuid=$(value --domain "$@")
   is_there "$uuid"
   : >"active/$uuid"
+}
+
+# The image of the one disk, as it is now, with what was written to it since the last checkpoint.
+act_backup_begin() {
+  uuid=$(value --domain "$@")
+  is_there "$uuid"
+  xml=$(cat)
+  [ ! -e "backups/$uuid.xml" ] || fail "timed out during operation: another job is active"
+  image=images/vda.qcow2
+  socket=$(echo "$xml" | sed -n 's:.* socket="\([^"]*\)".*:\1:p')
+  echo "$xml" >"backups/$uuid.xml"
+  cp $image "backups/$uuid.qcow2"
+  bitmap=
+  since=$(echo "$xml" | sed -n 's:.* incremental="\([^"]*\)".*:\1:p')
+  if [ -n "$since" ]; then
+    qemu-img bitmap --add "backups/$uuid.qcow2" backup-vda
+    qemu-img bitmap --merge "$since" "backups/$uuid.qcow2" backup-vda
+    bitmap="-B backup-vda"
+  fi
+  # shellcheck disable=SC2086
+  qemu-nbd --fork -r -t -e 8 -f qcow2 -k "$socket" -x vda $bitmap --pid-file "$PWD/backups/$uuid.pid" \
+    "backups/$uuid.qcow2" >/dev/null 2>&1 || fail "qemu-nbd does not serve"
+  new=$(value --checkpointxml "$@")
+  [ -n "$new" ] || return 0
+  xml=$(cat "$new")
+  # Each goes on counting, so that nothing has to be merged when the one behind it goes.
+  qemu-img bitmap --add $image "$(echo "$xml" | tag name)"
+  keep_checkpoint "$uuid" "$xml"
+}
+
+act_domjobabort() {
+  uuid=$(value --domain "$@")
+  [ -e "backups/$uuid.xml" ] || fail "internal error: no job is active on the domain"
+  if [ -e "backups/$uuid.pid" ]; then kill "$(cat "backups/$uuid.pid")" 2>/dev/null || true; fi
+  rm -f "backups/$uuid".*
+}
+
+act_checkpoint_delete() {
+  file=$(checkpoint "$(value --domain "$@")" "$(value --checkpointname "$@")")
+  rm "$file"
+  case $* in *--metadata*) return 0 ;; esac
+  qemu-img bitmap --remove images/vda.qcow2 "$(value --checkpointname "$@")"
+}
+
+checkpoint() {
+  for file in "checkpoints/$1".*."$2.xml"; do [ -e "$file" ] && echo "$file" && return; done
+  fail "Domain checkpoint not found: no domain checkpoint with matching name '$2'"
 }
 
 act_pool_refresh() { [ "$(value --pool "$@")" = images ] || fail "Storage pool not found"; }
@@ -125,12 +174,29 @@ END
   domstate) if [ -e "active/$(value --domain "$@")" ]; then echo running; else echo "shut off (unknown)"; fi ;;
   domjobinfo) echo "Job type: 0" ;;
   qemu-agent-command) fail "Guest agent is not responding: QEMU guest agent is not connected" ;;
+  domblkinfo)
+    bytes=$(qemu-img info -U --output=json images/vda.qcow2 | sed -n 's/^    "virtual-size": \([0-9]*\),$/\1/p')
+    printf 'Capacity:       %s\nAllocation:     %s\nPhysical:       %s\n' "$bytes" "$bytes" "$bytes"
+    ;;
+  backup-dumpxml)
+    file=backups/$(value --domain "$@").xml
+    [ -e "$file" ] || fail "Domain backup job id not found: no domain backup job present"
+    cat "$file"
+    ;;
+  checkpoint-list)
+    for file in "checkpoints/$(value --domain "$@")".*; do
+      [ -e "$file" ] && basename "$file" .xml | cut -d . -f 3
+    done
+    true
+    ;;
+  checkpoint-dumpxml)
+    file=$(checkpoint "$(value --domain "$@")" "$(value --checkpointname "$@")")
+    cat "$file"
+    ;;
   snapshot-list) uuids "snapshots/$(value --domain "$@")" ;;
   snapshot-current) fail "domain '$(value --domain "$@")' has no current snapshot" ;;
   snapshot-dumpxml) cat "snapshots/$(value --domain "$@")/$(value --snapshotname "$@").xml" ;;
-  checkpoint-list) uuids "checkpoints/$(value --domain "$@")" ;;
-  checkpoint-dumpxml) cat "checkpoints/$(value --domain "$@")/$(value --checkpointname "$@").xml" ;;
   define | snapshot-create | snapshot-delete | checkpoint-create | checkpoint-delete | undefine | \
-    start | pool-refresh) act "$@" ;;
+    start | pool-refresh | backup-begin | domjobabort) act "$@" ;;
   *) fail "unknown command: '$verb'" ;;
 esac
