@@ -23,6 +23,7 @@ mod plan;
 mod pull;
 mod recover;
 mod sink;
+mod untaken;
 
 use std::{
     path::{Path, PathBuf},
@@ -217,7 +218,7 @@ pub fn create(request: &Request, sink: &mut dyn Sink, doors: &Doors<'_>) -> Resu
         pull.keep();
     }
     notes.extend(drop_older(request, &point, &found.checkpoints, doors));
-    notes.extend(without_snapshots(request, doors));
+    notes.extend(untaken::snapshots(request.machine, doors.host));
     drop(off);
     let notes = notes.into_iter().map(|Note(text)| text).collect();
     Ok(Made { point, frozen, file_bytes, notes })
@@ -457,18 +458,6 @@ fn drop_older<'r>(
         let is_gone = pull::forget_checkpoint(doors.host, request.machine, name);
         (!is_gone).then(|| Note(format!("the checkpoint {name} could not be deleted")))
     })
-}
-
-/// Snapshots of the machine are in no point: its disks are read as they are now.
-fn without_snapshots(request: &Request, doors: &Doors<'_>) -> Option<Note> {
-    // A host that does not tell of them now has told all that the point needs.
-    let count = doors.host.snapshots(request.machine).ok()?.len();
-    let text = match count {
-        0 => return None,
-        1 => "a snapshot of the machine is".to_owned(),
-        count => format!("{count} snapshots of the machine are"),
-    };
-    Some(Note(format!("{text} not in the backup, which has its disks as they are now")))
 }
 
 /// A machine that was off and has a process for the time of the backup; its guest does not run.

@@ -126,3 +126,83 @@ pub fn half_written(folder: &Path) -> Result<Vec<PathBuf>> {
 pub fn remove_half_written(path: &Path) -> Result<()> {
     dir::remove_abandoned(path).map_err(Error::from)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+
+    use bundle::{Checkpoint, Manifest, Mode, Options, Point, Vm, Writer};
+    use host::fake::Fake;
+
+    use super::*;
+
+    /// A backup whose point counts from a checkpoint; its images are not looked at.
+    fn write(path: &Path, checkpoint: &str) {
+        let file = File::options().read(true).write(true).create_new(true).open(path).unwrap();
+        let point = Point {
+            id: "p".to_owned(),
+            created_unix_seconds: 17,
+            mode: Mode::Full,
+            config: "17-web01.xml".to_owned(),
+            state: bundle::State::Off,
+            indications: Vec::new(),
+            disks: Vec::new(),
+            left_out: Vec::new(),
+            checkpoint: Some(Checkpoint { name: checkpoint.to_owned(), xml: String::new() }),
+            memory: None,
+        };
+        let manifest = Manifest {
+            vm: Vm { name: "web01".to_owned(), uuid: None },
+            points: vec![point],
+            ..Manifest::default()
+        };
+        let options = Options { form: bundle::Form::Tar, level: 1, unix_seconds: 17 };
+        Writer::new(&file, options).finish(Some(&manifest)).unwrap();
+    }
+
+    #[test]
+    fn only_a_folder_that_is_read_whole_says_which_checkpoints_are_nobodys() {
+        let root = tempfile::tempdir().unwrap();
+        let folders = ["whole", "spoiled", "empty", "gone"].map(|name| root.path().join(name));
+        for folder in &folders[..3] {
+            fs::create_dir(folder).unwrap();
+        }
+        write(&folders[0].join("a.tar"), "c1");
+        write(&folders[1].join("b.tar"), "c2");
+        fs::write(folders[1].join("noise.tar"), [9; 2000]).unwrap();
+        let (known, unsure) = known_in(&folders);
+        assert_eq!(known.series, [series_of(&folders[0])]);
+        assert_eq!(known.checkpoints, ["c1", "c2"], "what is known counts wherever it is");
+        let told: Vec<_> =
+            unsure.iter().map(|it| it.reason.replace(root.path().to_str().unwrap(), "")).collect();
+        let gone = "cannot list /gone: No such file or directory (os error 2)";
+        assert_eq!(told, ["/spoiled/noise.tar is damaged", "it has no backups", gone]);
+    }
+
+    #[test]
+    fn a_machine_is_held_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::at(folder.path().join("state"));
+        let machine = Uuid([7; 16]);
+        let held = Held::take(&state, machine).unwrap();
+        let error = Held::take(&state, machine).unwrap_err();
+        assert_eq!(error.to_string(), "a backup of it is under way");
+        assert_eq!(error.code(), Some(code::Code::E0602));
+        assert_eq!(held.look(&Known::default(), &Fake::new(None)).unwrap(), []);
+        drop(held);
+        Held::take(&state, machine).unwrap();
+    }
+
+    #[test]
+    fn only_backups_that_were_begun_are_half_written() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a.tar.partial-7", "a.tar.zst.partial-7", "a.qcow2.partial-7", "a.tar"] {
+            fs::write(folder.path().join(name), "x").unwrap();
+        }
+        let found = half_written(folder.path()).unwrap();
+        let want = ["a.tar.partial-7", "a.tar.zst.partial-7"].map(|name| folder.path().join(name));
+        assert_eq!(found, want);
+        remove_half_written(&found[0]).unwrap();
+        assert_eq!(half_written(folder.path()).unwrap(), want[1..]);
+    }
+}

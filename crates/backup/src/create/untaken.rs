@@ -27,10 +27,11 @@ mod tests {
 
     #[test]
     fn snapshots_that_are_not_in_a_backup_are_told() {
-        for (count, want) in [(0, None), (1, Some("a snapshot of the machine is")), (
-            3,
-            Some("3 snapshots of the machine are"),
-        )] {
+        for (count, want) in [
+            (0, None),
+            (1, Some("a snapshot of the machine is")),
+            (3, Some("3 snapshots of the machine are")),
+        ] {
             let snapshots = (0..count).map(|number| KnownSnapshot {
                 name: format!("s{number}"),
                 is_current: number == 0,

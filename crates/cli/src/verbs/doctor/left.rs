@@ -29,8 +29,7 @@ pub(super) struct Left {
     /// What is there, what was done, or why nothing could be looked at.
     what: String,
     /// Why it is still there.
-    #[serde(serialize_with = "code_name")]
-    code: Option<Code>,
+    code: Option<Named>,
 }
 
 /// What became of something.
@@ -58,11 +57,17 @@ impl Fate {
     }
 }
 
-fn code_name<S: serde::Serializer>(
-    code: &Option<Code>,
-    serializer: S,
-) -> std::result::Result<S::Ok, S::Error> {
-    code.map(Code::as_str).serialize(serializer)
+/// A code that documents have by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Named(Code);
+
+impl Serialize for Named {
+    fn serialize<S: serde::Serializer>(
+        &self,
+        serializer: S,
+    ) -> std::result::Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.as_str())
+    }
 }
 
 /// Looks at the machines that relift has backed up, or at all of them where that was asked for.
@@ -128,7 +133,7 @@ fn of_machine(
             let line = told(Fate::Skipped, error.to_string(), None);
             return is_told.then_some(line).into_iter().collect();
         }
-        Err(error) => return vec![told(Fate::Failed, error.to_string(), error.code())],
+        Err(error) => return vec![told(Fate::Failed, error.to_string(), error.code().map(Named))],
     };
     let one = |leftover: &Leftover| {
         if !args.repair || args.dry_run {
@@ -139,7 +144,7 @@ fn of_machine(
             Ok(None) => told(Fate::Skipped, format!("{}: it stays", leftover.found()), None),
             Err(error) => {
                 let what = format!("{}: {error}", leftover.found());
-                told(Fate::Failed, what, error.code())
+                told(Fate::Failed, what, error.code().map(Named))
             }
         }
     };
@@ -169,7 +174,7 @@ fn of_file(args: &DoctorArgs, path: &Path) -> Left {
             let what = format!("removed {shown}, a backup that was only begun");
             told(Fate::Repaired, what, None)
         }
-        Err(error) => told(Fate::Failed, error.to_string(), error.code()),
+        Err(error) => told(Fate::Failed, error.to_string(), error.code().map(Named)),
     }
 }
 
@@ -200,6 +205,6 @@ pub(super) fn text(left: &[Left]) -> String {
 /// The first thing that could not be put right.
 pub(super) fn failure(left: &[Left]) -> Option<Box<Failure>> {
     let first = left.iter().find(|it| it.state == Fate::Failed)?;
-    let code = first.code.unwrap_or(Code::E0508);
+    let code = first.code.map_or(Code::E0508, |Named(code)| code);
     Some(Failure::new(code, "not everything could be put right").cause(first.what.clone()))
 }
