@@ -8,7 +8,7 @@ use crate::{shelf, virsh::Hosted};
 
 const UUID: &str = "5b1c0000-1111-4222-8333-444455556666";
 
-/// Plays a machine with files of its own before the host: `power`, `job` and `checkpoints`, a name a line.
+/// Plays a machine with files of its own before the host: `power`, `job` and `counted` (checkpoints), a name a line.
 const MACHINE: &str = r#"#!/bin/sh
 here=$(dirname "$0")
 case "$4" in
@@ -18,14 +18,14 @@ case "$4" in
     echo "error: Domain backup job id not found: no domain backup job present" >&2
     exit 1
     ;;
-  checkpoint-list) cat "$here/checkpoints" ;;
+  checkpoint-list) cat "$here/counted" ;;
   domjobabort) echo "$4" >>"$here/said"; rm "$here/job" ;;
   resume) echo "$4" >>"$here/said"; echo "running (unpaused)" >"$here/power" ;;
   checkpoint-delete)
     for name; do :; done
     echo "$4 $name" >>"$here/said"
-    grep -vx "$name" "$here/checkpoints" >"$here/kept"
-    mv "$here/kept" "$here/checkpoints"
+    grep -vx "$name" "$here/counted" >"$here/kept"
+    mv "$here/kept" "$here/counted"
     ;;
   *) exec "$here/plain" "$@" ;;
 esac
@@ -49,7 +49,7 @@ fn hosted(power: &str, checkpoints: &[&str]) -> Hosted {
     );
     bench.write(&format!("host/machines/{UUID}.xml"), xml.as_bytes());
     hosted.set("power", power);
-    hosted.set("checkpoints", &checkpoints.join("\n"));
+    hosted.set("counted", &checkpoints.join("\n"));
     fs::create_dir(bench.path("backups")).unwrap();
     let known = Checkpoint { name: name(&hosted, 2), xml: String::new() };
     shelf::backup_with(bench, "backups/web01-1", &point(known));
@@ -96,7 +96,7 @@ fn what_a_killed_backup_left_is_told_then_rehearsed_then_put_right_once() {
     let hosted = hosted("paused (I/O error)", &[]);
     let names = [1, 2, 3].map(|number| name(&hosted, number));
     hosted.set(
-        "checkpoints",
+        "counted",
         &[&names[0], &names[1], &names[2], "relift-0000beef-9", "x"].map(String::from).join("\n"),
     );
     let scratch = hosted.bench.path("host/images/.relift-5b1c00001111");
@@ -115,9 +115,9 @@ fn what_a_killed_backup_left_is_told_then_rehearsed_then_put_right_once() {
     let found = [
         "found   web01   a backup job of an interrupted run".to_owned(),
         "found   web01   a guest that a full scratch file has stopped".to_owned(),
-        "found   web01   scratch files of an interrupted run in /bench/host/images".to_owned(),
         format!("found   web01   the checkpoint {}, which no point knows", names[2]),
         format!("found   web01   the checkpoint {}, which no point knows", names[0]),
+        "found   web01   scratch files of an interrupted run in /bench/host/images".to_owned(),
         "found   -       /bench/backups/web01-2.tar.partial-77, a backup that was only begun"
             .to_owned(),
     ];
@@ -141,18 +141,18 @@ fn what_a_killed_backup_left_is_told_then_rehearsed_then_put_right_once() {
         [
             "repaired   web01   ended the backup job that an interrupted run had left".to_owned(),
             "repaired   web01   let the guest go on, which a full scratch file had stopped".to_owned(),
+            format!("repaired   web01   deleted the checkpoint {}, which no point knows", names[2]),
+            format!("repaired   web01   deleted the checkpoint {}, which no point knows", names[0]),
             "repaired   web01   removed /bench/host/images/.relift-5b1c00001111, which an interrupted \
              run had left"
                 .to_owned(),
-            format!("repaired   web01   deleted the checkpoint {}, which no point knows", names[2]),
-            format!("repaired   web01   deleted the checkpoint {}, which no point knows", names[0]),
             "repaired   -       removed /bench/backups/web01-2.tar.partial-77, a backup that was only begun"
                 .to_owned(),
         ]
     );
     assert_eq!(hosted.acts(), ["domjobabort", "resume", "checkpoint-delete", "checkpoint-delete"]);
     let kept = format!("{}\nrelift-0000beef-9\nx\n", names[1]);
-    assert_eq!(hosted.bench.read("host/checkpoints"), kept.as_bytes());
+    assert_eq!(hosted.bench.read("host/counted"), kept.as_bytes());
     assert_eq!(hosted.bench.files("backups"), ["backups/notes.partial-77", "backups/web01-1.tar"]);
     assert!(!scratch.exists());
 
@@ -164,7 +164,7 @@ fn what_a_killed_backup_left_is_told_then_rehearsed_then_put_right_once() {
 fn no_checkpoint_is_deleted_while_the_folder_of_its_series_cannot_tell() {
     let hosted = hosted("running (booted)", &[]);
     let unknown = name(&hosted, 1);
-    hosted.set("checkpoints", &unknown);
+    hosted.set("counted", &unknown);
     hosted.bench.write("backups/cut.tar", &[9; 2000]);
     let run = hosted.run("doctor --repair");
     assert_eq!(
@@ -188,7 +188,7 @@ fn no_checkpoint_is_deleted_while_the_folder_of_its_series_cannot_tell() {
 #[test]
 fn a_machine_that_is_being_backed_up_is_left_alone_and_one_that_is_not_there_is_refused() {
     let hosted = hosted("running (booted)", &[]);
-    hosted.set("checkpoints", &name(&hosted, 1));
+    hosted.set("counted", &name(&hosted, 1));
     let path = hosted.bench.state(&format!("locks/backup-{UUID}.lock"));
     let lock = host::lock::attempt(&path).unwrap().unwrap();
     let run = hosted.run("doctor --repair --vm web01");

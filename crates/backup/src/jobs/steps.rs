@@ -39,7 +39,7 @@ impl StepKind {
 
 /// What a job does first for a machine; `files` are the backups that it has.
 ///
-/// After a [`StepKind::Create`] that succeeded come [`after`]'s.
+/// After a [`StepKind::Create`] that succeeded come those of [`Job::steps_after`].
 #[must_use]
 pub fn steps(job: &Job, vm: &str, files: &[String]) -> Vec<Step> {
     match job.task {
