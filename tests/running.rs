@@ -145,6 +145,26 @@ fn a_point_and_its_increment_are_told_listed_verified_and_restored() {
     assert!(listed.contains("web01-20261121-190500"), "{listed}");
 }
 
+#[test]
+fn a_file_that_is_there_is_neither_replaced_nor_given_points_of_another_machine() {
+    let Some(running) = Running::new() else { return };
+    crate::points::write(&running.host.bench.path("theirs.tar"), bundle::Form::Tar);
+    let before = running.host.bench.read("theirs.tar");
+    for (mode, exit, said) in [
+        ("auto", 8, "error[E0509]: theirs.tar is there already"),
+        ("full", 8, "error[E0509]: theirs.tar is there already"),
+        ("incremental", 4, "error[E0606]: theirs.tar is no backup of web01"),
+    ] {
+        let run = running.run(&format!("backup create web01 -o theirs.tar --mode {mode}"), 1);
+        assert_eq!(run.code, Some(exit), "{run:?}");
+        assert!(run.stderr.starts_with(said), "{run:?}");
+    }
+    let run = running.run("backup create web01 -o none.tar --mode incremental", 1);
+    assert!(run.stderr.starts_with("error[E0606]: no increment is possible"), "{run:?}");
+    assert_eq!(running.host.acts(), [""; 0], "the machine was not touched");
+    assert_eq!(running.host.bench.read("theirs.tar"), before);
+}
+
 /// The text without the room that the disk of the test has.
 fn without_room(text: &str) -> String {
     let is_room = |word: &str| word.ends_with("iB free)");

@@ -129,7 +129,7 @@ fn look(Watched { host, machine, was }: Watched<'_>, budget: Budget) -> Option<T
 }
 
 fn explained(error: Error, trouble: &Trouble) -> Error {
-    match trouble {
+    let explained = match trouble {
         Trouble::Spent(used) => {
             let used = ByteSize(*used);
             let text = format!(
@@ -144,8 +144,9 @@ fn explained(error: Error, trouble: &Trouble) -> Error {
              ended, and the guest goes on",
         ),
         Trouble::Gone => Error::new(Kind::Gone, "the machine ended while its disks were read"),
-    }
-    .caused_by(error)
+    };
+    // That it was stopped is what we did about it, not why.
+    if error.kind() == Kind::Stopped { explained } else { explained.caused_by(error) }
 }
 
 /// Says stop for the caller, too.

@@ -14,7 +14,7 @@ use backup::{
     },
     quiesce::Processes,
 };
-use bundle::{DEFAULT_LEVEL, Form, Level, Manifest, Mode, Options, Point, Vm};
+use bundle::{Bundle, DEFAULT_LEVEL, Form, Level, Manifest, Mode, Options, Point, Vm};
 use code::Code;
 use disk::Progress;
 use host::{
@@ -261,11 +261,11 @@ impl Job<'_> {
 
     /// The bundle that gets the point; `None` where a new one begins.
     fn existing(&self, entries: &[backup::Entry]) -> Result<Option<PathBuf>> {
+        if let Some(file) = &self.args.where_to.output {
+            return self.named(file);
+        }
         if self.args.mode == ModeChoice::Full {
             return Ok(None);
-        }
-        if let Some(file) = &self.args.where_to.output {
-            return Ok(file.exists().then(|| file.clone()));
         }
         let uuid = self.machine.uuid.to_string();
         let ours = entries.iter().filter(|entry| {
@@ -287,6 +287,37 @@ impl Job<'_> {
                 .fix("make a full one first: relift backup create VM --incrementable"));
         }
         Ok(newest.map(|entry| entry.path.clone()))
+    }
+
+    /// The bundle that `-o` names, if it is there; only an increment goes into one. Asked before anything is
+    /// read, since a file that is there is never replaced.
+    fn named(&self, file: &Path) -> Result<Option<PathBuf>> {
+        let shown = clean(&file.display().to_string());
+        match (file.exists(), self.args.mode) {
+            (true, ModeChoice::Incremental) => Ok(Some(file.to_owned())),
+            (true, _) => Err(Failure::new(Code::E0509, format!("{shown} is there already"))
+                .fix("name another file, or add what changed to it: --mode incremental")),
+            (false, ModeChoice::Incremental) => {
+                let text = format!("no increment is possible: {shown} is not there");
+                Err(Failure::new(Code::E0606, text)
+                    .fix("make a full one first: relift backup create VM --incrementable -o FILE"))
+            }
+            (false, _) => Ok(None),
+        }
+    }
+
+    /// Refuses the bundle of another machine.
+    fn check_owner(&self, bundle: &Bundle, path: &Path) -> Result<()> {
+        let owner = bundle.manifest()?.map(|manifest| manifest.vm).unwrap_or_default();
+        let uuid = self.machine.uuid.to_string();
+        if owner.uuid.as_deref() == Some(&uuid) {
+            return Ok(());
+        }
+        let (path, ours) = (clean(&path.display().to_string()), clean(&self.machine.name));
+        let theirs = clean(owner.uuid.as_deref().unwrap_or("none"));
+        Err(Failure::new(Code::E0606, format!("{path} is no backup of {ours}"))
+            .cause(format!("the UUID of its machine is {theirs}, that of {ours} is {uuid}"))
+            .fix("find one: relift backup list --vm VM"))
     }
 
     /// Whether a bundle has as many increments as it may have.
@@ -384,6 +415,7 @@ impl Job<'_> {
         let file = File::options().read(true).write(true).open(path).map_err(cannot)?;
         bundle::lock(&file).map_err(refused)?;
         let bundle = super::of_file(file.try_clone().map_err(cannot)?, path)?;
+        self.check_owner(&bundle, path)?;
         let before_bytes = bundle.file_bytes();
         let unix_seconds = request.unix_seconds;
         let options = Options { form: bundle.form(), level: DEFAULT_LEVEL, unix_seconds };
