@@ -71,6 +71,7 @@ fn append(path: &Path, file: &File) {
             created_unix_seconds: THEN + 1,
             config: "1700000001-web01.xml".to_owned(),
             nodes: vec!["web01-disk0.qcow2".to_owned()],
+            disks: std::collections::BTreeMap::new(),
             memory: None,
         }),
         tool: "relift test".to_owned(),

@@ -176,6 +176,7 @@ fn a_snapshot_of_a_stranger_is_scrubbed_and_keeps_no_path_of_the_old_host() {
         created_unix_seconds: THEN - 1,
         config: "1699999999-web01.xml".to_owned(),
         nodes: vec!["web01-disk0.qcow2".to_owned()],
+        disks: std::collections::BTreeMap::new(),
         memory: None,
     };
     let manifest = Manifest { snapshots: vec![snapshot], ..Manifest::default() };

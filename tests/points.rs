@@ -86,7 +86,7 @@ fn add(session: &mut Session<'_>, file: &Arc<File>, number: usize) {
         disks: vec![disk],
         left_out: Vec::new(),
         checkpoint: None,
-        memory: None,
+        snapshots: Vec::new(),
     };
     session.point(point).unwrap();
 }

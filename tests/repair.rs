@@ -77,7 +77,7 @@ fn point(checkpoint: Checkpoint) -> Point {
         disks: Vec::new(),
         left_out: Vec::new(),
         checkpoint: Some(checkpoint),
-        memory: None,
+        snapshots: Vec::new(),
     }
 }
 

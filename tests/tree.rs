@@ -93,6 +93,7 @@ fn snapshot((time, (name, parent, image)): (u64, (&str, Option<&str>, &str))) ->
         created_unix_seconds: time,
         config: format!("{time}-web01.xml"),
         nodes: vec![image.to_owned()],
+        disks: std::collections::BTreeMap::new(),
         memory: None,
     }
 }

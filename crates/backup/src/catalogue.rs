@@ -398,7 +398,7 @@ mod tests {
             }],
             left_out: Vec::new(),
             checkpoint: None,
-            memory: None,
+            snapshots: Vec::new(),
         }
     }
 

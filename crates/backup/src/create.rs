@@ -204,7 +204,7 @@ pub fn create(request: &Request, sink: &mut dyn Sink, doors: &Doors<'_>) -> Resu
         disks,
         left_out: found.choice.left_out,
         checkpoint,
-        memory: None,
+        snapshots: Vec::new(),
     };
     if request.with_media {
         for medium in &found.choice.media {

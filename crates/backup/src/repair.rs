@@ -149,7 +149,7 @@ mod tests {
             disks: Vec::new(),
             left_out: Vec::new(),
             checkpoint: Some(Checkpoint { name: checkpoint.to_owned(), xml: String::new() }),
-            memory: None,
+            snapshots: Vec::new(),
         };
         let manifest = Manifest {
             vm: Vm { name: "web01".to_owned(), uuid: None },

@@ -1,6 +1,6 @@
 //! Whether the points of a manifest are what its images make.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::{Bundle, Error, Manifest, Mode, Node, Point, PointDisk, Result, Role};
 
@@ -60,13 +60,15 @@ pub(crate) fn wrong(
         nodes.iter().map(|node| (node.member.as_str(), node)).collect();
     let mut found = Vec::new();
     let mut before: HashMap<&str, &str> = HashMap::new();
+    let disks = manifest.points.iter().flat_map(|point| &point.disks);
+    let images: HashSet<&str> = disks.map(|disk| disk.member.as_str()).collect();
     for point in &manifest.points {
         let id = &point.id;
         found.extend(absent(roles, manifest, point).into_iter().map(|error| (id.clone(), error)));
         for disk in &point.disks {
             let parent = before.insert(&disk.target, &disk.member);
             let Some(node) = nodes.get(disk.member.as_str()) else { continue };
-            if let Some(message) = misfit(disk, node, parent) {
+            if let Some(message) = misfit(disk, node, (parent, &images)) {
                 let message = format!("{message}, as {} of the point {id}", disk.target);
                 found.push((id.clone(), Error::damaged(message).in_member(&disk.member)));
             }
@@ -82,35 +84,49 @@ fn absent(roles: &HashMap<String, Role>, manifest: &Manifest, point: &Point) -> 
         is_found && manifest.deleted.iter().all(|deleted| deleted != name)
     };
     let config = (&point.config, "definition", is_there(&point.config, is_config));
-    let memory = point
-        .memory
-        .iter()
-        .map(|name| (name, "memory", is_there(name, |role| role == Role::Memory)));
     let images = point
         .disks
         .iter()
         .map(|disk| (&disk.member, "disk image", is_there(&disk.member, Role::is_image)));
-    let missing = std::iter::once(config).chain(memory).chain(images).filter(|it| !it.2);
+    let missing = std::iter::once(config).chain(images).filter(|it| !it.2);
     let told = |(name, what, _): (&String, &str, bool)| {
         let message = format!("the point {} needs it, it is no {what} of the bundle", point.id);
         Error::damaged(message).in_member(name)
     };
-    missing.map(told).collect()
+    let mut wrong: Vec<Error> = missing.map(told).collect();
+    let is_told = |name: &&String| manifest.snapshots.iter().all(|one| one.name != **name);
+    wrong.extend(point.snapshots.iter().filter(is_told).map(|name| {
+        let name = crate::error::shown(name);
+        Error::damaged(format!(
+            "the point {} has a snapshot '{name}' that nothing tells of",
+            point.id
+        ))
+    }));
+    wrong
 }
 
 const fn is_config(role: Role) -> bool {
     matches!(role, Role::Config { .. })
 }
 
-/// What is wrong with an image as the disk of a point; `parent` is the member of the point before.
-fn misfit(disk: &PointDisk, node: &Node, parent: Option<&str>) -> Option<String> {
+/// What is wrong with an image as the disk of a point; `parent` is the member of the point before, `images`
+/// are those of all points. A full image may stand on what none of them has: a snapshot or template keeps it.
+fn misfit(
+    disk: &PointDisk,
+    node: &Node,
+    (parent, images): (Option<&str>, &HashSet<&str>),
+) -> Option<String> {
     if node.capacity_bytes != disk.capacity_bytes {
         let (found, due) = (node.capacity_bytes, disk.capacity_bytes);
         return Some(format!("a disk of {found} bytes, {due} are due"));
     }
     let found = node.backing.as_deref().map(crate::error::shown);
     match (disk.mode, found, parent) {
-        (Mode::Full, Some(found), _) => Some(format!("a full image that stands on '{found}'")),
+        (Mode::Full, Some(found), _)
+            if node.backing.as_deref().is_some_and(|below| images.contains(below)) =>
+        {
+            Some(format!("a full image that stands on '{found}'"))
+        }
         (Mode::Incremental, None, _) => Some("an increment that stands on nothing".to_owned()),
         (Mode::Incremental, Some(found), None) => {
             Some(format!("an increment on '{found}', no point before it has the disk"))
@@ -150,7 +166,7 @@ mod tests {
             }],
             left_out: Vec::new(),
             checkpoint: None,
-            memory: None,
+            snapshots: Vec::new(),
         }
     }
 
@@ -204,8 +220,8 @@ mod tests {
                 "a.qcow2: the point p2 needs it, it is no definition of the bundle",
             ),
             (
-                &|it| it[1].memory = Some("a.qcow2".to_owned()),
-                "a.qcow2: the point p2 needs it, it is no memory of the bundle",
+                &|it| it[1].snapshots = vec!["clean".to_owned()],
+                "the point p2 has a snapshot 'clean' that nothing tells of",
             ),
             (
                 &|it| it[0].disks[0].capacity_bytes = 7,
@@ -236,6 +252,15 @@ mod tests {
             let broken = want.rsplit_once("point ").unwrap().1.get(..2).unwrap();
             assert_eq!(bundle.check_point(broken).unwrap_err().to_string(), want);
         }
+    }
+
+    #[test]
+    fn a_full_image_may_stand_on_one_that_only_a_snapshot_keeps() {
+        let mut above = points();
+        above.remove(0);
+        above[0].mode = Mode::Full;
+        above[0].disks[0].mode = Mode::Full;
+        assert_eq!(bundle(above.clone()).points().unwrap(), above);
     }
 
     #[test]

@@ -156,6 +156,9 @@ pub struct Snapshot {
     pub config: String,
     /// The images that hold the disks as they were then.
     pub nodes: Vec<String>,
+    /// Which of them each disk was on: `vda` and a member. Where it does not say, names of files do.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub disks: BTreeMap<String, String>,
     /// The member with the memory.
     pub memory: Option<String>,
 }

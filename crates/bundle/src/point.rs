@@ -3,10 +3,15 @@
 //! ```text
 //! full         Point { disks: [vda -> web-vda-17.qcow2] }
 //! incremental  Point { disks: [vda -> web-vda-18.snapshot] }      which stands on web-vda-17.qcow2
+//!
+//!  web-vda-18.snapshot   the increment  \ flattened to one image, the machine's disk
+//!  web-vda-17.qcow2      the full image /
+//!  web.qcow2.snapshot    an image that a snapshot or template keeps: restored as it is, below the disk
 //! ```
 //!
-//! The disks of a point are the chains that end at its members. They were never files of the machine:
-//! who restores a point flattens each chain to one image.
+//! The disks of a point are the chains that end at its members. Increments were never files of the machine:
+//! who restores a point flattens each chain to one image, down to its full image. What that one stands on,
+//! if anything, are the images that snapshots of the machine keep, or those of its template.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -18,6 +23,8 @@ use crate::{Error, Kind, Manifest, Result};
 const MAX_POINTS: usize = 4096;
 /// The most disks of a point, and the most that are left out of one (ours; libvirt names fewer).
 const MAX_DISKS: usize = 1024;
+/// The most snapshots of a point (ours).
+const MAX_SNAPSHOTS: usize = 4096;
 /// The most tags of a bundle (ours).
 const MAX_TAGS: usize = 64;
 /// The most bytes of the id of a point, and of the name of a target (ours).
@@ -51,9 +58,10 @@ pub struct Point {
     /// The checkpoint of libvirt that the next increment counts from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<Checkpoint>,
-    /// The member with the memory.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub memory: Option<String>,
+    /// The names of the snapshots that the machine had, and that come back with it; each is one of
+    /// [`Manifest::snapshots`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub snapshots: Vec<String>,
 }
 
 /// How much of a machine or a disk was read.
@@ -179,10 +187,10 @@ impl Point {
         self.disks.iter().find(|disk| disk.target == target)
     }
 
-    /// The members that it names: its definition, its memory, and the top of each chain.
+    /// The members that it names: its definition, and the top of each chain.
     pub(crate) fn members(&self) -> impl Iterator<Item = &String> {
         let images = self.disks.iter().map(|disk| &disk.member);
-        std::iter::once(&self.config).chain(&self.memory).chain(images)
+        std::iter::once(&self.config).chain(images)
     }
 }
 
@@ -237,6 +245,8 @@ fn check_point(point: &Point) -> Result<()> {
     at_most("disks left out of a point", point.left_out.len(), MAX_DISKS)?;
     // Each of the four at most once.
     at_most("indications of a point", point.indications.len(), 4)?;
+    at_most("snapshots of a point", point.snapshots.len(), MAX_SNAPSHOTS)?;
+    point.snapshots.iter().try_for_each(|name| text("the name of a snapshot", name))?;
     let mut targets = HashSet::new();
     for disk in &point.disks {
         check_id("the target of a disk", &disk.target)?;
@@ -314,7 +324,7 @@ mod tests {
             }],
             left_out: vec![LeftOut { target: "vdb".to_owned(), reason: "a LUN".to_owned() }],
             checkpoint: Some(Checkpoint { name: "c".to_owned(), xml: "<x/>".to_owned() }),
-            memory: Some("a.memory".to_owned()),
+            snapshots: vec!["clean".to_owned()],
         }
     }
 
@@ -343,7 +353,10 @@ mod tests {
             assert!(!plain.contains(key), "{key} in {plain}");
         }
         let manifest = Manifest {
-            points: vec![point("a"), Point { memory: None, checkpoint: None, ..point("b") }],
+            points: vec![
+                point("a"),
+                Point { snapshots: Vec::new(), checkpoint: None, ..point("b") },
+            ],
             incrementable: true,
             protected: true,
             note: Some("before the upgrade".to_owned()),

@@ -369,7 +369,7 @@ mod tests {
             }],
             left_out: Vec::new(),
             checkpoint: None,
-            memory: None,
+            snapshots: Vec::new(),
         }
     }
 

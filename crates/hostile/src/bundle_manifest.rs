@@ -76,6 +76,7 @@ fn full() -> Manifest {
             created_unix_seconds: 1,
             config: "1-a.xml".to_owned(),
             nodes: vec![member.clone()],
+            disks: [("vda".to_owned(), "a.qcow2".to_owned())].into(),
             memory: None,
         }],
         members: vec![MemberDigest {
@@ -122,6 +123,6 @@ fn point() -> Point {
         }],
         left_out: vec![LeftOut { target: "vdb".to_owned(), reason: "r".to_owned() }],
         checkpoint: Some(Checkpoint { name: "c".to_owned(), xml: "<c/>".to_owned() }),
-        memory: Some("a.memory".to_owned()),
+        snapshots: vec!["s".to_owned()],
     }
 }

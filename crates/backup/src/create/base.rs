@@ -155,7 +155,7 @@ mod tests {
             disks: ["vda", "vdb", "vdc", "vdd"].map(of).to_vec(),
             left_out: Vec::new(),
             checkpoint: Some(Checkpoint { name: "c1".to_owned(), xml: String::new() }),
-            memory: None,
+            snapshots: Vec::new(),
         }
     }
 

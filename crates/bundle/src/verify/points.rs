@@ -68,8 +68,13 @@ fn spoilt(manifest: &Manifest, nodes: &[Node], faults: &[Fault]) -> Vec<Fault> {
             // An image that cannot be read is no node.
             chain.chain([disk.member.as_str()])
         });
-        let own = std::iter::once(point.config.as_str()).chain(point.memory.as_deref());
-        let members: HashSet<&str> = chains.chain(own).collect();
+        let kept = manifest.snapshots.iter().filter(|one| point.snapshots.contains(&one.name));
+        let kept = kept.flat_map(|one| {
+            let images = one.nodes.iter().flat_map(|member| chain(nodes, member));
+            let images = images.map(|node| node.member.as_str());
+            images.chain([one.config.as_str()]).chain(one.memory.as_deref())
+        });
+        let members: HashSet<&str> = chains.chain([point.config.as_str()]).chain(kept).collect();
         for member in members.intersection(&damaged) {
             needed.entry((*member).to_owned()).or_default().push(&point.id);
         }
@@ -113,7 +118,7 @@ mod tests {
             disks: vec![disk],
             left_out: Vec::new(),
             checkpoint: None,
-            memory: None,
+            snapshots: Vec::new(),
         }
     }
 

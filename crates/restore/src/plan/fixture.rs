@@ -225,7 +225,7 @@ impl Case {
             disks: disks.collect(),
             left_out: Vec::new(),
             checkpoint: None,
-            memory: None,
+            snapshots: Vec::new(),
         };
         self.of_backup().point = Some(point);
         self

@@ -282,6 +282,7 @@ pub(crate) fn backup(path: &Path, pool: &Path) {
             created_unix_seconds: 16,
             config: "16-web.xml".to_owned(),
             nodes: vec!["base.qcow2".to_owned()],
+            disks: std::collections::BTreeMap::new(),
             memory: Some("fresh.memory".to_owned()),
         }],
         members: writer.written().expect("the test made it so").to_vec(),

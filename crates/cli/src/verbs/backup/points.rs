@@ -15,7 +15,7 @@ pub(in crate::verbs) struct PointData {
     indications: Vec<&'static str>,
     disks: Vec<PointDiskData>,
     left_out: Vec<LeftOutData>,
-    memory: Option<String>,
+    snapshots: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -55,7 +55,8 @@ pub(in crate::verbs) fn lines(points: &[PointData], width: Option<usize>) -> Vec
         notes.extend(
             point.left_out.iter().map(|disk| format!("without {}: {}", disk.target, disk.reason)),
         );
-        notes.extend(point.memory.as_ref().map(|_| "with memory".to_owned()));
+        let snapshots = Some(point.snapshots.join(", ")).filter(|names| !names.is_empty());
+        notes.extend(snapshots.map(|names| format!("with the snapshots {names}")));
         table.row([&*point.id, point.mode, point.state, &disks.join(", "), &notes.join("; ")]);
     }
     std::iter::once(String::new()).chain(table.lines(2, width)).collect()
@@ -81,6 +82,6 @@ fn point(point: &Point) -> PointData {
         indications: point.indications.iter().map(|one| one.as_str()).collect(),
         disks: disks.collect(),
         left_out: left_out.collect(),
-        memory: point.memory.clone(),
+        snapshots: point.snapshots.clone(),
     }
 }

@@ -447,6 +447,7 @@ mod tests {
             created_unix_seconds: 1,
             config: "1.xml".to_owned(),
             nodes: vec!["web.qcow2".to_owned()],
+            disks: std::collections::BTreeMap::new(),
             memory: None,
         };
         let mut case = case.snapshot(snapshot, &disk("vda", SYSTEM));

@@ -246,6 +246,7 @@ mod tests {
             created_unix_seconds: 17,
             config: format!("{name}.xml"),
             nodes: vec![node.to_owned()],
+            disks: std::collections::BTreeMap::new(),
             memory: None,
         }
     }
