@@ -154,9 +154,9 @@ impl<'m> Session<'m> {
         Ok(())
     }
 
-    /// Begins a disk image: a whole one, or an increment above the member that the node names. `file` is
-    /// the one that the bundle is written to. It is ended by [`end`](Self::end), at the length that the
-    /// target gives when it is finished.
+    /// Begins a disk image: a whole one, or one above the member that the node names, or above a disk of the
+    /// machine's template that the [manifest](Self::manifest) tells of. `file` is the one that the bundle is
+    /// written to. It is ended by [`end`](Self::end), at the length that the target gives when it is finished.
     ///
     /// # Errors
     /// As [`add`](Self::add); `E0605` for an increment on what is no image of the bundle; when the
@@ -165,7 +165,11 @@ impl<'m> Session<'m> {
     pub fn image(&mut self, node: Node, file: Arc<dyn WriteAt>) -> Result<qcow2::Writer> {
         let name = EntryName::parse(&node.member)?;
         let is_image = |name: &String| self.roles.get(name).is_some_and(|role| role.is_image());
-        if let Some(backing) = node.backing.as_ref().filter(|backing| !is_image(backing)) {
+        let template = self.manifest.as_ref().and_then(|manifest| manifest.template.as_ref());
+        let is_known = |name: &String| {
+            is_image(name) || template.is_some_and(|template| template.disk_below(&node).is_some())
+        };
+        if let Some(backing) = node.backing.as_ref().filter(|backing| !is_known(backing)) {
             let backing = crate::error::shown(backing);
             let message = format!("the backing file '{backing}' is no image of the bundle");
             return Err(Error::new(Code::E0605, Kind::Missing, message).in_member(&node.member));
@@ -343,7 +347,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        Mode, PointDisk, State, Vm,
+        ImageState, Level, Mode, PointDisk, State, Template, TemplateDisk, Vm,
         fake::Memory,
         sample::{self, CAPACITY_BYTES, THEN},
     };
@@ -430,7 +434,7 @@ mod tests {
         for form in FORMS {
             let bytes = extended(&extended(&create(form), 1), 2);
             let bundle = sample::open(bytes);
-            let report = crate::verify(&bundle, crate::Level::Deep, &Unheard).unwrap();
+            let report = crate::verify(&bundle, Level::Deep, &Unheard).unwrap();
             assert_eq!(report.faults, [], "{form:?}");
             let manifest = bundle.manifest().unwrap().unwrap();
             assert_eq!((manifest.nodes, manifest.incrementable), (bundle.nodes().unwrap(), true));
@@ -494,6 +498,44 @@ mod tests {
             drop(session);
             assert!(file.bytes() == first, "{form:?}");
         }
+    }
+
+    /// SPACEVM-34: the backup of a thin clone stands on a disk that is in no bundle.
+    #[test]
+    fn an_image_may_stand_on_a_disk_of_the_template_that_the_manifest_tells_of() {
+        let golden = "/pool/golden.qcow2".to_owned();
+        let member = "web-vda-0.qcow2".to_owned();
+        let file = Arc::new(Memory::default());
+        let manifest = Manifest::default();
+        let mut session = Session::create(&*file, sample::options(Form::Tar), manifest);
+        let id = session.unix_seconds();
+        session.add(&sample::name(&format!("{id}-web.xml")), &sample::xml("web"), &Unheard).unwrap();
+        let node = Node {
+            member: member.clone(),
+            capacity_bytes: CAPACITY_BYTES,
+            backing: Some(golden.clone()),
+        };
+        let error = session.image(node.clone(), Arc::clone(&file) as _).unwrap_err();
+        let want = "web-vda-0.qcow2: the backing file '/pool/golden.qcow2' is no image of the bundle";
+        assert_eq!(error.to_string(), want);
+        session.manifest().unwrap().template = Some(Template {
+            name: "golden".to_owned(),
+            uuid: None,
+            disks: vec![TemplateDisk {
+                member: member.clone(),
+                backing: golden.clone(),
+                path: golden,
+                state: ImageState::default(),
+            }],
+        });
+        let mut target = session.image(node, Arc::clone(&file) as _).unwrap();
+        session.end(target.finish().unwrap(), &Unheard).unwrap();
+        session.point(point(id, &member, Mode::Full)).unwrap();
+        session.publish().unwrap();
+        let bundle = sample::open(file.bytes());
+        assert_eq!(bundle.points().unwrap().len(), 1);
+        let report = crate::verify(&bundle, Level::Deep, &Unheard).unwrap();
+        assert_eq!(report.faults, []);
     }
 
     #[test]

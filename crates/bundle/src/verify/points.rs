@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use disk::Progress;
+use disk::{Alone, Declared, Format, Progress};
 
 use super::{Fault, Level, names};
 use crate::{Bundle, Error, Manifest, Node, Result, chain};
@@ -30,8 +30,9 @@ pub(super) fn check(
             if progress.stopped() {
                 return Err(Error::stopped());
             }
-            let is_known = chain(&nodes, member).iter().any(|node| names(faults, &node.member));
-            if let Some(error) = walk(bundle, member).err().filter(|_| !is_known) {
+            let chain = chain(&nodes, member);
+            let is_known = chain.iter().any(|node| names(faults, &node.member));
+            if let Some(error) = walk(bundle, &chain).err().filter(|_| !is_known) {
                 faults.push(error.in_member(member).into());
             }
         }
@@ -52,10 +53,21 @@ fn tops<'a>(manifest: &'a Manifest, nodes: &[Node]) -> Vec<&'a str> {
 }
 
 /// Reads the tables of a whole chain, as a restore does; the bytes of each image were compared.
-fn walk(bundle: &Bundle, member: &str) -> Result<()> {
-    let Some(member) = bundle.member(member) else { return Ok(()) };
-    let image = bundle.image(member)?;
-    image.extents().try_for_each(|extent| extent.map(drop)).map_err(Error::from)
+///
+/// Where the lowest stands on a disk of a template, which is in no bundle, each is read by itself.
+fn walk(bundle: &Bundle, chain: &[&Node]) -> Result<()> {
+    let is_whole = chain.last().is_none_or(|lowest| lowest.backing.is_none());
+    let depth = if is_whole { 1 } else { chain.len() };
+    for node in chain.iter().take(depth) {
+        let Some(member) = bundle.member(&node.member) else { continue };
+        let image = if is_whole {
+            bundle.image(member)?
+        } else {
+            disk::open_behind(&Alone, bundle.bytes(member)?, Declared::Stated(Format::Qcow2))?
+        };
+        image.extents().try_for_each(|extent| extent.map(drop))?;
+    }
+    Ok(())
 }
 
 /// One fault for each damaged image that points need.

@@ -251,6 +251,7 @@ mod tests {
             is_active: false,
             macs: Vec::new(),
             disks: vec![link.clone()],
+            own_disks: Vec::new(),
         }];
         add_other_names(&mut machines, [disk.clone(), other].iter());
         assert_eq!(machines[0].disks, [link, disk]);

@@ -19,6 +19,8 @@ pub struct KnownMachine {
     pub macs: Vec<MacAddress>,
     /// The files and devices of its disks and drives.
     pub disks: Vec<PathBuf>,
+    /// Those that its disks are on themselves: what they stand on may be another machine's.
+    pub own_disks: Vec<PathBuf>,
 }
 
 impl Libvirt {
@@ -53,7 +55,19 @@ fn read(root: &Element, uuid: Uuid, is_active: bool) -> Option<KnownMachine> {
         is_active,
         macs: all("interface").filter_map(mac).collect(),
         disks: all("disk").flat_map(files).collect(),
+        own_disks: all("disk").filter(|disk| is_disk(disk)).filter_map(file).collect(),
     })
+}
+
+/// Whether the guest sees a disk, and no CD or floppy drive.
+fn is_disk(disk: &Element) -> bool {
+    matches!(disk.attribute("device"), None | Some("disk" | "lun"))
+}
+
+/// The file or device of a source.
+fn file(layer: &Element) -> Option<PathBuf> {
+    let source = layer.child("source")?;
+    source.attribute("file").or_else(|| source.attribute("dev")).map(PathBuf::from)
 }
 
 /// What a disk reads: its own source, and those of the images below it.
@@ -61,9 +75,7 @@ fn files(disk: &Element) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut layer = Some(disk);
     while let Some(here) = layer {
-        let source = here.child("source");
-        let path = source.and_then(|it| it.attribute("file").or_else(|| it.attribute("dev")));
-        files.extend(path.map(PathBuf::from));
+        files.extend(file(here));
         layer = here.child("backingStore");
     }
     files
@@ -79,7 +91,7 @@ mod tests {
         let text = "<domain><name>web</name><devices>\
             <disk><source file='/a/top.qcow2'/>\
               <backingStore><source file='/a/base.qcow2'/><backingStore/></backingStore></disk>\
-            <disk><source dev='/dev/vg/x'/></disk><disk device='cdrom'/>\
+            <disk><source dev='/dev/vg/x'/></disk><disk device='cdrom'><source file='/c.iso'/></disk>\
             <interface><mac address='52:54:00:00:00:01'/></interface>\
             <interface><mac address='nonsense'/></interface>\
             </devices></domain>";
@@ -90,7 +102,8 @@ mod tests {
             uuid,
             is_active: true,
             macs: vec!["52:54:00:00:00:01".parse().unwrap()],
-            disks: ["/a/top.qcow2", "/a/base.qcow2", "/dev/vg/x"].map(PathBuf::from).into(),
+            disks: ["/a/top.qcow2", "/a/base.qcow2", "/dev/vg/x", "/c.iso"].map(PathBuf::from).into(),
+            own_disks: ["/a/top.qcow2", "/dev/vg/x"].map(PathBuf::from).into(),
         };
         assert_eq!(machine, want);
     }

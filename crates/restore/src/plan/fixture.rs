@@ -89,6 +89,7 @@ pub(super) fn machine(name: &str, disks: &[&str]) -> KnownMachine {
         is_active: false,
         macs: Vec::new(),
         disks: disks.iter().map(PathBuf::from).collect(),
+        own_disks: Vec::new(),
     }
 }
 

@@ -63,6 +63,7 @@ impl Lab {
             is_active: false,
             macs: Vec::new(),
             disks: vec![self.pool().join("top.snapshot")],
+            own_disks: Vec::new(),
         };
         let mut target = on_host::facts(&self.pool(), source);
         let standing = Standing {

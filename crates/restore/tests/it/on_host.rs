@@ -210,6 +210,7 @@ fn a_thin_clone_is_restored_upon_its_template_and_does_not_change_it() {
         is_active: false,
         macs: Vec::new(),
         disks: vec![golden.clone()],
+        own_disks: Vec::new(),
     });
     let plan = restore::plan(source.facts(), &[], &target, &Choices::default()).unwrap();
     carry_out(&plan, &mut *source, &Fake::new(None)).unwrap();

@@ -112,6 +112,7 @@ fn a_package_whose_name_the_host_has_is_blocked_or_renamed() {
         is_active: false,
         macs: Vec::new(),
         disks: Vec::new(),
+        own_disks: Vec::new(),
     });
     let plan = restore::plan(source.facts(), &[], &facts, &Choices::default()).unwrap();
     assert_eq!(blockers(&plan), [Code::E0503]);
