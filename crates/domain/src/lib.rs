@@ -19,7 +19,7 @@
 //! running machines. What it does not carry over it says.
 //!
 //! [`drives()`] lists the drives of a document, whatever they are on, and [`firmware_files()`] the files
-//! of its firmware.
+//! of its firmware, [`host_devices()`] what the guest has of the host.
 //!
 //! [`scrub()`] takes out of a document what a host must not take from it.
 //!
@@ -48,6 +48,7 @@ mod checkpoint;
 mod document;
 mod drives;
 mod error;
+mod host_devices;
 mod moment;
 mod notes;
 mod patch;
@@ -67,6 +68,7 @@ pub use drives::{
     BackingImage, Drive, DriveDevice, DriveSource, FirmwareFiles, drives, firmware_files,
 };
 pub use error::{Error, Kind};
+pub use host_devices::{HostDevice, HostDeviceKind, host_devices};
 pub use notes::Finding;
 pub use patch::{Changes, patch};
 pub use read::{Read, read};
