@@ -5,7 +5,7 @@
 //! qemu -device help -------+--> vm::Offer        what a machine may be made of
 //! virsh pool-, net-, dumpxml --> Pool, Network, KnownMachine     what is there
 //! trait Hypervisor  <-- define, start, volumes, each with the act that takes it back
-//! trait Protection  <-- Guest, Agent, BackupJobs, Checkpoints, Snapshots, BlockJobs: what backups need
+//! trait Protection  <-- Guest, Agent, BackupJobs, Checkpoints, Snapshots, BlockJobs, Volumes: what backups need
 //! ```
 //!
 //! Everything goes through virsh, so that any address that libvirt knows will do. What it answers is
@@ -40,7 +40,7 @@ pub use guest::{BlockError, BlockInfo, Definition, Guest, Power};
 pub use machine::KnownMachine;
 pub use network::Network;
 pub use offer::{Known, Offered};
-pub use pool::Pool;
+pub use pool::{Pool, VolumePlace, Volumes};
 pub use protection::Protection;
 pub use snapshots::{Keeps, KnownSnapshot, Snapshots, Wake};
 pub use version::Versions;

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::libvirt::{BlockError, BlockInfo, Job, KnownSnapshot, LibvirtError, LibvirtKind, Power};
+use crate::libvirt::{
+    BlockError, BlockInfo, Job, KnownSnapshot, LibvirtError, LibvirtKind, Power, VolumePlace,
+};
 
 /// A machine whose state a test sets, and acts change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +17,8 @@ pub struct FakeGuest {
     pub definition: String,
     /// Its disks.
     pub disks: BTreeMap<String, BlockInfo>,
+    /// The volumes of pools, by their names.
+    pub volumes: BTreeMap<String, VolumePlace>,
     /// The disks that failed.
     pub block_errors: Vec<BlockError>,
     /// Whether it has an agent that answers while it runs.
@@ -43,6 +47,7 @@ impl Default for FakeGuest {
             has_saved_memory: false,
             definition: "<domain/>".into(),
             disks: BTreeMap::new(),
+            volumes: BTreeMap::new(),
             block_errors: Vec::new(),
             has_agent: true,
             is_frozen: false,

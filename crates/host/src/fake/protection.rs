@@ -9,7 +9,7 @@ use super::Fake;
 use crate::libvirt::{
     Agent, BackupJobs, BlockError, BlockInfo, BlockJob, BlockJobs, Checkpoints, Commit, Definition,
     Detail, Extent, Guest, Job, JobKind, Keeps, KnownSnapshot, LibvirtError, LibvirtKind, Power,
-    Scope, Snapshots, Wake,
+    Scope, Snapshots, VolumePlace, Volumes, Wake,
 };
 
 /// What the text of the first `<name>` of a document is.
@@ -21,6 +21,12 @@ fn name(xml: &str) -> &str {
 /// There is nothing of that name.
 fn missing(what: &str) -> LibvirtError {
     LibvirtError::refused_by_test(&format!("have {what}"), LibvirtKind::NotFound)
+}
+
+impl Volumes for Fake {
+    fn volume_place(&self, _pool: &str, volume: &str) -> Result<VolumePlace, LibvirtError> {
+        self.guest.borrow().volumes.get(volume).cloned().ok_or_else(|| missing(volume))
+    }
 }
 
 impl Guest for Fake {

@@ -102,7 +102,9 @@ mod tests {
             uuid,
             is_active: true,
             macs: vec!["52:54:00:00:00:01".parse().unwrap()],
-            disks: ["/a/top.qcow2", "/a/base.qcow2", "/dev/vg/x", "/c.iso"].map(PathBuf::from).into(),
+            disks: ["/a/top.qcow2", "/a/base.qcow2", "/dev/vg/x", "/c.iso"]
+                .map(PathBuf::from)
+                .into(),
             own_disks: ["/a/top.qcow2", "/dev/vg/x"].map(PathBuf::from).into(),
         };
         assert_eq!(machine, want);

@@ -25,6 +25,38 @@ pub struct Pool {
     pub writable: Option<bool>,
 }
 
+/// Where a volume of a pool is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumePlace {
+    /// Its file or device; what a pool without a place on the host calls it is none.
+    pub path: PathBuf,
+    /// What the pool is, as [`Pool::kind`].
+    pub pool_kind: String,
+}
+
+/// Where the volumes of a host are that machines name by their pools.
+pub trait Volumes {
+    /// Finds a volume.
+    ///
+    /// # Errors
+    /// There is no such pool or volume, or the pool is not active.
+    fn volume_place(&self, pool: &str, volume: &str) -> Result<VolumePlace, LibvirtError>;
+}
+
+impl Volumes for Libvirt {
+    fn volume_place(&self, pool: &str, volume: &str) -> Result<VolumePlace, LibvirtError> {
+        let what = format!("find the volume {volume} of the pool {pool}");
+        let values = [("--pool", pool)];
+        let order = Order { what: &what, verb: &["pool-dumpxml"], values: &values };
+        let pool_kind = self.document(&order, "pool")?.attribute("type").map(str::to_owned);
+        let values = [("--pool", pool), ("--vol", volume)];
+        let order = Order { what: &what, verb: &["vol-path"], values: &values };
+        let path = self.text(&order)?;
+        let pool_kind = pool_kind.unwrap_or_else(|| "unknown".to_owned());
+        Ok(VolumePlace { path: PathBuf::from(path.trim_end_matches('\n')), pool_kind })
+    }
+}
+
 impl Libvirt {
     /// The pools of the host.
     ///

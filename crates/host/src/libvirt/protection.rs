@@ -1,17 +1,17 @@
 //! Everything that is asked of and done to a machine to keep it safe, as one trait for a caller's bound.
 
-use super::{Agent, BackupJobs, BlockJobs, Checkpoints, Guest, Hypervisor, Snapshots};
+use super::{Agent, BackupJobs, BlockJobs, Checkpoints, Guest, Hypervisor, Snapshots, Volumes};
 
 /// A host whose machines can be backed up and given snapshots.
 ///
 /// One who needs less asks for less: each part is a trait of its own.
 pub trait Protection:
-    Hypervisor + Guest + Agent + BackupJobs + Checkpoints + Snapshots + BlockJobs
+    Hypervisor + Guest + Agent + BackupJobs + Checkpoints + Snapshots + BlockJobs + Volumes
 {
 }
 
 impl<T> Protection for T where
-    T: Hypervisor + Guest + Agent + BackupJobs + Checkpoints + Snapshots + BlockJobs
+    T: Hypervisor + Guest + Agent + BackupJobs + Checkpoints + Snapshots + BlockJobs + Volumes
 {
 }
 
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
     use crate::libvirt::{
         Commit, Definition, Detail, Extent, JobKind, Keeps, Libvirt, LibvirtError, LibvirtKind,
-        Scope, Wake,
+        Scope, VolumePlace, Wake,
     };
 
     /// Plays virsh: notes its words and what it reads, and answers as virsh 9.0 does. The folder stands
@@ -48,6 +48,8 @@ echo "$words" | sed 's:/proc/[0-9]*/fd/[0-9]*:PAPER:' >>said
 fail() { echo "error: $1" >&2; exit 1; }
 case "$1 $2" in
   "domjobinfo --rawstats") printf 'Job type: 2\n\noperation: 9\ntime_elapsed: 1\n' ;;
+  "pool-dumpxml --pool") echo "<pool type='logical'><name>vg</name></pool>" ;;
+  "vol-path --pool") echo /dev/vg/root ;;
   domjobabort*) fail "Requested operation is not valid: no job is active on the domain" ;;
   backup-dumpxml*) fail "Domain backup job id not found: no domain backup job present" ;;
   checkpoint-list*) printf 'c1\nc2\n' ;;
@@ -218,6 +220,16 @@ esac
             "domblkinfo --device vda",
             "domblkerror",
         ];
+        assert_eq!(played.said(), want);
+    }
+
+    #[test]
+    fn a_volume_is_looked_for_in_its_pool() {
+        let played = Played::new();
+        let place = played.host.volume_place("vg", "root").unwrap();
+        let want = VolumePlace { path: "/dev/vg/root".into(), pool_kind: "logical".into() };
+        assert_eq!(place, want);
+        let want = ["pool-dumpxml --pool vg", "vol-path --pool vg --vol root"];
         assert_eq!(played.said(), want);
     }
 
