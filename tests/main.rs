@@ -9,6 +9,7 @@ mod append_crashes;
 mod backups;
 mod batch;
 mod bench;
+mod clones;
 mod containers;
 mod copies;
 mod crashes;

@@ -15,6 +15,7 @@ mod base;
 mod budget;
 mod bundled;
 mod disks;
+mod exported;
 #[cfg(test)]
 mod fixture;
 mod images;
@@ -22,23 +23,26 @@ mod named;
 mod plan;
 mod pull;
 mod recover;
+mod rules;
 mod sink;
+mod template;
+mod thin;
 mod untaken;
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use bundle::{Checkpoint, Indication, Mode, Point, PointDisk, State};
+use bundle::{Checkpoint, Indication, Mode, Point, PointDisk, State, Template};
 use disk::Progress;
 use domain::Drive;
 use host::{
     dir,
-    libvirt::{Definition, Detail, Power, Protection},
+    libvirt::{Definition, Detail, KnownMachine, Power, Protection},
     scratch::Scratch,
 };
-use nbd::NbdImage;
 use vm::Uuid;
 
 use crate::{
@@ -49,6 +53,7 @@ use base::{Base, Reading};
 use budget::{Budget, Watched};
 use disks::Choice;
 use pull::{Pull, Wanted};
+use rules::Ruled;
 
 pub use base::Wish;
 pub use bundled::Bundled;
@@ -56,9 +61,19 @@ pub use named::{Looks, Named};
 pub use plan::{Plan, PlannedDisk, Way, plan};
 pub use recover::{Known, Leftover, Note, left_on, put_right, recover};
 pub use sink::{Begun, Sink, Written};
+pub use template::{CloneCopy, Footing, Marking};
 
 /// What the names of our checkpoints begin with.
 pub const CHECKPOINT_PREFIX: &str = "relift-";
+
+/// What the bundle that gets a point has already.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Before<'a> {
+    /// Its points, in their order.
+    pub points: &'a [Point],
+    /// The template whose disks its images stand on.
+    pub template: Option<&'a Template>,
+}
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -89,6 +104,12 @@ pub struct Request {
     pub known: Vec<String>,
     /// Where scratch files go; `None` for beside the first image.
     pub scratch: Option<PathBuf>,
+    /// The machines of the host: one of them may be the template of this one, or a clone of it.
+    pub machines: Vec<KnownMachine>,
+    /// Whether the backup is that of a template.
+    pub marking: Marking,
+    /// How much of a thin clone is copied.
+    pub clone_copy: CloneCopy,
 }
 
 /// Steps that people are told of.
@@ -141,6 +162,10 @@ pub struct Made {
     pub frozen: Option<Duration>,
     /// The length of the bundle, in bytes.
     pub file_bytes: u64,
+    /// The disks of the machine's template that stayed out of it, by the names of what stands on them.
+    pub stands_on: BTreeMap<String, PathBuf>,
+    /// Whether the machine restores as a template.
+    pub is_template: bool,
     /// What was put right before, and what else people should know.
     pub notes: Vec<String>,
 }
@@ -152,6 +177,7 @@ struct Found {
     /// The definition that it is kept by.
     kept: String,
     choice: Choice,
+    ruled: Ruled,
     /// The other drives: they are in no job.
     others: Vec<String>,
     checkpoints: Vec<String>,
@@ -172,8 +198,12 @@ pub fn create(request: &Request, sink: &mut dyn Sink, doors: &Doors<'_>) -> Resu
     let known: Vec<_> = known.chain(request.known.iter().cloned()).collect();
     let beneath = scratch_folder(request, doors)?;
     let mut notes = recover(request.machine, &beneath, (&request.series, &known), doors.host)?;
-    let found = look(request, doors)?;
-    let readings = readings(request, &found, last.as_ref(), doors)?;
+    let mut found = look(request, doors)?;
+    let before = Before { points: sink.points(), template: sink.template() };
+    let readings = readings(request, &found, before, doors)?;
+    if found.ruled.is_template {
+        sink.mark_template()?;
+    }
     let config = sink.definition(&found.kept, doors.watch)?;
     let is_counted = has_checkpoint(request, &readings)
         || readings.iter().any(|it| it.mode == Mode::Incremental);
@@ -189,6 +219,9 @@ pub fn create(request: &Request, sink: &mut dyn Sink, doors: &Doors<'_>) -> Resu
     // What is bound last goes first: the job and its checkpoint go before the process of the machine.
     let Copied { disks, state, indications, frozen, off, pull, checkpoint, notes: more } = copied;
     notes.extend(more.into_iter().map(Note));
+    notes.append(&mut found.ruled.notes);
+    let stands_on = template::beneath(&disks, sink.template());
+    notes.extend(found.ruled.notes_of(stands_on.keys()));
     let mode = if disks.iter().any(|disk| disk.mode == Mode::Incremental) {
         Mode::Incremental
     } else {
@@ -221,7 +254,8 @@ pub fn create(request: &Request, sink: &mut dyn Sink, doors: &Doors<'_>) -> Resu
     notes.extend(untaken::snapshots(request.machine, doors.host));
     drop(off);
     let notes = notes.into_iter().map(|Note(text)| text).collect();
-    Ok(Made { point, frozen, file_bytes, notes })
+    let is_template = found.ruled.is_template;
+    Ok(Made { point, frozen, file_bytes, stands_on, is_template, notes })
 }
 
 /// What the disks of a machine became. Dropped, the job ends before its machine does.
@@ -252,18 +286,17 @@ impl Copied<'_> {
     }
 }
 
+/// Where libvirt has images, and scratch files of machines whose disks are all on devices (its default pool).
+const IMAGES: &str = "/var/lib/libvirt/images";
+
 /// The folder beneath which scratch files go: beside the first image of the machine.
 fn scratch_folder(request: &Request, doors: &Doors<'_>) -> Result<PathBuf> {
     if let Some(folder) = &request.scratch {
         return Ok(folder.clone());
     }
     let image = first_image(&drives(doors, request.machine, Definition::Live)?);
-    let folder = image.as_deref().and_then(Path::parent).map(Path::to_owned);
-    folder.ok_or_else(|| {
-        Error::usage(
-            "no disk of the machine is on a file: say where scratch files go with --scratch DIR",
-        )
-    })
+    let folder = image.as_deref().and_then(Path::parent);
+    Ok(folder.unwrap_or(Path::new(IMAGES)).to_owned())
 }
 
 fn first_image(drives: &[Drive]) -> Option<PathBuf> {
@@ -285,22 +318,25 @@ fn look(request: &Request, doors: &Doors<'_>) -> Result<Found> {
         let text = format!("the machine is neither running nor off: {state}");
         return Err(Error::new(Kind::State, text));
     }
-    let live = drives(doors, machine, Definition::Live)?;
+    let lives = host.definition(machine, Definition::Live)?;
+    let live = domain::drives(lives.as_bytes())?;
     let kept = host.definition(machine, Definition::Inactive)?;
-    let choice = disks::choose(&live, &domain::drives(kept.as_bytes())?, &request.excluded)?;
+    let mut choice = disks::choose(&live, &domain::drives(kept.as_bytes())?, &request.excluded)?;
+    let ruled = rules::apply(request, (&power, &lives, &live), &mut choice, host)?;
     let is_taken = |drive: &&Drive| choice.disks.iter().any(|disk| disk.target == drive.target);
     let others = live.iter().filter(|it| !is_taken(it)).map(|it| it.target.clone()).collect();
     let checkpoints = host.checkpoints(machine)?;
-    Ok(Found { power, kept, choice, others, checkpoints })
+    Ok(Found { power, kept, choice, ruled, others, checkpoints })
 }
 
 /// Decides how each disk is read.
 fn readings(
     request: &Request,
     found: &Found,
-    last: Option<&Point>,
+    before: Before<'_>,
     doors: &Doors<'_>,
 ) -> Result<Vec<Reading>> {
+    let last = before.points.last();
     let mut sized = Vec::new();
     for disk in &found.choice.disks {
         let info = doors.host.block_info(request.machine, &disk.target)?;
@@ -310,7 +346,16 @@ fn readings(
     let bitmaps = last.and_then(|point| bitmaps(request.machine, point, checkpoints, doors));
     let bitmaps = bitmaps.as_deref();
     let base = last.map(|point| Base { point, checkpoints, bitmaps });
-    base::readings(&sized, request.wish, base.as_ref())
+    let mut readings = base::readings(&sized, request.wish, base.as_ref())?;
+    for reading in &mut readings {
+        reading.stands_on = found.ruled.footings.get(&reading.disk.target).cloned();
+        if request.is_incrementable && reading.reason.is_none() {
+            reading.reason.clone_from(&reading.disk.uncounted);
+        }
+    }
+    template::settle(&mut readings, before, request.clone_copy);
+    base::check(&readings, request.wish)?;
+    Ok(readings)
 }
 
 /// The disks that the host keeps bitmaps of since a point; `None` where it does not say.
@@ -374,7 +419,9 @@ fn copy_running<'a>(
     let disks = budget::within(watched, budget, watch, |progress| {
         opened
             .iter()
-            .map(|(reading, image)| copy(request, (reading, image), sink, (watch, progress)))
+            .map(|(reading, image)| {
+                exported::copy(request, (reading, image), sink, (watch, progress))
+            })
             .collect()
     })?;
     drop(opened);
@@ -392,28 +439,6 @@ fn copy_running<'a>(
         off,
         checkpoint,
         notes: moment.notes,
-    })
-}
-
-/// Copies a disk into the bundle.
-fn copy(
-    request: &Request,
-    (reading, image): (&Reading, &NbdImage),
-    sink: &mut dyn Sink,
-    (watch, progress): (&dyn Watch, &dyn Progress),
-) -> Result<PointDisk> {
-    let (target, mode) = (reading.disk.target.as_str(), reading.mode);
-    let total_bytes = image.dirty()?.data_bytes;
-    watch.begin(Step::Copy { target, total_bytes });
-    let begun = Begun { target, capacity_bytes: reading.capacity_bytes, mode };
-    let written = sink.image(&begun, image, request.workers, progress)?;
-    Ok(PointDisk {
-        target: target.to_owned(),
-        member: written.member,
-        capacity_bytes: reading.capacity_bytes,
-        mode,
-        reason: reading.reason.clone(),
-        read_bytes: total_bytes,
     })
 }
 

@@ -509,14 +509,17 @@ mod tests {
         let manifest = Manifest::default();
         let mut session = Session::create(&*file, sample::options(Form::Tar), manifest);
         let id = session.unix_seconds();
-        session.add(&sample::name(&format!("{id}-web.xml")), &sample::xml("web"), &Unheard).unwrap();
+        session
+            .add(&sample::name(&format!("{id}-web.xml")), &sample::xml("web"), &Unheard)
+            .unwrap();
         let node = Node {
             member: member.clone(),
             capacity_bytes: CAPACITY_BYTES,
             backing: Some(golden.clone()),
         };
         let error = session.image(node.clone(), Arc::clone(&file) as _).unwrap_err();
-        let want = "web-vda-0.qcow2: the backing file '/pool/golden.qcow2' is no image of the bundle";
+        let want =
+            "web-vda-0.qcow2: the backing file '/pool/golden.qcow2' is no image of the bundle";
         assert_eq!(error.to_string(), want);
         session.manifest().unwrap().template = Some(Template {
             name: "golden".to_owned(),

@@ -20,7 +20,7 @@ pub(crate) use backup::{
     AfterwardsChoice, BackupAppendArgs, BackupCommand, BackupCompressArgs, BackupConfigArgs,
     BackupCopyArgs, BackupCreateArgs, BackupDeleteArgs, BackupListArgs, BackupPlaceArgs,
     BackupProtectArgs, BackupPruneArgs, BackupRewriteArgs, BackupShowArgs, BackupVerifyArgs,
-    BackupVerifyLevel, IsoChoice, KeepArgs, ModeChoice, ShelfArgs,
+    BackupVerifyLevel, IsoChoice, KeepArgs, ModeChoice, ShelfArgs, TemplateChoice,
 };
 pub(crate) use batch::{
     BatchCommand, BatchFileArgs, BatchLimitArgs, BatchMergeArgs, BatchPlanArgs, BatchReportArgs,

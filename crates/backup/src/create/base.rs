@@ -2,7 +2,7 @@
 
 use bundle::{Mode, Point};
 
-use super::disks::Disk;
+use super::{disks::Disk, template::Footing};
 use crate::{Error, Kind, Result};
 
 /// What a user wants.
@@ -39,6 +39,8 @@ pub(super) struct Reading {
     pub(super) mode: Mode,
     /// Why all of it, where an increment was wanted.
     pub(super) reason: Option<String>,
+    /// The disk of a template that it stands on.
+    pub(super) stands_on: Option<Footing>,
 }
 
 impl Reading {
@@ -74,12 +76,21 @@ pub(super) fn readings(
             None => machine_reason.clone(),
         };
         let mode = if base.is_some() && reason.is_none() { Mode::Incremental } else { Mode::Full };
-        readings.push(Reading { disk, capacity_bytes, mode, reason });
+        readings.push(Reading { disk, capacity_bytes, mode, reason, stands_on: None });
     }
-    if wish == Wish::Incremental && readings.iter().all(|reading| reading.mode == Mode::Full) {
-        return Err(no_increment(&readings));
-    }
+    check(&readings, wish)?;
     Ok(readings)
+}
+
+/// Refuses readings that are all whole where an increment was asked for.
+///
+/// # Errors
+/// `E0606`.
+pub(super) fn check(readings: &[Reading], wish: Wish) -> Result<()> {
+    if wish == Wish::Incremental && readings.iter().all(|reading| reading.mode == Mode::Full) {
+        return Err(no_increment(readings));
+    }
+    Ok(())
 }
 
 /// Why no disk can have an increment.
@@ -112,8 +123,8 @@ impl Base<'_> {
                 before.capacity_bytes
             ));
         }
-        if !disk.has_bitmaps() {
-            return Some(format!("an image of the format {} keeps no bitmap", disk.format));
+        if disk.uncounted.is_some() {
+            return disk.uncounted.clone();
         }
         let has_bitmap = |bitmaps: &[String]| bitmaps.contains(&disk.target);
         let is_without = self.bitmaps.is_some_and(|bitmaps| !has_bitmap(bitmaps));
@@ -133,6 +144,7 @@ mod tests {
             format: format.to_owned(),
             file: None,
             place: String::new(),
+            uncounted: Disk::without_bitmap(format),
         }
     }
 

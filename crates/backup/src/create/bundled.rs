@@ -2,12 +2,15 @@
 
 use std::{fmt, fs::File, path::Path, sync::Arc};
 
-use bundle::{Bundle, Manifest, Mode, Node, Options, Point, Session};
+use bundle::{Bundle, Manifest, Mode, Node, Options, Point, Session, Template, TemplateDisk};
 use code::Code;
 use convert::copy::{Settings, copy_image};
 use disk::{FileBytes, Image, Progress, ReadAt as _, WriteAt};
 
-use super::sink::{Begun, Sink, Written};
+use super::{
+    sink::{Begun, Sink, Written},
+    template::Footing,
+};
 use crate::{Error, Result};
 
 /// A bundle that gets a point.
@@ -22,6 +25,8 @@ pub struct Bundled<'m> {
     /// The members that are there, with their lengths.
     members: Vec<(String, u64)>,
     is_incrementable: bool,
+    /// The template that the manifest tells of.
+    template: Option<Template>,
 }
 
 impl fmt::Debug for Bundled<'_> {
@@ -40,7 +45,7 @@ impl<'m> Bundled<'m> {
         let shared = share(file)?;
         let session = Some(Session::create(file, options, manifest));
         let (points, members) = (Vec::new(), Vec::new());
-        Ok(Self { session, file: shared, name, points, members, is_incrementable })
+        Ok(Self { session, file: shared, name, points, members, is_incrementable, template: None })
     }
 
     /// Goes on with a bundle that was read from `file`, which is locked.
@@ -56,19 +61,43 @@ impl<'m> Bundled<'m> {
         let mut session = Session::extend(bundle, file, options)?;
         let manifest = session.manifest()?;
         let (name, points) = (manifest.vm.name.clone(), manifest.points.clone());
+        let template = manifest.template.clone();
         let members = bundle.members().map(|it| (it.name.to_string(), it.length_bytes)).collect();
         let session = Some(session);
-        Ok(Self { session, file: share(file)?, name, points, members, is_incrementable })
+        Ok(Self { session, file: share(file)?, name, points, members, is_incrementable, template })
     }
 
     fn session(&mut self) -> Result<&mut Session<'m>> {
         self.session.as_mut().ok_or_else(published)
     }
 
+    /// Tells of the disk of a template that a member stands on.
+    fn stand_on(&mut self, footing: &Footing, member: &str) -> Result<()> {
+        let template = self.template.get_or_insert_with(|| Template {
+            name: footing.template.clone(),
+            uuid: Some(footing.uuid.to_string()),
+            disks: Vec::new(),
+        });
+        template.disks.push(TemplateDisk {
+            member: member.to_owned(),
+            backing: backing(footing),
+            path: backing(footing),
+            state: footing.state.clone(),
+        });
+        let template = Some(template.clone());
+        self.session()?.manifest()?.template = template;
+        Ok(())
+    }
+
     /// The image of a disk in the last point.
     fn below(&self, target: &str) -> Option<String> {
         Some(self.points.last()?.disk(target)?.member.clone())
     }
+}
+
+/// What the header of an image calls the disk of a template: its path, which no member can have as its name.
+fn backing(footing: &Footing) -> String {
+    footing.path.to_string_lossy().into_owned()
 }
 
 fn share(file: &File) -> Result<Arc<dyn WriteAt>> {
@@ -83,6 +112,15 @@ fn published() -> Error {
 impl Sink for Bundled<'_> {
     fn points(&self) -> &[Point] {
         &self.points
+    }
+
+    fn template(&self) -> Option<&Template> {
+        self.template.as_ref()
+    }
+
+    fn mark_template(&mut self) -> Result<()> {
+        self.session()?.manifest()?.is_template = true;
+        Ok(())
     }
 
     fn definition(&mut self, xml: &str, progress: &dyn Progress) -> Result<String> {
@@ -100,12 +138,15 @@ impl Sink for Bundled<'_> {
         progress: &dyn Progress,
     ) -> Result<Written> {
         let (ending, backing) = match begun.mode {
-            Mode::Full => ("qcow2", None),
+            Mode::Full => ("qcow2", begun.stands_on.map(backing)),
             Mode::Incremental => ("snapshot", self.below(begun.target)),
         };
         let seconds = self.session()?.unix_seconds();
         let text = format!("{}-{}-{seconds}.{ending}", self.name, begun.target);
         let member = bundle::member_name(&text)?.to_string();
+        if let Some(footing) = begun.stands_on {
+            self.stand_on(footing, &member)?;
+        }
         let node = Node { member: member.clone(), capacity_bytes: begun.capacity_bytes, backing };
         let file = Arc::clone(&self.file);
         let session = self.session()?;

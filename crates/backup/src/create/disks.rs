@@ -19,14 +19,22 @@ pub(super) struct Disk {
     pub(super) file: Option<PathBuf>,
     /// Where its bytes are, in words.
     pub(super) place: String,
+    /// Why nothing remembers what is written to it, if nothing does.
+    pub(super) uncounted: Option<String>,
 }
 
 impl Disk {
-    /// Whether what is written to it can be remembered in a bitmap of its image: QEMU keeps one in a
-    /// qcow2 image, and nowhere else (before libvirt 10.10).
+    /// Whether what is written to it can be remembered in a bitmap of its image.
     #[must_use]
-    pub(super) fn has_bitmaps(&self) -> bool {
-        self.format == "qcow2"
+    pub(super) const fn has_bitmaps(&self) -> bool {
+        self.uncounted.is_none()
+    }
+
+    /// Why an image of this format keeps no bitmap: QEMU keeps one in a qcow2 image, and nowhere else
+    /// (before libvirt 10.10).
+    #[must_use]
+    pub(super) fn without_bitmap(format: &str) -> Option<String> {
+        (format != "qcow2").then(|| format!("an image of the format {format} keeps no bitmap"))
     }
 }
 
@@ -122,7 +130,9 @@ fn disk(drive: &Drive) -> Disk {
         _ => None,
     };
     let place = place_of(&drive.source);
-    Disk { target: drive.target.clone(), format: drive.format.clone(), file, place }
+    let (target, format) = (drive.target.clone(), drive.format.clone());
+    let uncounted = Disk::without_bitmap(&format);
+    Disk { target, format, file, place, uncounted }
 }
 
 #[cfg(test)]

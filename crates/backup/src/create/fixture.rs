@@ -21,7 +21,7 @@ use host::{
 use testkit::NbdExport;
 use vm::Uuid;
 
-use super::{Bundled, Doors, Made, Request, Step, Watch, Wish, create};
+use super::{Bundled, CloneCopy, Doors, Made, Marking, Request, Step, Watch, Wish, create};
 use crate::{
     Result,
     quiesce::{Armed, Guards, Quiesce},
@@ -80,6 +80,11 @@ impl Lab {
         disk.dirty.push(cluster);
     }
 
+    /// The guest sees this on a disk.
+    pub(super) fn fill(&self, target: &str, bytes: Vec<u8>) {
+        self.disks.lock().unwrap().get_mut(target).unwrap().bytes = bytes;
+    }
+
     pub(super) fn content(&self, target: &str) -> Vec<u8> {
         self.disks.lock().unwrap()[target].bytes.clone()
     }
@@ -132,6 +137,9 @@ impl Lab {
             series: "s".to_owned(),
             known: Vec::new(),
             scratch: None,
+            machines: Vec::new(),
+            marking: Marking::default(),
+            clone_copy: CloneCopy::default(),
         }
     }
 

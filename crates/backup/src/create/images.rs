@@ -12,13 +12,18 @@ use disk::{Alone, Declared, FileBytes, Folder, Format, Image, Role};
 use domain::DriveSource;
 use host::libvirt::Power;
 
-use super::{Begun, Doors, Request, Sink, Step, base::Reading};
+use super::{
+    Begun, Doors, Request, Sink, Step,
+    base::Reading,
+    template,
+    thin::{Own, Thin},
+};
 use crate::{Error, Kind, Result};
 
 /// The longest chain of images (as that of `disk convert`).
 const MAX_DEPTH: usize = 256;
 
-/// Copies each disk whole.
+/// Copies each disk whole, or down to the disk of its template.
 ///
 /// # Errors
 /// An image cannot be read, is on no file, or was written to meanwhile; the bundle takes no more.
@@ -33,8 +38,17 @@ pub(super) fn copy_off(
     for (reading, image) in readings.iter().zip(&images) {
         let target = reading.disk.target.as_str();
         doors.watch.begin(Step::Copy { target, total_bytes: reading.capacity_bytes });
-        let begun = Begun { target, capacity_bytes: reading.capacity_bytes, mode: reading.mode };
-        let written = sink.image(&begun, &**image, request.workers, doors.watch)?;
+        let begun = Begun::of(reading);
+        let written = match begun.stands_on {
+            None => sink.image(&begun, &**image, request.workers, doors.watch)?,
+            Some(footing) => {
+                let layers = template::layers(footing)?;
+                let own = Own::of_layers(&layers, image.capacity_bytes())?;
+                let below = template::open(footing)?;
+                let thin = Thin::new(&**image, &*below, own);
+                sink.image(&begun, &thin, request.workers, doors.watch)?
+            }
+        };
         disks.push(PointDisk {
             target: target.to_owned(),
             member: written.member,
@@ -77,41 +91,77 @@ fn open(reading: &Reading) -> Result<Box<dyn Image>> {
             return Err(Error::usage(text));
         }
     };
+    open_file(path, format)
+}
+
+/// Opens an image of the machine with all that it stands on.
+///
+/// # Errors
+/// One of the images cannot be read, or there are too many.
+pub(super) fn open_file(path: &Path, format: Format) -> Result<Box<dyn Image>> {
     let below = if format == Format::Qcow2 { chain(path)? } else { Vec::new() };
+    let below: Vec<_> = below.into_iter().map(|named| named.file).collect();
     let gate = Folder::of(path, &below)
         .map_err(|error| Error::io("cannot open the images below", path, error))?;
     let image = disk::open_behind(&gate, bytes(path)?, Declared::Stated(format));
     image.map_err(|error| about(path, error))
 }
 
-/// The images that an image stands on, by their names in the headers.
-fn chain(top: &Path) -> Result<Vec<PathBuf>> {
-    let mut chain: Vec<PathBuf> = Vec::new();
+/// A file that an image of a chain names.
+struct Named {
+    file: PathBuf,
+    /// An image that the chain goes on with, rather than the clusters of the one that names it.
+    is_backing: bool,
+}
+
+/// The images that an image stands on, the nearest first.
+///
+/// # Errors
+/// As [`open_file`]; only headers are read.
+pub(super) fn backing_files(top: &Path) -> Result<Vec<PathBuf>> {
+    let chain = chain(top)?.into_iter().filter(|named| named.is_backing);
+    Ok(chain.map(|named| named.file).collect())
+}
+
+/// The files that an image stands on, by their names in the headers.
+fn chain(top: &Path) -> Result<Vec<Named>> {
+    let mut chain: Vec<Named> = Vec::new();
     let mut next = Some(top.to_owned());
     while let Some(path) = next.take() {
         if chain.len() >= MAX_DEPTH {
             let text = format!("more than {MAX_DEPTH} images stand on each other");
             return Err(Error::coded(Code::E0405, text, top.display().to_string()));
         }
-        let image = disk::open_behind(&Alone, bytes(&path)?, Declared::Unknown);
+        let bytes = bytes(&path)?;
+        if matches!(disk::detect(&*bytes), Ok(None)) {
+            // A raw image, which names nothing.
+            break;
+        }
+        let image = disk::open_behind(&Alone, bytes, Declared::Unknown);
         let image = image.map_err(|error| about(&path, error))?;
         for named in &image.info().references {
             let file = path.with_file_name(&named.name);
-            if named.role == Role::BackingFile.as_str() {
+            let is_backing = named.role == Role::BackingFile.as_str();
+            if is_backing {
                 next = Some(file.clone());
             }
-            chain.push(file);
+            chain.push(Named { file, is_backing });
         }
     }
     Ok(chain)
 }
 
-fn bytes(path: &Path) -> Result<Arc<FileBytes>> {
+/// The bytes of an image.
+///
+/// # Errors
+/// It cannot be opened.
+pub(super) fn bytes(path: &Path) -> Result<Arc<FileBytes>> {
     let open = || FileBytes::new(File::open(path)?);
     open().map(Arc::new).map_err(|error| Error::io("cannot read", path, error))
 }
 
-fn about(path: &Path, error: disk::Error) -> Error {
+/// The same fault, with the image that it is in.
+pub(super) fn about(path: &Path, error: disk::Error) -> Error {
     let (code, text) = (error.code(), format!("the image {} cannot be read", path.display()));
     Error::coded(code, text, error)
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::Path, sync::Arc};
 
-use bundle::{Bundle, Level, Point};
+use bundle::{Bundle, Level, Point, Template};
 use code::Code;
 use disk::{FileBytes, Image, Progress};
 use host::{Host, Partial};
@@ -77,6 +77,14 @@ impl Looks<'_> {
 impl Sink for Named<'_> {
     fn points(&self) -> &[Point] {
         self.inner.points()
+    }
+
+    fn template(&self) -> Option<&Template> {
+        self.inner.template()
+    }
+
+    fn mark_template(&mut self) -> Result<()> {
+        self.inner.mark_template()
     }
 
     fn definition(&mut self, xml: &str, progress: &dyn Progress) -> Result<String> {

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
-use bundle::{LeftOut, Mode, Point, State};
+use bundle::{LeftOut, Mode, State};
 use host::{dir, libvirt::Power, scratch::Scratch};
 
-use super::{Doors, Found, Request, has_checkpoint, look, readings, scratch_folder};
+use super::{
+    Before, Begun, Doors, Found, Note, Request, has_checkpoint, look, readings, scratch_folder,
+};
 use crate::Result;
 
 /// What a backup would do now.
@@ -23,6 +25,10 @@ pub struct Plan {
     pub way: Way,
     /// Whether what an interrupted run left is put right first.
     pub recovers: bool,
+    /// Whether the machine restores as a template.
+    pub is_template: bool,
+    /// What people should know.
+    pub notes: Vec<String>,
 }
 
 /// A disk that would be backed up.
@@ -36,6 +42,8 @@ pub struct PlannedDisk {
     pub reason: Option<String>,
     /// The size of the guest's disk, in bytes.
     pub capacity_bytes: u64,
+    /// The disk of the machine's template that stays out of it, with what is on it.
+    pub stands_on: Option<PathBuf>,
 }
 
 /// How the disks of a machine are read.
@@ -52,24 +60,26 @@ pub enum Way {
     },
 }
 
-/// Decides what [`create`](super::create) would do now; `last` is the last point of the bundle that would
-/// get the new one.
+/// Decides what [`create`](super::create) would do now, in a bundle that has what is `before`.
 ///
 /// # Errors
 /// As `create`, as far as no act tells it first.
-pub fn plan(request: &Request, last: Option<&Point>, doors: &Doors<'_>) -> Result<Plan> {
+pub fn plan(request: &Request, before: Before<'_>, doors: &Doors<'_>) -> Result<Plan> {
     let beneath = scratch_folder(request, doors)?;
     let found = look(request, doors)?;
-    let readings = readings(request, &found, last, doors)?;
+    let readings = readings(request, &found, before, doors)?;
     let is_incrementable = has_checkpoint(request, &readings);
     let is_counted = is_incrementable || readings.iter().any(|it| it.mode == Mode::Incremental);
-    let Found { power, choice, .. } = found;
+    let Found { power, choice, ruled, .. } = found;
     let way = if power == Power::Off && !is_counted {
         Way::Images
     } else {
         Way::Job { free_bytes: dir::facts(&beneath)?.free_bytes, scratch: beneath.clone() }
     };
+    let mut notes = ruled.notes;
+    notes.extend(readings.iter().filter_map(|reading| Begun::of(reading).note()));
     let disks = readings.into_iter().map(|reading| PlannedDisk {
+        stands_on: Begun::of(&reading).stands_on.map(|footing| footing.path.clone()),
         target: reading.disk.target,
         mode: reading.mode,
         reason: reading.reason,
@@ -86,5 +96,7 @@ pub fn plan(request: &Request, last: Option<&Point>, doors: &Doors<'_>) -> Resul
         is_incrementable,
         way,
         recovers: Scratch::folder_of(&beneath, request.machine).exists(),
+        is_template: ruled.is_template,
+        notes: notes.into_iter().map(|Note(text)| text).collect(),
     })
 }

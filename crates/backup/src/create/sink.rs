@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use bundle::{Mode, Point};
+use bundle::{Mode, Point, Template};
 use disk::{Image, Progress};
 
+use super::{Note, base::Reading, template::Footing};
 use crate::Result;
 
 /// An image that is to be written.
@@ -16,6 +17,25 @@ pub struct Begun<'a> {
     pub capacity_bytes: u64,
     /// All of it, or what stands on its image in the point before.
     pub mode: Mode,
+    /// The disk of a template that all of it stands on, and which is not in the bundle.
+    pub stands_on: Option<&'a Footing>,
+}
+
+impl<'a> Begun<'a> {
+    /// The image of a disk that is read so.
+    pub(super) fn of(reading: &'a Reading) -> Self {
+        Self {
+            target: &reading.disk.target,
+            capacity_bytes: reading.capacity_bytes,
+            mode: reading.mode,
+            stands_on: reading.stands_on.as_ref().filter(|_| reading.mode == Mode::Full),
+        }
+    }
+
+    /// What people are told of it.
+    pub(super) fn note(&self) -> Option<Note> {
+        self.stands_on.map(|footing| footing.note(self.target))
+    }
 }
 
 /// An image that was written.
@@ -38,6 +58,15 @@ pub trait Sink: Send {
     fn last(&self) -> Option<&Point> {
         self.points().last()
     }
+
+    /// The template whose disks images of the bundle stand on, those with it that were written last.
+    fn template(&self) -> Option<&Template>;
+
+    /// Says that the machine is a template, and restores as one.
+    ///
+    /// # Errors
+    /// The bundle takes no more.
+    fn mark_template(&mut self) -> Result<()>;
 
     /// Writes the definition of the machine, and gives the name of its member. It comes first.
     ///

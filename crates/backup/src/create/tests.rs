@@ -1,5 +1,8 @@
 //! A whole run, on a host of memory and exports that are real.
 
+mod clones;
+mod rules;
+
 use std::rc::Rc;
 
 use bundle::Level;

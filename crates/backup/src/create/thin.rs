@@ -22,9 +22,7 @@ use std::{
     },
 };
 
-use disk::{
-    CLUSTER_BYTES, Extent, ExtentKind, Extents, Image, Info, Progress, ReadAt, Workbench,
-};
+use disk::{CLUSTER_BYTES, Extent, ExtentKind, Extents, Image, Info, Progress, ReadAt, Workbench};
 
 use crate::{Error, Kind, Result};
 
@@ -91,7 +89,8 @@ impl Own {
         progress: &dyn Progress,
     ) -> Result<Self> {
         let capacity_bytes = export.capacity_bytes();
-        let (above, below) = (with_data(export, capacity_bytes)?, with_data(template, capacity_bytes)?);
+        let (above, below) =
+            (with_data(export, capacity_bytes)?, with_data(template, capacity_bytes)?);
         let mut own = above.clone();
         let pairs = own.words.iter_mut().zip(&below.words);
         pairs.for_each(|(word, other)| *word ^= other);
@@ -142,7 +141,8 @@ impl Own {
             let is_own = self.has(start);
             let is_other = |next: &u64| self.has(*next) != is_own;
             let end = (start.saturating_add(1)..end).find(is_other).unwrap_or(end);
-            let bytes = |cluster: u64| cluster.saturating_mul(CLUSTER_BYTES).min(self.capacity_bytes);
+            let bytes =
+                |cluster: u64| cluster.saturating_mul(CLUSTER_BYTES).min(self.capacity_bytes);
             (bytes(start)..bytes(end), is_own)
         })
     }
@@ -392,5 +392,107 @@ impl Iterator for Shown<'_> {
             }
             self.run = Some(range);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use disk::{Declared, Format, Unheard};
+
+    use super::*;
+
+    const C: usize = 65_536;
+
+    fn image(bytes: &[u8]) -> Box<dyn Image> {
+        disk::open(Arc::new(bytes.to_vec()), Declared::Stated(Format::Raw)).unwrap()
+    }
+
+    /// The runs of a disk in clusters: where each begins, and whether it is an own one.
+    fn runs(own: &Own) -> Vec<(u64, bool)> {
+        let mut at = 0;
+        let mut runs = Vec::new();
+        while let Some((bytes, is_own)) = own.run_in(&(at..own.count())) {
+            runs.push((at, is_own));
+            at = bytes.end.div_ceil(CLUSTER_BYTES);
+        }
+        runs
+    }
+
+    /// A disk of 130 clusters and a part, and a template of 100 clusters that it differs from here and there.
+    fn pair() -> (Vec<u8>, Vec<u8>) {
+        let mut disk = vec![7; 130 * C + 512];
+        let template = disk[..100 * C].to_vec();
+        for byte in [5, 63 * C, 64 * C + 9, 100 * C - 1] {
+            disk[byte] = 8;
+        }
+        (disk, template)
+    }
+
+    #[test]
+    fn clusters_that_differ_are_found_by_any_number_of_threads() {
+        let (disk, template) = pair();
+        let want = [(0, true), (1, false), (63, true), (65, false), (99, true)];
+        for workers in [0, 1, 3, 99] {
+            let own = Own::differing(&*image(&disk), &*image(&template), workers, &Unheard);
+            assert_eq!(runs(&own.unwrap()), want, "{workers}");
+        }
+        let same = Own::differing(&*image(&template), &*image(&disk), 2, &Unheard).unwrap();
+        assert_eq!(runs(&same).len(), 5, "the template may be longer");
+    }
+
+    #[test]
+    fn a_comparison_ends_when_somebody_says_stop() {
+        struct Stop;
+        impl Progress for Stop {
+            fn advance(&self, _done_bytes: u64) {}
+
+            fn stopped(&self) -> bool {
+                true
+            }
+        }
+        let (disk, template) = pair();
+        let error = Own::differing(&*image(&disk), &*image(&template), 2, &Stop).unwrap_err();
+        assert_eq!(error.kind(), Kind::Stopped);
+    }
+
+    #[test]
+    fn own_clusters_are_shown_whole_and_others_are_one_hole_a_run() {
+        let (disk, template) = pair();
+        let (whole, below) = (image(&disk), image(&template));
+        let own = Own::differing(&*whole, &*below, 1, &Unheard).unwrap();
+        let thin = Thin::new(&*whole, &*below, own);
+        let mut at = 0;
+        let mut holes = Vec::new();
+        for extent in thin.extents() {
+            let extent = extent.unwrap();
+            assert_eq!(extent.start_bytes, at);
+            at = extent.end_bytes();
+            let mut bytes = vec![1; usize::try_from(extent.len_bytes).unwrap()];
+            thin.read_extent(&extent, &mut Workbench::new(), &mut bytes).unwrap();
+            if extent.kind == ExtentKind::Hole {
+                holes.push((extent.start_bytes / CLUSTER_BYTES, at / CLUSTER_BYTES));
+                assert_eq!((at % CLUSTER_BYTES, bytes.iter().max()), (0, Some(&0)));
+                assert_eq!(thin.extent_at(at - 1).unwrap().kind, ExtentKind::Hole);
+            } else {
+                let range = usize::try_from(extent.start_bytes).unwrap();
+                assert!(bytes == disk[range..range + bytes.len()], "{extent:?}");
+            }
+        }
+        assert_eq!((at, holes), (disk.len() as u64, vec![(1, 63), (65, 99)]));
+    }
+
+    #[test]
+    fn behind_the_end_of_a_lower_layer_the_disk_has_zeros_of_its_own() {
+        let layers = [image(&[0; 512]), image(&[0; 512])];
+        let own = Own::of_layers(&layers, 3 * CLUSTER_BYTES).unwrap();
+        assert_eq!(runs(&own), [(0, true)]);
+    }
+
+    #[test]
+    fn a_disk_that_is_too_large_is_refused() {
+        let error = Own::none(MAX_THIN_BYTES + 1).unwrap_err();
+        let want =
+            "a disk of 8796093022209 bytes, at most 8796093022208 are compared with a template";
+        assert_eq!((error.to_string().as_str(), error.code()), (want, Some(code::Code::E0106)));
     }
 }

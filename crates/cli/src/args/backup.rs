@@ -9,7 +9,7 @@ use super::{HostArgs, PlaceArgs, QuiesceArgs};
 mod create;
 
 pub(crate) use create::{
-    AfterwardsChoice, BackupCreateArgs, BackupPlaceArgs, IsoChoice, ModeChoice,
+    AfterwardsChoice, BackupCreateArgs, BackupPlaceArgs, IsoChoice, ModeChoice, TemplateChoice,
 };
 
 /// The examples of `backup`.

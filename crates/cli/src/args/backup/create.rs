@@ -43,6 +43,21 @@ pub(crate) struct BackupCreateArgs {
     /// Leave a disk out, by its target (vdb); can be repeated.
     #[arg(long, value_name = "TARGET")]
     pub(crate) exclude_disk: Vec<String>,
+    /// Of a thin clone, copy what it shares with its template, too: the backup then needs no template.
+    #[arg(long)]
+    pub(crate) with_template: bool,
+    /// Restore the machine as a template, which is never started; auto: if it is off, and the disk of
+    /// another machine stands on one of its disks.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHEN",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = TemplateChoice::Auto,
+        default_missing_value = "yes"
+    )]
+    pub(crate) template: TemplateChoice,
     /// Say something of a new bundle: KEY=VALUE; can be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) tag: Vec<String>,
@@ -75,7 +90,7 @@ pub(crate) struct BackupPlaceArgs {
     /// The folder.
     #[arg(long, value_name = "DIR", conflicts_with = "pool")]
     pub(crate) storage: Option<PathBuf>,
-    /// The storage pool of the host, which is a folder.
+    /// The storage pool of the host, which must be a folder: no LVM, ZFS or RBD.
     #[arg(long, value_name = "NAME")]
     pub(crate) pool: Option<String>,
 }
@@ -89,6 +104,17 @@ pub(crate) enum ModeChoice {
     Full,
     /// What changed, or nothing at all.
     Incremental,
+}
+
+/// Whether a machine is backed up as a template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TemplateChoice {
+    /// If others are cloned from it.
+    Auto,
+    /// It is.
+    Yes,
+    /// It is not.
+    No,
 }
 
 /// Whether the images in CD drives are copied.

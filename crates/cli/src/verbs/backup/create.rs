@@ -9,8 +9,8 @@ use std::{
 
 use backup::{
     create::{
-        Bundled, Doors, Looks, Made, Named, Request, Sink, Step, Watch, Wish, create, plan,
-        series_of,
+        Before, Bundled, CloneCopy, Doors, Looks, Made, Marking, Named, Request, Sink, Step, Watch,
+        Wish, create, plan, series_of,
     },
     quiesce::Processes,
 };
@@ -26,7 +26,7 @@ use host::{
 use crate::{
     args::{
         AfterwardsChoice, BackupAppendArgs, BackupCreateArgs, BackupPlaceArgs, IsoChoice,
-        ModeChoice,
+        ModeChoice, TemplateChoice,
     },
     clock,
     events::Event,
@@ -74,6 +74,8 @@ pub(super) fn append(
         compress,
         quiet: args.quiet,
         exclude_disk: Vec::new(),
+        with_template: false,
+        template: TemplateChoice::Auto,
         tag: Vec::new(),
         note: None,
         protect: false,
@@ -104,7 +106,8 @@ fn back_up(
     let folder = folder(args, &host)?;
     let (mut backups, mut plans, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
     for machine in chosen {
-        let job = Job { args, session, gauge, host: &host, machine, folder: &folder };
+        let (machines, folder) = (machines.as_slice(), folder.as_path());
+        let job = Job { args, session, gauge, host: &host, machine, machines, folder };
         if args.dry_run {
             plans.push(job.plan()?);
             continue;
@@ -209,6 +212,8 @@ struct Job<'a> {
     gauge: &'a Gauge<'a>,
     host: &'a Libvirt,
     machine: &'a KnownMachine,
+    /// All of the host.
+    machines: &'a [KnownMachine],
     folder: &'a Path,
 }
 
@@ -234,14 +239,15 @@ impl Job<'_> {
         let entries = backup::list(self.folder, &[])?;
         let existing = self.existing(&entries)?;
         let keeps = if existing.is_some() { Keeps::Yes } else { self.keeps() };
-        let last = match &existing {
-            Some(path) => super::open(path)?.manifest()?.and_then(|it| it.points.last().cloned()),
-            None => None,
+        let before = match &existing {
+            Some(path) => super::open(path)?.manifest()?.unwrap_or_default(),
+            None => Manifest::default(),
         };
+        let before = Before { points: &before.points, template: before.template.as_ref() };
         let extends = existing.is_some();
         let path = existing.map_or_else(|| self.new_path(now), Ok)?;
         let request = self.request(now, keeps, &entries);
-        let plan = self.with_doors(|doors| plan(&request, last.as_ref(), doors))?;
+        let plan = self.with_doors(|doors| plan(&request, before, doors))?;
         let free_bytes = dir::facts(self.folder)?.free_bytes;
         Ok(told::planned(self.machine, (&path, extends), plan, free_bytes))
     }
@@ -338,6 +344,7 @@ impl Job<'_> {
         let known = facts.flat_map(|facts| &facts.points);
         let known = known.filter_map(|moment| moment.checkpoint.clone()).collect();
         let BackupCreateArgs { mode, exclude_disk, iso, quiet, scratch, jobs, .. } = self.args;
+        let BackupCreateArgs { template, with_template, .. } = self.args;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Request {
             machine: self.machine.uuid,
@@ -357,6 +364,16 @@ impl Job<'_> {
             series: series_of(self.folder),
             known,
             scratch: scratch.clone(),
+            machines: self.machines.to_vec(),
+            marking: match template {
+                TemplateChoice::Auto => Marking::ByClones,
+                TemplateChoice::Yes => Marking::Template,
+                TemplateChoice::No => Marking::Ordinary,
+            },
+            clone_copy: match with_template {
+                true => CloneCopy::Whole,
+                false => CloneCopy::AboveTemplate,
+            },
         }
     }
 

@@ -55,12 +55,22 @@ pub(in crate::verbs) fn located(typed: &Path) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// The types of pools whose volumes are files of a folder (libvirt, "Storage pool and volume XML format").
+const FOLDERS: [&str; 4] = ["dir", "fs", "netfs", "vstorage"];
+
 /// The folder of a pool.
 pub(super) fn pool_folder(name: &str, uri: &str) -> Result<PathBuf> {
     let libvirt = Libvirt::connect(uri)?;
     let pool = libvirt.pools()?.into_iter().find(|pool| pool.name == name);
     let pool =
         pool.ok_or_else(|| Failure::new(Code::E0504, format!("{uri} has no pool '{name}'")))?;
+    if !FOLDERS.contains(&&*pool.kind) {
+        let text = format!("the pool '{name}' takes no backups: it is of the type {}", pool.kind);
+        let folders = FOLDERS.join(", ");
+        return Err(Failure::new(Code::E0504, text)
+            .cause("a backup is a file, and the volumes of such a pool are none")
+            .fix(format!("name a pool that is a folder ({folders}), or --storage DIR")));
+    }
     pool.path.filter(|path| path.is_dir()).ok_or_else(|| {
         Failure::new(Code::E0504, format!("the pool '{name}' is no folder that is seen from here"))
     })

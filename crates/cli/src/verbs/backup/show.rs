@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bundle::{Bundle, Manifest, Node};
+use bundle::{Bundle, Manifest, Node, Template};
 use serde::Serialize;
 use vm::ByteSize;
 
@@ -33,6 +33,10 @@ struct Data {
     points: Vec<PointData>,
     incrementable: bool,
     protected: bool,
+    /// Whether it restores as a template.
+    template: bool,
+    /// The disks of its own template, which it needs beside itself.
+    stands_on: Vec<StandsOnData>,
     note: Option<String>,
     tags: BTreeMap<String, String>,
 }
@@ -40,6 +44,14 @@ struct Data {
 #[derive(Debug, Serialize)]
 struct VmData {
     name: String,
+    uuid: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct StandsOnData {
+    member: String,
+    path: String,
+    template: String,
     uuid: Option<String>,
 }
 
@@ -104,6 +116,8 @@ fn data(bundle: &Bundle) -> bundle::Result<Data> {
         points: points::of(known.map_or(&[][..], |manifest| &manifest.points)),
         incrementable: known.is_some_and(|manifest| manifest.incrementable),
         protected: known.is_some_and(|manifest| manifest.protected),
+        template: known.is_some_and(|manifest| manifest.is_template),
+        stands_on: stands_on(known.and_then(|manifest| manifest.template.as_ref())),
         note: known.and_then(|manifest| manifest.note.clone()),
         tags: known.map(|manifest| manifest.tags.clone()).unwrap_or_default(),
     })
@@ -123,6 +137,18 @@ fn members(bundle: &Bundle, manifest: Option<&Manifest>, nodes: &[Node]) -> Vec<
         }
     };
     bundle.members().map(of).collect()
+}
+
+fn stands_on(template: Option<&Template>) -> Vec<StandsOnData> {
+    let disks = template.into_iter().flat_map(|template| {
+        template.disks.iter().map(move |disk| StandsOnData {
+            member: disk.member.clone(),
+            path: disk.path.clone(),
+            template: template.name.clone(),
+            uuid: template.uuid.clone(),
+        })
+    });
+    disks.collect()
 }
 
 fn snapshots(manifest: Option<&Manifest>) -> Vec<SnapshotData> {
@@ -151,6 +177,13 @@ fn text(name: &str, data: &Data, width: Option<usize>) -> String {
     if data.protected {
         lines.push("  protected".to_owned());
     }
+    if data.template {
+        lines.push("  a template: restored as one".to_owned());
+    }
+    lines.extend(data.stands_on.iter().map(|disk| {
+        let (member, path, name) = (clean(&disk.member), clean(&disk.path), clean(&disk.template));
+        format!("  {member} stands on {path} of {name}, which is not in it")
+    }));
     lines.extend(data.note.as_ref().map(|note| format!("  note: {}", clean(note))));
     let tags = data.tags.iter().map(|(key, value)| format!("  {}: {}", clean(key), clean(value)));
     lines.extend(tags);

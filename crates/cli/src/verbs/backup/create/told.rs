@@ -38,6 +38,7 @@ pub(in crate::verbs::backup) struct BackupData {
     incrementable: bool,
     disks: Vec<DiskData>,
     left_out: Vec<LeftOutData>,
+    template: bool,
     notes: Vec<String>,
 }
 
@@ -49,6 +50,8 @@ struct DiskData {
     capacity_bytes: u64,
     read_bytes: u64,
     member: String,
+    /// The disk of the template that is not copied with it.
+    stands_on: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -72,6 +75,8 @@ pub(super) struct PlanData {
     free_bytes: u64,
     scratch: Option<ScratchData>,
     recovers: bool,
+    template: bool,
+    notes: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -80,6 +85,8 @@ struct PlannedDiskData {
     mode: &'static str,
     reason: Option<String>,
     capacity_bytes: u64,
+    /// The disk of the template that is not copied with it.
+    stands_on: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -120,13 +127,14 @@ pub(super) fn data(
         file_bytes: made.file_bytes,
         added_bytes: made.file_bytes.saturating_sub(before_bytes),
         incrementable: point.checkpoint.is_some(),
-        disks: point.disks.iter().map(disk).collect(),
+        disks: point.disks.iter().map(|disk| disk_data(disk, made)).collect(),
         left_out: left_out(&point.left_out),
+        template: made.is_template,
         notes: made.notes.clone(),
     }
 }
 
-fn disk(disk: &bundle::PointDisk) -> DiskData {
+fn disk_data(disk: &bundle::PointDisk, made: &Made) -> DiskData {
     DiskData {
         target: disk.target.clone(),
         mode: disk.mode.as_str(),
@@ -134,6 +142,7 @@ fn disk(disk: &bundle::PointDisk) -> DiskData {
         capacity_bytes: disk.capacity_bytes,
         read_bytes: disk.read_bytes,
         member: disk.member.clone(),
+        stands_on: made.stands_on.get(&disk.target).map(|path| path.display().to_string()),
     }
 }
 
@@ -190,6 +199,7 @@ pub(super) fn planned(
         mode: disk.mode.as_str(),
         reason: disk.reason,
         capacity_bytes: disk.capacity_bytes,
+        stands_on: disk.stands_on.map(|path| path.display().to_string()),
     });
     PlanData {
         vm: machine.name.clone(),
@@ -207,6 +217,8 @@ pub(super) fn planned(
             }
         },
         recovers: plan.recovers,
+        template: plan.is_template,
+        notes: plan.notes,
     }
 }
 
@@ -240,6 +252,7 @@ fn planned_lines(plan: &PlanData) -> Vec<String> {
     if plan.recovers {
         lines.push(row("note", "what an interrupted run left is put right first"));
     }
+    lines.extend(plan.notes.iter().map(|note| row("note", clean(note))));
     lines.extend([String::new(), "Nothing was changed.".to_owned()]);
     lines
 }
