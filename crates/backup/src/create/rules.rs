@@ -7,6 +7,7 @@
 //! | a raw disk on LVM: `/dev/mapper`, `/dev/VG/LV`, a volume of a pool `logical` | refused (SPACEVM-18) | read whole each time: what QEMU or a device gives can be copied; only bitmaps are missing |
 //! | a raw disk on a ZFS volume: `/dev/zvol`, a pool `zfs` | plain full one only (SPACEVM-19) | the same: whole each time, also with `--incrementable` |
 //! | a raw disk on another device, on a server, in a file | | read whole each time; QEMU keeps bitmaps in qcow2 only |
+//! | saved states on a ZFS pool | refused (SPACEVM-19) | not asked for: the disk is read as it is now |
 //! | a qcow2 on a device | refused on LVM | as one in a file: it has room for bitmaps |
 //! | a backup into a pool that is no folder | refused on LVM (SPACEVM-18) | refused, of each such kind: a backup is a file (`backup create --pool`) |
 //! | a template | | while it is off, and never started: its clones stand on its disks as they are |
