@@ -5,7 +5,8 @@
 //!    running, paused --> freeze, backup-begin, thaw --NBD--\
 //!    off, full -----------------------> images -------------> members --> definition, manifest --> published
 //!    off, counting changes --> started paused --NBD--------/ the job ends                             |
-//!                                                           the checkpoint before is deleted <--------/
+//!    its first point, with snapshots --> images below a --/  ours is merged                           |
+//!         snapshot of ours, while it runs                   the checkpoint before is deleted <--------/
 //! ```
 //!
 //! The old point stays usable until the new one is published: whatever fails before leaves the bundle, the
@@ -18,12 +19,19 @@ mod disks;
 #[cfg(test)]
 mod fixture;
 mod images;
+mod job;
+mod kept;
+mod layer;
+mod layered;
+mod mark;
 mod named;
 mod plan;
 mod pull;
 mod recover;
+mod saved;
 mod sink;
-mod untaken;
+mod temporary;
+mod with_tree;
 
 use std::{
     path::{Path, PathBuf},
@@ -34,27 +42,30 @@ use bundle::{Checkpoint, Indication, Mode, Point, PointDisk, State};
 use disk::Progress;
 use domain::Drive;
 use host::{
-    dir,
+    Host,
     libvirt::{Definition, Detail, Power, Protection},
     scratch::Scratch,
 };
-use nbd::NbdImage;
 use vm::Uuid;
 
 use crate::{
     Error, Kind, Result,
-    quiesce::{Asked, Guards, Quiesce},
+    quiesce::{Guards, Quiesce},
+    snapshot::{MemoryFile, Records, Subject},
 };
 use base::{Base, Reading};
-use budget::{Budget, Watched};
 use disks::Choice;
-use pull::{Pull, Wanted};
+use mark::Mark;
+use pull::Pull;
+use saved::Saved;
+use temporary::Whole;
 
 pub use base::Wish;
 pub use bundled::Bundled;
 pub use named::{Looks, Named};
 pub use plan::{Plan, PlannedDisk, Way, plan};
 pub use recover::{Known, Leftover, Note, left_on, put_right, recover};
+pub use saved::{Before, Untaken};
 pub use sink::{Begun, Sink, Written};
 
 /// What the names of our checkpoints begin with.
@@ -75,6 +86,8 @@ pub struct Request {
     pub excluded: Vec<String>,
     /// Whether the images in the CD drives are copied, too.
     pub with_media: bool,
+    /// Whether the guest's memory is kept as well, as a snapshot of the machine.
+    pub memory: MemoryFile,
     /// Whether the guest has to be quiet.
     pub quiesce: Quiesce,
     /// How long it may stand still.
@@ -105,6 +118,8 @@ pub enum Step<'a> {
         /// How many bytes of it are read.
         total_bytes: u64,
     },
+    /// What the guest wrote into overlays meanwhile goes into its images.
+    Merge,
     /// The bundle is made durable.
     Publish,
 }
@@ -124,6 +139,20 @@ pub struct Doors<'a> {
     pub guards: &'a dyn Guards,
     /// Who hears of it.
     pub watch: &'a dyn Watch,
+    /// The file system that the images of the machine lie in.
+    pub files: &'a dyn Host,
+    /// What relift noted of its snapshots.
+    pub records: &'a Records,
+    /// The images that other machines of the host use.
+    pub foreign: &'a [PathBuf],
+}
+
+impl<'a> Doors<'a> {
+    /// The machine with its snapshots.
+    fn subject(&self, request: &'a Request) -> Whole<'a> {
+        let Self { host, files, records, foreign, .. } = *self;
+        Subject { host, files, machine: request.machine, name: &request.name, records, foreign }
+    }
 }
 
 impl std::fmt::Debug for Doors<'_> {
@@ -143,6 +172,8 @@ pub struct Made {
     pub file_bytes: u64,
     /// What was put right before, and what else people should know.
     pub notes: Vec<String>,
+    /// The snapshots of the machine that are not in it.
+    pub untaken: Vec<Untaken>,
 }
 
 /// A machine as it is found.
@@ -167,28 +198,100 @@ struct Found {
 pub fn create(request: &Request, sink: &mut dyn Sink, doors: &Doors<'_>) -> Result<Made> {
     doors.watch.begin(Step::Look);
     let last = sink.last().cloned();
+    let before = last.as_ref().map(|point| Before { point, snapshots: sink.snapshots() });
+    check(request, before)?;
     let of_points = sink.points().iter().filter_map(|point| point.checkpoint.as_ref());
     let known = of_points.map(|checkpoint| checkpoint.name.clone());
     let known: Vec<_> = known.chain(request.known.iter().cloned()).collect();
     let beneath = scratch_folder(request, doors)?;
-    let mut notes = recover(request.machine, &beneath, (&request.series, &known), doors.host)?;
-    let found = look(request, doors)?;
-    let readings = readings(request, &found, last.as_ref(), doors)?;
-    let config = sink.definition(&found.kept, doors.watch)?;
-    let is_counted = has_checkpoint(request, &readings)
-        || readings.iter().any(|it| it.mode == Mode::Incremental);
-    if request.is_incrementable && !is_counted {
+    let mut notes = recover(&doors.subject(request), &beneath, (&request.series, &known))?;
+    let mut ready = ready(request, before, doors)?;
+    // What others do to the snapshots meanwhile would be done to what is read.
+    let lock = ready.saved.kept.is_some().then(|| doors.records.lock()).transpose()?;
+    if lock.is_some() {
+        ready = self::ready(request, before, doors)?;
+    }
+    let config = sink.definition(&ready.found.kept, doors.watch)?;
+    if request.is_incrementable && !ready.is_counted(request) {
         let text = "no image of the machine can keep a bitmap: the next backup is a full one, too";
         notes.push(Note(text.to_owned()));
     }
-    let copied = if found.power == Power::Off && !is_counted {
-        Copied::of_images(images::copy_off(request, &readings, sink, doors)?)
-    } else {
-        copy_running((request, doors), &found, readings, (&beneath, last.as_ref()), sink)?
-    };
-    // What is bound last goes first: the job and its checkpoint go before the process of the machine.
-    let Copied { disks, state, indications, frozen, off, pull, checkpoint, notes: more } = copied;
-    notes.extend(more.into_iter().map(Note));
+    let copied = copy(request, &ready, (&beneath, last.as_ref()), sink, doors)?;
+    drop(lock);
+    publish((request, doors), ready, (config, copied), sink, notes)
+}
+
+/// Refuses what cannot be: memory is that of a guest which was not frozen, and is in no increment.
+fn check(request: &Request, before: Option<Before<'_>>) -> Result<()> {
+    if request.memory == MemoryFile::None {
+        return Ok(());
+    }
+    if request.quiesce == Quiesce::Require {
+        let text = "a guest whose memory is kept is not frozen: what its programs had not written yet is \
+                    in the memory";
+        return Err(Error::usage(text));
+    }
+    if before.is_some() || request.wish == Wish::Incremental {
+        return Err(Error::usage("memory is kept by full backups only"));
+    }
+    Ok(())
+}
+
+/// What is known before anything is read.
+#[derive(Debug)]
+struct Ready {
+    found: Found,
+    /// How each disk is read.
+    readings: Vec<Reading>,
+    /// The snapshots of the machine.
+    saved: Saved,
+}
+
+impl Ready {
+    /// Whether changes are counted, or were: a machine that is off needs a process for that.
+    fn is_counted(&self, request: &Request) -> bool {
+        let is_increment = |reading: &Reading| reading.mode == Mode::Incremental;
+        has_checkpoint(request, &self.readings) || self.readings.iter().any(is_increment)
+    }
+}
+
+/// Looks at a machine, and decides.
+fn ready(request: &Request, before: Option<Before<'_>>, doors: &Doors<'_>) -> Result<Ready> {
+    let found = look(request, doors)?;
+    let readings = readings(request, &found, before.map(|before| before.point), doors)?;
+    let saved = saved::look(request, &found, before, doors)?;
+    Ok(Ready { found, readings, saved })
+}
+
+/// Copies the disks, in the way that the machine and its snapshots allow.
+fn copy<'a>(
+    request: &Request,
+    ready: &Ready,
+    (beneath, last): (&Path, Option<&Point>),
+    sink: &mut dyn Sink,
+    doors: &Doors<'a>,
+) -> Result<Copied<'a>> {
+    let Ready { found, readings, saved } = ready;
+    match &saved.kept {
+        Some(kept) => with_tree::copy((request, doors), ready, kept, beneath, sink),
+        None if found.power == Power::Off && !ready.is_counted(request) => {
+            Ok(Copied::of_images(images::copy_off(request, readings, sink, doors)?))
+        }
+        None => job::copy((request, doors), found, readings.clone(), (beneath, last), sink),
+    }
+}
+
+/// Publishes the point, and ends what was begun for it.
+fn publish(
+    (request, doors): (&Request, &Doors<'_>),
+    ready: Ready,
+    (config, copied): (String, Copied<'_>),
+    sink: &mut dyn Sink,
+    mut notes: Vec<Note>,
+) -> Result<Made> {
+    let Ready { found, saved, .. } = ready;
+    let Copied { disks, state, indications, frozen, mut held, checkpoint, .. } = copied;
+    notes.extend(copied.notes.into_iter().map(Note));
     let mode = if disks.iter().any(|disk| disk.mode == Mode::Incremental) {
         Mode::Incremental
     } else {
@@ -204,7 +307,7 @@ pub fn create(request: &Request, sink: &mut dyn Sink, doors: &Doors<'_>) -> Resu
         disks,
         left_out: found.choice.left_out,
         checkpoint,
-        snapshots: Vec::new(),
+        snapshots: copied.snapshots.unwrap_or(saved.names),
     };
     if request.with_media {
         for medium in &found.choice.media {
@@ -214,40 +317,60 @@ pub fn create(request: &Request, sink: &mut dyn Sink, doors: &Doors<'_>) -> Resu
     doors.watch.begin(Step::Publish);
     let file_bytes = sink.publish(&point)?;
     // From here on the point is there: what fails now is told, and put right by the next run.
-    if let Some(pull) = pull {
-        pull.keep();
-    }
+    held.keep();
     notes.extend(drop_older(request, &point, &found.checkpoints, doors));
-    notes.extend(untaken::snapshots(request.machine, doors.host));
-    drop(off);
+    drop(held);
     let notes = notes.into_iter().map(|Note(text)| text).collect();
-    Ok(Made { point, frozen, file_bytes, notes })
+    Ok(Made { point, frozen, file_bytes, notes, untaken: saved.untaken })
 }
 
-/// What the disks of a machine became. Dropped, the job ends before its machine does.
+/// What the disks of a machine became.
 struct Copied<'a> {
     disks: Vec<PointDisk>,
     state: State,
     indications: Vec<Indication>,
     frozen: Option<Duration>,
-    pull: Option<Pull<'a>>,
-    off: Option<PausedForUs<'a>>,
+    held: Held<'a>,
     checkpoint: Option<Checkpoint>,
     notes: Vec<String>,
+    /// The snapshots that went into the bundle with them; `None` where that was not its way.
+    snapshots: Option<Vec<String>>,
+}
+
+/// What is there until a point is published. What is bound last goes first: the job and the checkpoints
+/// go before the process of the machine, and the sign of a run that did not end is gone last.
+#[derive(Default)]
+struct Held<'a> {
+    pull: Option<Pull<'a>>,
+    mark: Option<Mark<'a>>,
+    off: Option<PausedForUs<'a>>,
+    _scratch: Option<Scratch>,
+}
+
+impl Held<'_> {
+    /// Keeps the checkpoint, now that its point is published.
+    fn keep(&mut self) {
+        if let Some(pull) = self.pull.take() {
+            pull.keep();
+        }
+        if let Some(mark) = self.mark.take() {
+            mark.keep();
+        }
+    }
 }
 
 impl Copied<'_> {
     /// Those of a machine that was off, read from its images.
-    const fn of_images(disks: Vec<PointDisk>) -> Self {
+    fn of_images(disks: Vec<PointDisk>) -> Self {
         Self {
             disks,
             state: State::Off,
             indications: Vec::new(),
             frozen: None,
-            pull: None,
-            off: None,
+            held: Held::default(),
             checkpoint: None,
             notes: Vec::new(),
+            snapshots: None,
         }
     }
 }
@@ -264,6 +387,13 @@ fn scratch_folder(request: &Request, doors: &Doors<'_>) -> Result<PathBuf> {
             "no disk of the machine is on a file: say where scratch files go with --scratch DIR",
         )
     })
+}
+
+/// Makes the folder that tells of a backup under way.
+fn make_scratch(beneath: &Path, request: &Request, power: &Power) -> Result<Scratch> {
+    let note = recover::note_of(request, power);
+    let wrap = |error| Error::io("cannot make the scratch folder in", beneath, error);
+    Scratch::make(beneath, request.machine, &note).map_err(wrap)
 }
 
 fn first_image(drives: &[Drive]) -> Option<PathBuf> {
@@ -325,96 +455,6 @@ fn bitmaps(
     let xml = doors.host.checkpoint_xml(machine, name, Detail::Definition).ok()?;
     let checkpoint = domain::read_checkpoint(xml.as_bytes()).ok()?;
     Some(checkpoint.disks.into_iter().map(|disk| disk.target).collect())
-}
-
-/// Reads a machine that has a process, through a job.
-fn copy_running<'a>(
-    (request, doors): (&Request, &Doors<'a>),
-    found: &Found,
-    mut readings: Vec<Reading>,
-    (beneath, last): (&Path, Option<&Point>),
-    sink: &mut dyn Sink,
-) -> Result<Copied<'a>> {
-    let free_bytes = dir::facts(beneath)?.free_bytes;
-    let capacity = readings.iter().map(|it| it.capacity_bytes).fold(0, u64::saturating_add);
-    let budget = Budget::of(capacity, free_bytes)?;
-    let image = readings.iter().find_map(|reading| reading.disk.file.as_deref());
-    let note = recover::note_of(request, &found.power);
-    let wrap = |error| Error::io("cannot make the scratch folder in", beneath, error);
-    let scratch = Scratch::make(beneath, request.machine, &note).map_err(wrap)?;
-    let is_off = found.power == Power::Off;
-    let off = is_off.then(|| PausedForUs::start(doors, request.machine)).transpose()?;
-    if let Some(image) = image {
-        scratch.give_to_owner_of(image).map_err(wrap)?;
-    }
-    let name = has_checkpoint(request, &readings).then(|| checkpoint_name(request, found));
-    let mut wanted = Wanted {
-        readings: &mut readings,
-        others: found.others.clone(),
-        base: last.and_then(|point| Some(point.checkpoint.as_ref()?.name.as_str())),
-        checkpoint: name.clone(),
-        wish: request.wish,
-        was: found.power.clone(),
-    };
-    let asked = Asked {
-        host: doors.host,
-        machine: request.machine,
-        quiesce: request.quiesce,
-        deadline: request.deadline,
-        guards: doors.guards,
-    };
-    doors.watch.begin(Step::Freeze);
-    let (mut pull, mut moment) = Pull::begin(&asked, scratch, &mut wanted)?;
-    let mut opened = Vec::new();
-    for reading in &readings {
-        opened.push((reading, pull.image(reading)?));
-    }
-    let watched = Watched { host: doors.host, machine: request.machine, was: &found.power };
-    let watch = doors.watch;
-    let disks = budget::within(watched, budget, watch, |progress| {
-        opened
-            .iter()
-            .map(|(reading, image)| copy(request, (reading, image), sink, (watch, progress)))
-            .collect()
-    })?;
-    drop(opened);
-    if let Err(error) = pull.end() {
-        moment.notes.push(format!("the backup job could not be ended: {error}"));
-    }
-    let checkpoint = name.map(|name| checkpoint_of(request.machine, name, doors));
-    let state = if is_off { State::Off } else { moment.state };
-    Ok(Copied {
-        disks,
-        state,
-        indications: moment.indications,
-        frozen: moment.frozen,
-        pull: Some(pull),
-        off,
-        checkpoint,
-        notes: moment.notes,
-    })
-}
-
-/// Copies a disk into the bundle.
-fn copy(
-    request: &Request,
-    (reading, image): (&Reading, &NbdImage),
-    sink: &mut dyn Sink,
-    (watch, progress): (&dyn Watch, &dyn Progress),
-) -> Result<PointDisk> {
-    let (target, mode) = (reading.disk.target.as_str(), reading.mode);
-    let total_bytes = image.dirty()?.data_bytes;
-    watch.begin(Step::Copy { target, total_bytes });
-    let begun = Begun { target, capacity_bytes: reading.capacity_bytes, mode };
-    let written = sink.image(&begun, image, request.workers, progress)?;
-    Ok(PointDisk {
-        target: target.to_owned(),
-        member: written.member,
-        capacity_bytes: reading.capacity_bytes,
-        mode,
-        reason: reading.reason.clone(),
-        read_bytes: total_bytes,
-    })
 }
 
 /// The word for a folder in the names of checkpoints: backups in other folders have their own.

@@ -1,9 +1,12 @@
 //! The room for what a guest overwrites while its disks are read.
 //!
-//! QEMU keeps the old content of each such cluster in a scratch file. When that file cannot grow, it is the
-//! guest that stops: so the room is counted before, watched meanwhile, and given back in time.
+//! QEMU keeps the old content of each such cluster in a scratch file, or, where a snapshot of ours is read,
+//! the new content in an overlay. When that file cannot grow, it is the guest that stops: so the room is
+//! counted before, watched meanwhile, and given back in time.
 
 use std::{
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
     sync::{
         atomic::{AtomicBool, Ordering},
         mpsc::{self, RecvTimeoutError},
@@ -43,7 +46,7 @@ impl Budget {
         if half < needed {
             let (free, needed) = (ByteSize(free_bytes), ByteSize(needed.saturating_mul(2)));
             let text = format!(
-                "{free} are free for the scratch files of the backup, at least {needed} are needed"
+                "{free} are free for what the guest overwrites meanwhile, at least {needed} are needed"
             );
             return Err(Error::new(Kind::NoRoom, text));
         }
@@ -76,6 +79,26 @@ pub(super) struct Watched<'a> {
     pub(super) machine: Uuid,
     /// What it was doing before the job.
     pub(super) was: &'a Power,
+    /// Where that is what it overwrites.
+    pub(super) room: Room<'a>,
+}
+
+/// Where what a guest overwrites is held meanwhile.
+#[derive(Clone, Copy)]
+pub(super) enum Room<'a> {
+    /// In the scratch files of its job.
+    Scratch,
+    /// In these overlays, which are merged into its images afterwards.
+    Overlays(&'a [PathBuf]),
+}
+
+impl Room<'_> {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Scratch => "scratch files",
+            Self::Overlays(_) => "overlays",
+        }
+    }
 }
 
 /// Does work that reads from a job, on a thread of its own, and ends it early when the scratch files get
@@ -110,30 +133,41 @@ pub(super) fn within<T: Send>(
         work.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     });
     match (done, trouble) {
-        (Err(error), Some(trouble)) => Err(explained(error, &trouble)),
+        (Err(error), Some(trouble)) => Err(explained(error, &trouble, watched.room)),
         (done, _) => done,
     }
 }
 
 /// What is wrong with a job; what cannot be asked is not.
-fn look(Watched { host, machine, was }: Watched<'_>, budget: Budget) -> Option<Trouble> {
-    let job = host.job(machine).ok()?;
-    if budget.is_spent(job.temporary_used_bytes) {
-        return Some(Trouble::Spent(job.temporary_used_bytes));
+fn look(Watched { host, machine, was, room }: Watched<'_>, budget: Budget) -> Option<Trouble> {
+    let used_bytes = match room {
+        Room::Scratch => host.job(machine).ok()?.temporary_used_bytes,
+        Room::Overlays(files) => files.iter().map(|file| allocated(file)).sum(),
+    };
+    if budget.is_spent(used_bytes) {
+        return Some(Trouble::Spent(used_bytes));
     }
-    match host.power(machine).ok()? {
-        Power::Paused { by_error: true } if *was == Power::Running => Some(Trouble::Paused),
-        Power::Off => Some(Trouble::Gone),
+    match (host.power(machine).ok()?, room) {
+        (Power::Paused { by_error: true }, _) if *was == Power::Running => Some(Trouble::Paused),
+        (Power::Off, Room::Scratch) => Some(Trouble::Gone),
+        // Images are there without a process, too.
         _ => None,
     }
 }
 
-fn explained(error: Error, trouble: &Trouble) -> Error {
+/// What a file takes on the host, in bytes; none of one that is not there yet.
+fn allocated(file: &Path) -> u64 {
+    // POSIX leaves the unit open; on Linux it is 512 bytes whatever the file system.
+    file.metadata().map_or(0, |found| found.blocks().saturating_mul(512))
+}
+
+fn explained(error: Error, trouble: &Trouble, room: Room<'_>) -> Error {
+    let files = room.as_str();
     let explained = match trouble {
         Trouble::Spent(used) => {
             let used = ByteSize(*used);
             let text = format!(
-                "the guest overwrote {used} while its disks were read, and the scratch files must not grow \
+                "the guest overwrote {used} while its disks were read, and the {files} must not grow \
                  further; the backup was ended, the guest goes on"
             );
             Error::new(Kind::NoRoom, text)
@@ -176,10 +210,10 @@ mod tests {
     use disk::Unheard;
 
     /// What becomes of work that goes on until it is told to stop.
-    fn endless(guest: FakeGuest) -> Error {
+    fn endless(guest: FakeGuest, room: Room<'_>) -> Error {
         let fake = Fake::new(None).with_guest(guest);
         let machine = Uuid([7; 16]);
-        let watched = Watched { host: &fake, machine, was: &Power::Running };
+        let watched = Watched { host: &fake, machine, was: &Power::Running, room };
         let tight = Budget { limit_bytes: 1000, is_enough: false };
         let work = |progress: &dyn Progress| -> Result<()> {
             while !progress.stopped() {
@@ -193,7 +227,8 @@ mod tests {
     #[test]
     fn work_is_ended_when_its_scratch_files_are_spent_or_its_guest_stands_still() {
         let job = Job { temporary_used_bytes: 800, ..Job::default() };
-        let error = endless(FakeGuest { job, ..FakeGuest::default() });
+        let scratch = Room::Scratch;
+        let error = endless(FakeGuest { job, ..FakeGuest::default() }, scratch);
         assert_eq!(
             error.to_string(),
             "the guest overwrote 800 B while its disks were read, and the scratch files must not grow \
@@ -201,10 +236,18 @@ mod tests {
         );
         assert_eq!(error.code(), Some(code::Code::E0506));
         let power = Power::Paused { by_error: true };
-        let error = endless(FakeGuest { power, ..FakeGuest::default() });
+        let error = endless(FakeGuest { power, ..FakeGuest::default() }, scratch);
         assert_eq!(error.code(), Some(code::Code::E0506));
-        let error = endless(FakeGuest { power: Power::Off, ..FakeGuest::default() });
+        let off = FakeGuest { power: Power::Off, ..FakeGuest::default() };
+        let error = endless(off.clone(), scratch);
         assert_eq!(error.to_string(), "the machine ended while its disks were read");
+        // Its images are there all the same: what counts is what its overlays take.
+        let folder = tempfile::tempdir().unwrap();
+        let overlay = folder.path().join("web.qcow2");
+        std::fs::write(&overlay, [9; 8192]).unwrap();
+        let error = endless(off, Room::Overlays(&[overlay])).to_string();
+        assert!(error.starts_with("the guest overwrote "), "{error}");
+        assert!(error.contains("and the overlays must not grow further"), "{error}");
     }
 
     #[test]
@@ -217,7 +260,7 @@ mod tests {
         let error = of(1 << 30, 100 << 20).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "100 MiB are free for the scratch files of the backup, at least 128 MiB are needed"
+            "100 MiB are free for what the guest overwrites meanwhile, at least 128 MiB are needed"
         );
         assert_eq!(error.code(), Some(code::Code::E0506));
     }

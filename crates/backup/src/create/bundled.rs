@@ -2,10 +2,11 @@
 
 use std::{fmt, fs::File, path::Path, sync::Arc};
 
-use bundle::{Bundle, Manifest, Mode, Node, Options, Point, Session};
+use bundle::{Bundle, Manifest, Mode, Node, Options, Point, Session, Snapshot};
 use code::Code;
 use convert::copy::{Settings, copy_image};
-use disk::{FileBytes, Image, Progress, ReadAt as _, WriteAt};
+use disk::{FileBytes, Image, Progress, ReadAt, WriteAt};
+use ovf::EntryName;
 
 use super::sink::{Begun, Sink, Written};
 use crate::{Error, Result};
@@ -19,6 +20,7 @@ pub struct Bundled<'m> {
     /// The name of the machine.
     name: String,
     points: Vec<Point>,
+    snapshots: Vec<Snapshot>,
     /// The members that are there, with their lengths.
     members: Vec<(String, u64)>,
     is_incrementable: bool,
@@ -39,8 +41,8 @@ impl<'m> Bundled<'m> {
         let (name, is_incrementable) = (manifest.vm.name.clone(), manifest.incrementable);
         let shared = share(file)?;
         let session = Some(Session::create(file, options, manifest));
-        let (points, members) = (Vec::new(), Vec::new());
-        Ok(Self { session, file: shared, name, points, members, is_incrementable })
+        let (points, snapshots, members) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Self { session, file: shared, name, points, snapshots, members, is_incrementable })
     }
 
     /// Goes on with a bundle that was read from `file`, which is locked.
@@ -56,13 +58,31 @@ impl<'m> Bundled<'m> {
         let mut session = Session::extend(bundle, file, options)?;
         let manifest = session.manifest()?;
         let (name, points) = (manifest.vm.name.clone(), manifest.points.clone());
+        let snapshots = manifest.snapshots.clone();
         let members = bundle.members().map(|it| (it.name.to_string(), it.length_bytes)).collect();
         let session = Some(session);
-        Ok(Self { session, file: share(file)?, name, points, members, is_incrementable })
+        let file = share(file)?;
+        Ok(Self { session, file, name, points, snapshots, members, is_incrementable })
     }
 
     fn session(&mut self) -> Result<&mut Session<'m>> {
         self.session.as_mut().ok_or_else(published)
+    }
+
+    /// Copies an image, and says how many bytes of the guest are in it.
+    fn copy(
+        &mut self,
+        node: Node,
+        image: &dyn Image,
+        workers: usize,
+        progress: &dyn Progress,
+    ) -> Result<u64> {
+        let file = Arc::clone(&self.file);
+        let session = self.session()?;
+        let mut target = session.image(node, file)?;
+        let summary = copy_image(image, &mut target, Settings { workers }, progress)?;
+        session.end(summary.file_bytes, progress)?;
+        Ok(summary.data_bytes)
     }
 
     /// The image of a disk in the last point.
@@ -85,6 +105,10 @@ impl Sink for Bundled<'_> {
         &self.points
     }
 
+    fn snapshots(&self) -> &[Snapshot] {
+        &self.snapshots
+    }
+
     fn definition(&mut self, xml: &str, progress: &dyn Progress) -> Result<String> {
         let text = format!("{}-{}.xml", self.session()?.unix_seconds(), self.name);
         let name = bundle::member_name(&text)?;
@@ -99,20 +123,42 @@ impl Sink for Bundled<'_> {
         workers: usize,
         progress: &dyn Progress,
     ) -> Result<Written> {
-        let (ending, backing) = match begun.mode {
-            Mode::Full => ("qcow2", None),
-            Mode::Incremental => ("snapshot", self.below(begun.target)),
+        let (ending, backing) = match (begun.mode, begun.kept) {
+            (Mode::Full, None) => ("qcow2", None),
+            (Mode::Full, Some(kept)) => ("snapshot", Some(kept.to_owned())),
+            (Mode::Incremental, _) => ("snapshot", self.below(begun.target)),
         };
         let seconds = self.session()?.unix_seconds();
         let text = format!("{}-{}-{seconds}.{ending}", self.name, begun.target);
         let member = bundle::member_name(&text)?.to_string();
         let node = Node { member: member.clone(), capacity_bytes: begun.capacity_bytes, backing };
-        let file = Arc::clone(&self.file);
-        let session = self.session()?;
-        let mut target = session.image(node, file)?;
-        let summary = copy_image(image, &mut target, Settings { workers }, progress)?;
-        session.end(summary.file_bytes, progress)?;
-        Ok(Written { member, data_bytes: summary.data_bytes })
+        let data_bytes = self.copy(node, image, workers, progress)?;
+        Ok(Written { member, data_bytes })
+    }
+
+    fn layer(
+        &mut self,
+        node: &Node,
+        image: &dyn Image,
+        workers: usize,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        self.copy(node.clone(), image, workers, progress).map(drop)
+    }
+
+    fn member(
+        &mut self,
+        name: &EntryName,
+        bytes: &dyn ReadAt,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        Ok(self.session()?.add(name, bytes, progress)?)
+    }
+
+    fn tell_of(&mut self, snapshots: Vec<Snapshot>) -> Result<()> {
+        self.session()?.manifest()?.snapshots.clone_from(&snapshots);
+        self.snapshots = snapshots;
+        Ok(())
     }
 
     fn medium(&mut self, file: &Path, progress: &dyn Progress) -> Result<()> {

@@ -25,6 +25,7 @@ use super::{Bundled, Doors, Made, Request, Step, Watch, Wish, create};
 use crate::{
     Result,
     quiesce::{Armed, Guards, Quiesce},
+    snapshot::{MemoryFile, Records},
 };
 
 /// The size of each disk.
@@ -47,6 +48,7 @@ struct Content {
 pub(super) struct Lab {
     folder: tempfile::TempDir,
     disks: Mutex<BTreeMap<String, Content>>,
+    pub(super) records: Records,
 }
 
 impl Lab {
@@ -54,7 +56,8 @@ impl Lab {
         let folder = tempfile::tempdir().unwrap();
         let content = Content { bytes: testkit::content(CAPACITY_BYTES), dirty: Vec::new() };
         let disks = ["vda", "vdb"].map(|target| (target.to_owned(), content.clone()));
-        let lab = Self { folder, disks: Mutex::new(disks.into()) };
+        let records = Records::of(&folder.path().join("state"), MACHINE);
+        let lab = Self { folder, disks: Mutex::new(disks.into()), records };
         for target in ["vda", "vdb"] {
             let file = File::create_new(lab.path(&format!("{target}.qcow2"))).unwrap();
             qcow2::Writer::create(Arc::new(file), CAPACITY_BYTES).unwrap().finish().unwrap();
@@ -125,6 +128,7 @@ impl Lab {
             is_incrementable: true,
             excluded: Vec::new(),
             with_media: false,
+            memory: MemoryFile::None,
             quiesce: Quiesce::Auto,
             deadline: Some(Duration::from_secs(300)),
             workers: 2,
@@ -142,7 +146,14 @@ impl Lab {
 
     /// The same, with somebody who disturbs the host.
     pub(super) fn run_with(&self, request: &Request, keepers: &Keepers<'_>) -> Result<Made> {
-        let doors = Doors { host: &**keepers.fake, guards: keepers, watch: &Serves(self) };
+        let doors = Doors {
+            host: &**keepers.fake,
+            guards: keepers,
+            watch: &Serves(self),
+            files: &**keepers.fake,
+            records: &self.records,
+            foreign: &[],
+        };
         let path = self.path("web.tar");
         let form = Form::Tar;
         let options = Options { form, level: 3, unix_seconds: request.unix_seconds };

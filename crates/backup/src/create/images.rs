@@ -33,7 +33,12 @@ pub(super) fn copy_off(
     for (reading, image) in readings.iter().zip(&images) {
         let target = reading.disk.target.as_str();
         doors.watch.begin(Step::Copy { target, total_bytes: reading.capacity_bytes });
-        let begun = Begun { target, capacity_bytes: reading.capacity_bytes, mode: reading.mode };
+        let begun = Begun {
+            target,
+            capacity_bytes: reading.capacity_bytes,
+            mode: reading.mode,
+            kept: None,
+        };
         let written = sink.image(&begun, &**image, request.workers, doors.watch)?;
         disks.push(PointDisk {
             target: target.to_owned(),

@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
-use bundle::{LeftOut, Mode, Point, State};
+use bundle::{LeftOut, Mode, State};
 use host::{dir, libvirt::Power, scratch::Scratch};
 
-use super::{Doors, Found, Request, has_checkpoint, look, readings, scratch_folder};
-use crate::Result;
+use super::{
+    Before, Doors, Found, Ready, Request, Untaken, check, has_checkpoint, ready, scratch_folder,
+};
+use crate::{Result, snapshot::CreatePlan};
 
 /// What a backup would do now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +23,10 @@ pub struct Plan {
     pub is_incrementable: bool,
     /// How the disks are read.
     pub way: Way,
+    /// The names of the snapshots that come back with it.
+    pub snapshots: Vec<String>,
+    /// The snapshots of the machine that are not in it.
+    pub untaken: Vec<Untaken>,
     /// Whether what an interrupted run left is put right first.
     pub recovers: bool,
 }
@@ -43,6 +49,12 @@ pub struct PlannedDisk {
 pub enum Way {
     /// From their images: the machine is off.
     Images,
+    /// From their images, as a snapshot keeps them that is there only for that: the guest writes to
+    /// overlays meanwhile.
+    Snapshot {
+        /// The folders that those lie in, with the room there, in bytes.
+        folders: Vec<(PathBuf, u64)>,
+    },
     /// From a job of its QEMU, which keeps what the guest overwrites meanwhile.
     Job {
         /// The folder that it is kept beneath.
@@ -52,22 +64,22 @@ pub enum Way {
     },
 }
 
-/// Decides what [`create`](super::create) would do now; `last` is the last point of the bundle that would
-/// get the new one.
+/// Decides what [`create`](super::create) would do now; `before` is what the bundle has that would get the
+/// new point.
 ///
 /// # Errors
 /// As `create`, as far as no act tells it first.
-pub fn plan(request: &Request, last: Option<&Point>, doors: &Doors<'_>) -> Result<Plan> {
+pub fn plan(request: &Request, before: Option<Before<'_>>, doors: &Doors<'_>) -> Result<Plan> {
+    check(request, before)?;
     let beneath = scratch_folder(request, doors)?;
-    let found = look(request, doors)?;
-    let readings = readings(request, &found, last, doors)?;
+    let ready = ready(request, before, doors)?;
+    let is_counted = ready.is_counted(request);
+    let Ready { found: Found { power, choice, .. }, readings, saved } = ready;
     let is_incrementable = has_checkpoint(request, &readings);
-    let is_counted = is_incrementable || readings.iter().any(|it| it.mode == Mode::Incremental);
-    let Found { power, choice, .. } = found;
-    let way = if power == Power::Off && !is_counted {
-        Way::Images
-    } else {
-        Way::Job { free_bytes: dir::facts(&beneath)?.free_bytes, scratch: beneath.clone() }
+    let way = match &saved.temporary {
+        Some(CreatePlan { free, .. }) => Way::Snapshot { folders: free.clone() },
+        None if power == Power::Off && (!is_counted || saved.kept.is_some()) => Way::Images,
+        None => Way::Job { free_bytes: dir::facts(&beneath)?.free_bytes, scratch: beneath.clone() },
     };
     let disks = readings.into_iter().map(|reading| PlannedDisk {
         target: reading.disk.target,
@@ -85,6 +97,8 @@ pub fn plan(request: &Request, last: Option<&Point>, doors: &Doors<'_>) -> Resul
         left_out: choice.left_out,
         is_incrementable,
         way,
+        snapshots: saved.names,
+        untaken: saved.untaken,
         recovers: Scratch::folder_of(&beneath, request.machine).exists(),
     })
 }

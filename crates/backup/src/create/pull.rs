@@ -99,17 +99,8 @@ impl<'a> Pull<'a> {
         let others = wanted.others.iter().map(|target| (target.as_str(), Served::No));
         let job = self.job(&disks.chain(others).collect::<Vec<_>>())?;
         let Some(name) = &wanted.checkpoint else { return Ok((job, None)) };
-        let tracked = |reading: &'_ Reading| {
-            if reading.disk.has_bitmaps() { Tracked::Yes } else { Tracked::No }
-        };
-        let disks = wanted.readings.iter().map(|it| (it.disk.target.as_str(), tracked(it)));
-        let others = wanted.others.iter().map(|target| (target.as_str(), Tracked::No));
-        let checkpoint = NewCheckpoint {
-            name,
-            description: Some("made by relift for the next increment; deleted with its successor"),
-            disks: disks.chain(others).collect(),
-        };
-        Ok((job, Some(domain::write_checkpoint(&checkpoint)?)))
+        let checkpoint = checkpoint_document(name, wanted.readings, &wanted.others)?;
+        Ok((job, Some(checkpoint)))
     }
 
     /// The document of a job.
@@ -219,6 +210,27 @@ impl Drop for Pull<'_> {
             forget_checkpoint(self.host, self.machine, &name);
         }
     }
+}
+
+/// The document of a new checkpoint of these disks, and not of the other ones of the machine.
+///
+/// # Errors
+/// A name cannot stand in a document.
+pub(super) fn checkpoint_document(
+    name: &str,
+    readings: &[Reading],
+    others: &[String],
+) -> Result<String> {
+    let tracked = |reading: &Reading| {
+        if reading.disk.has_bitmaps() { Tracked::Yes } else { Tracked::No }
+    };
+    let disks = readings.iter().map(|it| (it.disk.target.as_str(), tracked(it)));
+    let others = others.iter().map(|target| (target.as_str(), Tracked::No));
+    Ok(domain::write_checkpoint(&NewCheckpoint {
+        name,
+        description: Some("made by relift for the next increment; deleted with its successor"),
+        disks: disks.chain(others).collect(),
+    })?)
 }
 
 /// Whose backup job a machine has.

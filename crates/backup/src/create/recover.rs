@@ -5,6 +5,7 @@
 //! | a scratch folder | the sign that a run did not end; removed last |
 //! | file systems that are frozen | thawed |
 //! | a backup job whose scratch files are in that folder | ended |
+//! | a snapshot of ours that the machine was read below | deleted: what was written since is merged |
 //! | a guest that a full scratch file stopped | goes on |
 //! | a checkpoint that no point knows | deleted: what it counted is counted from the one before |
 //! | a machine that was started only to be read | turned off |
@@ -22,7 +23,11 @@ use host::{
 };
 use vm::Uuid;
 
-use super::{CHECKPOINT_PREFIX, Request, pull::forget_checkpoint};
+use super::{
+    CHECKPOINT_PREFIX, Request,
+    pull::forget_checkpoint,
+    temporary::{self, Whole},
+};
 use crate::{Error, Kind, Result};
 
 /// How long a question to the agent may take here (ours).
@@ -62,6 +67,8 @@ pub enum Leftover {
     Stopped,
     /// A guest whose file systems are frozen.
     Frozen,
+    /// A snapshot that was taken to read the machine, which goes on in its overlays.
+    Snapshot(String),
     /// The scratch files beneath this folder.
     Scratch(PathBuf),
     /// A checkpoint that no point knows.
@@ -80,6 +87,7 @@ impl Leftover {
             Self::Scratch(beneath) => {
                 format!("scratch files of an interrupted run in {}", beneath.display())
             }
+            Self::Snapshot(name) => format!("the snapshot {name} of an interrupted run"),
             Self::Checkpoint(name) => format!("the checkpoint {name}, which no point knows"),
         }
     }
@@ -96,6 +104,9 @@ impl Leftover {
             Self::Scratch(beneath) => {
                 let folder = Scratch::folder_of(beneath, machine);
                 format!("removed {}, which an interrupted run had left", folder.display())
+            }
+            Self::Snapshot(name) => {
+                format!("deleted the snapshot {name}, which an interrupted run had left")
             }
             Self::Checkpoint(name) => {
                 format!("deleted the checkpoint {name}, which no point knows")
@@ -129,16 +140,15 @@ impl Known {
 /// # Errors
 /// As [`left_on`] and [`put_right`].
 pub fn recover(
-    machine: Uuid,
+    subject: &Whole<'_>,
     beneath: &Path,
     (series, known): (&str, &[String]),
-    host: &dyn Protection,
 ) -> Result<Vec<Note>> {
     let known = Known { series: vec![series.to_owned()], checkpoints: known.to_vec() };
-    let left = left_on(machine, &[beneath.to_owned()], &known, host)?;
+    let left = left_on(subject, &[beneath.to_owned()], &known)?;
     let mut notes = Vec::new();
     for leftover in &left {
-        notes.extend(put_right(machine, leftover, host)?);
+        notes.extend(put_right(subject, leftover)?);
     }
     Ok(notes)
 }
@@ -150,12 +160,8 @@ pub fn recover(
 ///
 /// # Errors
 /// The host does not answer, or a job of somebody else is under way ([`Kind::Locked`]).
-pub fn left_on(
-    machine: Uuid,
-    beneath: &[PathBuf],
-    known: &Known,
-    host: &dyn Protection,
-) -> Result<Vec<Leftover>> {
+pub fn left_on(subject: &Whole<'_>, beneath: &[PathBuf], known: &Known) -> Result<Vec<Leftover>> {
+    let (host, machine) = (subject.host, subject.machine);
     let mut found = Vec::new();
     let mut folders = beneath.to_vec();
     let power = host.power(machine)?;
@@ -177,9 +183,13 @@ pub fn left_on(
             scratch.push(Leftover::Scratch(folder));
         }
     }
-    if !scratch.is_empty() {
-        found.extend(stopped(host, machine, &power, &notes)?);
-    }
+    let stands = if scratch.is_empty() { None } else { stopped(host, machine, &power, &notes)? };
+    // A frozen guest is thawed before its images are merged; one that has no room needs that first.
+    let (before, after): (Vec<_>, Vec<_>) =
+        stands.into_iter().partition(|one| *one == Leftover::Frozen);
+    found.extend(before);
+    found.extend(temporary::left_on(subject)?.into_iter().map(Leftover::Snapshot));
+    found.extend(after);
     let checkpoints = host.checkpoints(machine)?;
     // Newest first, so that each gives what it counted to its parent.
     let unknown = checkpoints.into_iter().rev().filter(|name| known.is_unknown(name));
@@ -223,11 +233,8 @@ fn stopped(
 ///
 /// # Errors
 /// The host refuses.
-pub fn put_right(
-    machine: Uuid,
-    leftover: &Leftover,
-    host: &dyn Protection,
-) -> Result<Option<Note>> {
+pub fn put_right(subject: &Whole<'_>, leftover: &Leftover) -> Result<Option<Note>> {
+    let (host, machine) = (subject.host, subject.machine);
     let is_gone = match leftover {
         Leftover::Job => host.abort_job(machine).map(|()| true)?,
         Leftover::Started => host.destroy(machine).map(|()| true)?,
@@ -238,6 +245,10 @@ pub fn put_right(
                 .map_err(|error| Error::io("cannot look for scratch files in", beneath, error))?;
             drop(left);
             !Scratch::folder_of(beneath, machine).exists()
+        }
+        Leftover::Snapshot(name) => {
+            let _lock = subject.records.lock()?;
+            temporary::remove(subject, name).map(|()| true)?
         }
         Leftover::Checkpoint(name) => forget_checkpoint(host, machine, name),
     };
@@ -252,7 +263,19 @@ mod tests {
     };
 
     use super::*;
-    use crate::create::fixture::{Lab, MACHINE};
+    use crate::{
+        create::fixture::{Lab, MACHINE},
+        snapshot::Records,
+    };
+
+    /// Notes of no snapshot.
+    fn records() -> Records {
+        Records::of(Path::new("/nonexistent"), MACHINE)
+    }
+
+    fn subject<'a>(fake: &'a Fake, records: &'a Records) -> Whole<'a> {
+        Whole { host: fake, files: fake, machine: MACHINE, name: "web", records, foreign: &[] }
+    }
 
     fn known() -> Known {
         Known { series: vec!["aaaa".to_owned()], checkpoints: vec!["relift-aaaa-2".to_owned()] }
@@ -270,11 +293,15 @@ mod tests {
         let names = ["relift-aaaa-1", "relift-aaaa-2", "relift-bbbb-1", "theirs", "relift-aaaa-3"];
         let guest = FakeGuest { checkpoints: checkpoints(&names), ..FakeGuest::default() };
         let host = Fake::new(None).with_guest(guest);
-        let left = left_on(MACHINE, &[], &known(), &host).unwrap();
+        let left = left_on(&subject(&host, &records()), &[], &known()).unwrap();
         let unknown = ["relift-aaaa-3", "relift-aaaa-1"].map(str::to_owned);
         assert_eq!(left, unknown.map(Leftover::Checkpoint));
         assert_eq!(host.acts(), [""; 0], "a look changes nothing");
-        let notes = recover(MACHINE, Path::new("/none"), ("aaaa", &known().checkpoints), &host);
+        let notes = recover(
+            &subject(&host, &records()),
+            Path::new("/none"),
+            ("aaaa", &known().checkpoints),
+        );
         assert_eq!(
             notes.unwrap(),
             ["relift-aaaa-3", "relift-aaaa-1"]
@@ -303,11 +330,13 @@ mod tests {
             ..FakeGuest::default()
         };
         let host = Fake::new(None).with_guest(guest);
-        let left = left_on(MACHINE, &[], &known(), &host).unwrap();
+        let left = left_on(&subject(&host, &records()), &[], &known()).unwrap();
         let beneath = images.path().to_owned();
         assert_eq!(left, [Leftover::Job, Leftover::Stopped, Leftover::Scratch(beneath)]);
-        let notes: Vec<_> =
-            left.iter().map(|it| put_right(MACHINE, it, &host).unwrap().unwrap().0).collect();
+        let notes: Vec<_> = left
+            .iter()
+            .map(|it| put_right(&subject(&host, &records()), it).unwrap().unwrap().0)
+            .collect();
         let folder = Scratch::folder_of(images.path(), MACHINE);
         assert_eq!(
             notes,
@@ -317,7 +346,10 @@ mod tests {
                 format!("removed {}, which an interrupted run had left", folder.display()),
             ]
         );
-        assert_eq!(left_on(MACHINE, &[images.path().to_owned()], &known(), &host).unwrap(), []);
+        assert_eq!(
+            left_on(&subject(&host, &records()), &[images.path().to_owned()], &known()).unwrap(),
+            []
+        );
     }
 
     #[test]
@@ -333,10 +365,10 @@ mod tests {
             let guest = FakeGuest { power, is_frozen, ..FakeGuest::default() };
             let host = Fake::new(None).with_guest(guest);
             let beneath = [images.path().to_owned()];
-            let left = left_on(MACHINE, &beneath, &known(), &host).unwrap();
+            let left = left_on(&subject(&host, &records()), &beneath, &known()).unwrap();
             let scratch = Leftover::Scratch(images.path().to_owned());
             assert_eq!(left, want.into_iter().chain([scratch]).collect::<Vec<_>>());
-            recover(MACHINE, images.path(), ("aaaa", &[]), &host).unwrap();
+            recover(&subject(&host, &records()), images.path(), ("aaaa", &[])).unwrap();
             assert!(!Scratch::folder_of(images.path(), MACHINE).exists());
             assert!(!host.guest().is_frozen);
         }
@@ -348,7 +380,7 @@ mod tests {
             <target file='/theirs'/></disk></disks></domainbackup>";
         let guest = FakeGuest { backup: Some(job.to_owned()), ..FakeGuest::default() };
         let host = Fake::new(None).with_guest(guest);
-        let error = left_on(MACHINE, &[], &known(), &host).unwrap_err();
+        let error = left_on(&subject(&host, &records()), &[], &known()).unwrap_err();
         assert_eq!(error.to_string(), "another program backs up the machine now");
         assert_eq!(host.acts(), [""; 0]);
     }
@@ -361,7 +393,7 @@ mod tests {
         }
         let fake = Fake::new(None).with_guest(guest);
         let known = ["relift-s-1".to_owned()];
-        let notes = recover(MACHINE, &beneath, ("s", &known), &fake).unwrap();
+        let notes = recover(&subject(&fake, &records()), &beneath, ("s", &known)).unwrap();
         assert!(!lab.scratch().exists());
         let folder = lab.scratch().display().to_string();
         let told = notes.into_iter().map(|Note(text)| text.replace(&folder, "F")).collect();

@@ -140,6 +140,13 @@ impl Checkpoints for Fake {
         found.map(|(_, xml)| xml.clone()).ok_or_else(|| missing(name))
     }
 
+    fn create_checkpoint(&self, _machine: Uuid, xml: &str) -> Result<(), LibvirtError> {
+        self.order(format!("create checkpoint {}", name(xml)))?;
+        let made = (name(xml).to_owned(), xml.to_owned());
+        self.guest.borrow_mut().checkpoints.push(made);
+        Ok(())
+    }
+
     fn delete_checkpoint(
         &self,
         _machine: Uuid,

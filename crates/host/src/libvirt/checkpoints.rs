@@ -54,6 +54,12 @@ pub trait Checkpoints {
         detail: Detail,
     ) -> Result<String, LibvirtError>;
 
+    /// Makes a checkpoint by its document: what is written to its disks from now on is counted.
+    ///
+    /// # Errors
+    /// The machine is off, one of that name is there, or an image can keep no bitmap.
+    fn create_checkpoint(&self, machine: Uuid, xml: &str) -> Result<(), LibvirtError>;
+
     /// Deletes checkpoints. One that is deleted whole leaves what was written since it to its parent.
     ///
     /// # Errors
@@ -96,6 +102,10 @@ impl Checkpoints for Libvirt {
         self.exact_text(&Order { what: &what, verb, values: &values })
     }
 
+    fn create_checkpoint(&self, machine: Uuid, xml: &str) -> Result<(), LibvirtError> {
+        self.checkpoint_by(&["checkpoint-create"], "make", machine, xml)
+    }
+
     fn delete_checkpoint(
         &self,
         machine: Uuid,
@@ -117,15 +127,25 @@ impl Checkpoints for Libvirt {
     }
 
     fn redefine_checkpoint(&self, machine: Uuid, xml: &str) -> Result<(), LibvirtError> {
-        let machine = machine.to_string();
-        let what = format!("tell of a checkpoint of the machine {machine}");
-        let values = [("--domain", &*machine), ("--xmlfile", "/dev/stdin")];
         let verb = &["checkpoint-create", "--redefine"];
-        self.act(&Order { what: &what, verb, values: &values }, xml.as_bytes())
+        self.checkpoint_by(verb, "tell of", machine, xml)
     }
 }
 
 impl Libvirt {
+    fn checkpoint_by(
+        &self,
+        verb: &'static [&'static str],
+        what: &str,
+        machine: Uuid,
+        xml: &str,
+    ) -> Result<(), LibvirtError> {
+        let machine = machine.to_string();
+        let what = format!("{what} a checkpoint of the machine {machine}");
+        let values = [("--domain", &*machine), ("--xmlfile", "/dev/stdin")];
+        self.act(&Order { what: &what, verb, values: &values }, xml.as_bytes())
+    }
+
     /// Asks for a list of names of a machine's, one a line.
     pub(super) fn names(
         &self,

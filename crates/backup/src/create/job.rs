@@ -1,0 +1,106 @@
+//! The disks of a machine that has a process, read through a job of its QEMU.
+
+use std::path::Path;
+
+use bundle::{Point, PointDisk, State};
+use disk::Progress;
+use host::{dir, libvirt::Power};
+use nbd::NbdImage;
+
+use super::{
+    Begun, Copied, Doors, Found, Held, PausedForUs, Request, Sink, Step, Watch,
+    base::Reading,
+    budget::{self, Budget, Room, Watched},
+    checkpoint_name, checkpoint_of, has_checkpoint, make_scratch,
+    pull::{Pull, Wanted},
+};
+use crate::{Error, Result, quiesce::Asked};
+
+/// Reads a machine that has a process, through a job.
+pub(super) fn copy<'a>(
+    (request, doors): (&Request, &Doors<'a>),
+    found: &Found,
+    mut readings: Vec<Reading>,
+    (beneath, last): (&Path, Option<&Point>),
+    sink: &mut dyn Sink,
+) -> Result<Copied<'a>> {
+    let free_bytes = dir::facts(beneath)?.free_bytes;
+    let capacity = readings.iter().map(|it| it.capacity_bytes).fold(0, u64::saturating_add);
+    let budget = Budget::of(capacity, free_bytes)?;
+    let scratch = make_scratch(beneath, request, &found.power)?;
+    let is_off = found.power == Power::Off;
+    let off = is_off.then(|| PausedForUs::start(doors, request.machine)).transpose()?;
+    if let Some(image) = readings.iter().find_map(|reading| reading.disk.file.as_deref()) {
+        let wrap = |error| Error::io("cannot make the scratch folder in", beneath, error);
+        scratch.give_to_owner_of(image).map_err(wrap)?;
+    }
+    let name = has_checkpoint(request, &readings).then(|| checkpoint_name(request, found));
+    let mut wanted = Wanted {
+        readings: &mut readings,
+        others: found.others.clone(),
+        base: last.and_then(|point| Some(point.checkpoint.as_ref()?.name.as_str())),
+        checkpoint: name.clone(),
+        wish: request.wish,
+        was: found.power.clone(),
+    };
+    let asked = Asked {
+        host: doors.host,
+        machine: request.machine,
+        quiesce: request.quiesce,
+        deadline: request.deadline,
+        guards: doors.guards,
+    };
+    doors.watch.begin(Step::Freeze);
+    let (mut pull, mut moment) = Pull::begin(&asked, scratch, &mut wanted)?;
+    let mut opened = Vec::new();
+    for reading in &readings {
+        opened.push((reading, pull.image(reading)?));
+    }
+    let room = Room::Scratch;
+    let watched = Watched { host: doors.host, machine: request.machine, was: &found.power, room };
+    let watch = doors.watch;
+    let disks = budget::within(watched, budget, watch, |progress| {
+        opened
+            .iter()
+            .map(|(reading, image)| copy_disk(request, (reading, image), sink, (watch, progress)))
+            .collect()
+    })?;
+    drop(opened);
+    if let Err(error) = pull.end() {
+        moment.notes.push(format!("the backup job could not be ended: {error}"));
+    }
+    let checkpoint = name.map(|name| checkpoint_of(request.machine, name, doors));
+    let state = if is_off { State::Off } else { moment.state };
+    Ok(Copied {
+        disks,
+        state,
+        indications: moment.indications,
+        frozen: moment.frozen,
+        held: Held { pull: Some(pull), off, ..Held::default() },
+        checkpoint,
+        notes: moment.notes,
+        snapshots: None,
+    })
+}
+
+/// Copies a disk into the bundle.
+fn copy_disk(
+    request: &Request,
+    (reading, image): (&Reading, &NbdImage),
+    sink: &mut dyn Sink,
+    (watch, progress): (&dyn Watch, &dyn Progress),
+) -> Result<PointDisk> {
+    let (target, mode) = (reading.disk.target.as_str(), reading.mode);
+    let total_bytes = image.dirty()?.data_bytes;
+    watch.begin(Step::Copy { target, total_bytes });
+    let begun = Begun { target, capacity_bytes: reading.capacity_bytes, mode, kept: None };
+    let written = sink.image(&begun, image, request.workers, progress)?;
+    Ok(PointDisk {
+        target: target.to_owned(),
+        member: written.member,
+        capacity_bytes: reading.capacity_bytes,
+        mode,
+        reason: reading.reason.clone(),
+        read_bytes: total_bytes,
+    })
+}
