@@ -38,6 +38,10 @@ pub(crate) struct BackupCreateArgs {
     /// Write a new bundle as .tar.zst (zstd, or zstd:LEVEL from 1 to 22), or as .tar (none).
     #[arg(long, value_name = "HOW", default_value = "none", conflicts_with = "output")]
     pub(crate) compress: String,
+    /// Keep the guest's memory, too, as a snapshot that a restored machine can be taken back to: a full backup
+    /// of a machine that is on, whose guest is not frozen.
+    #[arg(long)]
+    pub(crate) memory: bool,
     #[command(flatten)]
     pub(crate) quiet: QuiesceArgs,
     /// Leave a disk out, by its target (vdb); can be repeated.

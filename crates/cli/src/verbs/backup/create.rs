@@ -9,16 +9,19 @@ use std::{
 
 use backup::{
     create::{
-        Bundled, Doors, Looks, Made, Named, Request, Sink, Step, Watch, Wish, create, plan,
+        Before, Bundled, Doors, Looks, Made, Named, Request, Sink, Step, Watch, Wish, create, plan,
         series_of,
     },
     quiesce::Processes,
+    snapshot::{MemoryFile, Records},
 };
 use bundle::{Bundle, DEFAULT_LEVEL, Form, Level, Manifest, Mode, Options, Point, Vm};
 use code::Code;
 use disk::Progress;
 use host::{
-    Host as _, dir,
+    Host as _,
+    dir::{self, Dir},
+    here,
     libvirt::{KnownMachine, Libvirt},
     lock,
 };
@@ -72,6 +75,7 @@ pub(super) fn append(
         max_increments: 0,
         iso: IsoChoice::Exclude,
         compress,
+        memory: false,
         quiet: args.quiet,
         exclude_disk: Vec::new(),
         tag: Vec::new(),
@@ -104,7 +108,9 @@ fn back_up(
     let folder = folder(args, &host)?;
     let (mut backups, mut plans, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
     for machine in chosen {
-        let job = Job { args, session, gauge, host: &host, machine, folder: &folder };
+        let others = machines.iter().filter(|one| one.uuid != machine.uuid);
+        let foreign: Vec<_> = others.flat_map(|one| one.disks.iter().cloned()).collect();
+        let job = Job { args, session, gauge, host: &host, machine, foreign, folder: &folder };
         if args.dry_run {
             plans.push(job.plan()?);
             continue;
@@ -209,6 +215,8 @@ struct Job<'a> {
     gauge: &'a Gauge<'a>,
     host: &'a Libvirt,
     machine: &'a KnownMachine,
+    /// The images of the other machines.
+    foreign: Vec<PathBuf>,
     folder: &'a Path,
 }
 
@@ -224,7 +232,7 @@ impl Job<'_> {
             None => self.begin(&self.request(now, self.keeps(), &entries))?,
         };
         state.note_place(self.folder)?;
-        let warnings = told::restless(&made);
+        let warnings = told::warnings(&made);
         Ok((told::data(self.machine, &path, &made, before_bytes), warnings))
     }
 
@@ -234,14 +242,17 @@ impl Job<'_> {
         let entries = backup::list(self.folder, &[])?;
         let existing = self.existing(&entries)?;
         let keeps = if existing.is_some() { Keeps::Yes } else { self.keeps() };
-        let last = match &existing {
-            Some(path) => super::open(path)?.manifest()?.and_then(|it| it.points.last().cloned()),
+        let manifest = match &existing {
+            Some(path) => super::open(path)?.manifest()?,
             None => None,
         };
+        let before = manifest
+            .as_ref()
+            .and_then(|it| Some(Before { point: it.points.last()?, snapshots: &it.snapshots }));
         let extends = existing.is_some();
         let path = existing.map_or_else(|| self.new_path(now), Ok)?;
         let request = self.request(now, keeps, &entries);
-        let plan = self.with_doors(|doors| plan(&request, last.as_ref(), doors))?;
+        let plan = self.with_doors(|doors| plan(&request, before, doors))?;
         let free_bytes = dir::facts(self.folder)?.free_bytes;
         Ok(told::planned(self.machine, (&path, extends), plan, free_bytes))
     }
@@ -264,7 +275,7 @@ impl Job<'_> {
         if let Some(file) = &self.args.where_to.output {
             return self.named(file);
         }
-        if self.args.mode == ModeChoice::Full {
+        if self.args.mode == ModeChoice::Full || self.args.memory {
             return Ok(None);
         }
         let uuid = self.machine.uuid.to_string();
@@ -337,7 +348,8 @@ impl Job<'_> {
         let facts = entries.iter().filter_map(backup::Entry::facts);
         let known = facts.flat_map(|facts| &facts.points);
         let known = known.filter_map(|moment| moment.checkpoint.clone()).collect();
-        let BackupCreateArgs { mode, exclude_disk, iso, quiet, scratch, jobs, .. } = self.args;
+        let BackupCreateArgs { mode, exclude_disk, iso, memory, quiet, scratch, jobs, .. } =
+            self.args;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Request {
             machine: self.machine.uuid,
@@ -350,6 +362,7 @@ impl Job<'_> {
             is_incrementable: keeps == Keeps::Yes,
             excluded: exclude_disk.clone(),
             with_media: *iso == IsoChoice::Include,
+            memory: if *memory { MemoryFile::Kept } else { MemoryFile::None },
             quiesce: quiet.quiesce.into(),
             deadline: quiet.deadline.0,
             workers: jobs.unwrap_or(cores),
@@ -363,7 +376,16 @@ impl Job<'_> {
     fn with_doors<T>(&self, act: impl FnOnce(&Doors<'_>) -> backup::Result<T>) -> Result<T> {
         let guards = Processes { uri: self.host.uri() };
         let hears = Hears(self.gauge);
-        Ok(act(&Doors { host: self.host, guards: &guards, watch: &hears })?)
+        let files = Dir::new(here::name());
+        let records = Records::of(state::of_environment().folder(), self.machine.uuid);
+        Ok(act(&Doors {
+            host: self.host,
+            guards: &guards,
+            watch: &hears,
+            files: &files,
+            records: &records,
+            foreign: &self.foreign,
+        })?)
     }
 
     fn create(&self, request: &Request, sink: &mut dyn Sink) -> Result<Made> {
@@ -468,6 +490,7 @@ impl Watch for Hears<'_> {
             Step::Copy { target, total_bytes } => {
                 self.0.phase("copy", Some(&format!("disk={target}")), Some(total_bytes));
             }
+            Step::Merge => self.0.phase("merge", None, None),
             Step::Publish => self.0.phase("publish", None, None),
         }
     }
