@@ -24,6 +24,7 @@ mod hypervisor;
 mod images;
 mod in_place;
 mod jobs;
+mod kept;
 mod libvirt;
 mod machines;
 mod names;

@@ -7,7 +7,7 @@ use crate::{
     virsh::Hosted,
 };
 
-const UUID: &str = "5b1c0000-0000-4000-8000-000000000001";
+pub(crate) const UUID: &str = "5b1c0000-0000-4000-8000-000000000001";
 
 /// 21 November 2026, 19:05:00 UTC.
 const THEN: u64 = 1_795_287_900;
@@ -15,13 +15,13 @@ const THEN: u64 = 1_795_287_900;
 const IDS: [&str; 2] = ["20261121-190500", "20261122-190500"];
 
 /// A host with the machine web01, which runs, and whose disk has 4 MiB.
-struct Running {
-    host: Hosted,
+pub(crate) struct Running {
+    pub(crate) host: Hosted,
 }
 
 impl Running {
     /// `None`, said aloud, where QEMU's tools are not installed.
-    fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         for tool in ["qemu-nbd", "qemu-img", "qemu-io"] {
             testkit::oracle(tool, ["--version"])?;
         }
@@ -44,7 +44,7 @@ impl Running {
         Some(running)
     }
 
-    fn shell(&self, line: &str) -> String {
+    pub(crate) fn shell(&self, line: &str) -> String {
         let run = self.host.bench.shell(line);
         assert_eq!(run.code, Some(0), "{line}: {run:?}");
         run.stdout
@@ -56,7 +56,7 @@ impl Running {
     }
 
     /// Runs the program some days after the first run; the bench is called `/bench` in what it says.
-    fn run(&self, line: &str, days: u64) -> Run {
+    pub(crate) fn run(&self, line: &str, days: u64) -> Run {
         let mut command = self.host.command(RELIFT);
         command.args(line.split(' ')).env("SOURCE_DATE_EPOCH", (THEN + days * 86_400).to_string());
         let run = Run::of(&command.output().unwrap());
@@ -65,7 +65,7 @@ impl Running {
         Run { code: run.code, stdout: named(&run.stdout), stderr: named(&run.stderr) }
     }
 
-    fn done(&self, line: &str, days: u64) -> Run {
+    pub(crate) fn done(&self, line: &str, days: u64) -> Run {
         let run = self.run(line, days);
         assert_eq!(run.code, Some(0), "{line}: {run:?}");
         run

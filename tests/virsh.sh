@@ -26,6 +26,10 @@ value() { # the word behind an option
   shift
   while [ $# -gt 0 ]; do [ "$1" = "$option" ] && echo "$2" && return; shift; done
 }
+source_of() { # the image of the one disk
+  sed -n "s:.*<source file='\([^']*\)'.*:\1:p" "machines/$1.xml" | head -n 1
+}
+go_on_in() { sed -i "s:<source file='[^']*':<source file='$2':" "machines/$1.xml"; }
 is_there() { [ -e "machines/$1.xml" ] || fail "failed to get domain '$1'"; }
 
 # The acts, which tests disturb.
@@ -64,7 +68,27 @@ act_snapshot_create() {
   is_there "$uuid"
   mkdir -p "snapshots/$uuid"
   xml=$(cat)
-  echo "$xml" >"snapshots/$uuid/$(echo "$xml" | tag name).xml"
+  file="snapshots/$uuid/$(echo "$xml" | tag name).xml"
+  case $* in *--redefine*) echo "$xml" >"$file" && return ;; esac
+  image=$(source_of "$uuid")
+  overlay=$(echo "$xml" | sed -n 's:.*<source file="\([^"]*\)".*:\1:p')
+  memory=$(echo "$xml" | sed -n 's:.*<memory snapshot="external" file="\([^"]*\)".*:\1:p')
+  if [ -n "$memory" ]; then echo "memory of $uuid" >"$memory"; fi
+  qemu-img create -q -f qcow2 -F qcow2 -b "$image" "$overlay"
+  {
+    echo "$xml" | sed 's:</domainsnapshot>::'
+    echo "<state>disk-snapshot</state><creationTime>1795287900</creationTime>"
+    cat "machines/$uuid.xml"
+    echo "</domainsnapshot>"
+  } >"$file"
+  go_on_in "$uuid" "$overlay"
+}
+
+act_blockcommit() {
+  uuid=$(value --domain "$@")
+  base=$(value --base "$@")
+  qemu-img commit -q -b "$base" "$(source_of "$uuid")"
+  go_on_in "$uuid" "$base"
 }
 
 act_undefine() {
@@ -78,7 +102,10 @@ act_snapshot_delete() { rm "snapshots/$(value --domain "$@")/$(value --snapshotn
 act_checkpoint_create() {
   uuid=$(value --domain "$@")
   is_there "$uuid"
-  keep_checkpoint "$uuid" "$(cat)"
+  xml=$(cat)
+  keep_checkpoint "$uuid" "$xml"
+  case $* in *--redefine*) return ;; esac
+  qemu-img bitmap --add "$(source_of "$uuid")" "$(echo "$xml" | tag name)"
 }
 
 keep_checkpoint() {
@@ -98,10 +125,10 @@ act_backup_begin() {
   is_there "$uuid"
   xml=$(cat)
   [ ! -e "backups/$uuid.xml" ] || fail "timed out during operation: another job is active"
-  image=images/vda.qcow2
+  image=$(source_of "$uuid")
   socket=$(echo "$xml" | sed -n 's:.* socket="\([^"]*\)".*:\1:p')
   echo "$xml" >"backups/$uuid.xml"
-  cp $image "backups/$uuid.qcow2"
+  cp "$image" "backups/$uuid.qcow2"
   bitmap=
   since=$(echo "$xml" | sed -n 's:.* incremental="\([^"]*\)".*:\1:p')
   if [ -n "$since" ]; then
@@ -116,7 +143,7 @@ act_backup_begin() {
   [ -n "$new" ] || return 0
   xml=$(cat "$new")
   # Each goes on counting, so that nothing has to be merged when the one behind it goes.
-  qemu-img bitmap --add $image "$(echo "$xml" | tag name)"
+  qemu-img bitmap --add "$image" "$(echo "$xml" | tag name)"
   keep_checkpoint "$uuid" "$xml"
 }
 
@@ -131,7 +158,7 @@ act_checkpoint_delete() {
   file=$(checkpoint "$(value --domain "$@")" "$(value --checkpointname "$@")")
   rm "$file"
   case $* in *--metadata*) return 0 ;; esac
-  qemu-img bitmap --remove images/vda.qcow2 "$(value --checkpointname "$@")"
+  qemu-img bitmap --remove "$(source_of "$(value --domain "$@")")" "$(value --checkpointname "$@")"
 }
 
 checkpoint() {
@@ -149,6 +176,7 @@ case $verb in
 <enum name='firmware'><value>efi</value></enum></os></domainCapabilities>
 END
   ;;
+  blockjob) ;;
   pool-list) echo 5b1c0000-0000-4000-8000-000000000001 ;;
   pool-dumpxml) cat <<END
 <pool type='dir'><name>images</name><capacity unit='bytes'>2147483648</capacity>
@@ -175,7 +203,8 @@ END
   domjobinfo) echo "Job type: 0" ;;
   qemu-agent-command) fail "Guest agent is not responding: QEMU guest agent is not connected" ;;
   domblkinfo)
-    bytes=$(qemu-img info -U --output=json images/vda.qcow2 | sed -n 's/^    "virtual-size": \([0-9]*\),$/\1/p')
+    image=$(source_of "$(value --domain "$@")")
+    bytes=$(qemu-img info -U --output=json "$image" | sed -n 's/^    "virtual-size": \([0-9]*\),$/\1/p')
     printf 'Capacity:       %s\nAllocation:     %s\nPhysical:       %s\n' "$bytes" "$bytes" "$bytes"
     ;;
   backup-dumpxml)
@@ -196,7 +225,7 @@ END
   snapshot-list) uuids "snapshots/$(value --domain "$@")" ;;
   snapshot-current) fail "domain '$(value --domain "$@")' has no current snapshot" ;;
   snapshot-dumpxml) cat "snapshots/$(value --domain "$@")/$(value --snapshotname "$@").xml" ;;
-  define | snapshot-create | snapshot-delete | checkpoint-create | checkpoint-delete | undefine | \
+  define | snapshot-create | snapshot-delete | blockcommit | checkpoint-create | checkpoint-delete | undefine | \
     start | pool-refresh | backup-begin | domjobabort) act "$@" ;;
   *) fail "unknown command: '$verb'" ;;
 esac

@@ -150,7 +150,7 @@ pub(super) fn remove(subject: &Whole<'_>, name: &str) -> Result<()> {
     delete(subject, &plan_delete(subject, &tree, name, Family::One)?, &Unheard)?;
     // What a run that was killed had merged and not removed.
     let after = images_of(subject, &snapshot::tree(subject)?)?;
-    for file in files.iter().filter(|file| !after.uses(file)) {
+    for file in files.iter().filter(|file| file.exists() && !after.uses(file)) {
         subject.files.remove_file(file)?;
     }
     Ok(())

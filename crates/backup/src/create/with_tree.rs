@@ -132,3 +132,6 @@ fn mark<'a>(
 ) -> Result<Mark<'a>> {
     Mark::make((doors.host, request.machine), name, &ready.readings, &ready.found.others)
 }
+
+#[cfg(test)]
+mod tests;

@@ -181,8 +181,9 @@ impl Snapshots for Fake {
 
     fn create_snapshot(&self, _machine: Uuid, xml: &str, keeps: Keeps) -> Result<(), LibvirtError> {
         self.order(format!("create snapshot {} of {keeps:?}", name(xml)))?;
+        let kept = self.begin_overlays(xml, keeps);
         if keeps != Keeps::DisksUntold {
-            self.tell_of(xml);
+            self.tell_of(&kept);
         }
         Ok(())
     }
@@ -238,7 +239,11 @@ impl BlockJobs for Fake {
             file.map_or_else(String::new, |file| format!(" {word} {file}"))
         };
         let images = format!("{}{}", part("from", commit.top), part("into", commit.base));
-        self.order(format!("commit {}{images}", commit.target))
+        self.order(format!("commit {}{images}", commit.target))?;
+        if let (None, Some(base)) = (commit.top, commit.base) {
+            self.go_on_in(commit.target, base);
+        }
+        Ok(())
     }
 
     fn block_job(&self, _machine: Uuid, _target: &str) -> Result<Option<BlockJob>, LibvirtError> {
