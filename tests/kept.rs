@@ -86,7 +86,7 @@ fn memory_is_a_snapshot_of_its_own_below_the_disks_and_only_of_a_machine_that_is
     assert!(refused.stderr.starts_with("error: a guest whose memory is kept"), "{refused:?}");
     let name = "backup-20261121-190500";
     let made = document(&running, "backup create web01 --storage out --memory --json");
-    assert_eq!(made["backups"][0]["snapshots"], json!(["s1", "s2", name]), "{made}");
+    assert_eq!(made["backups"][0]["snapshots"], json!([name, "s1", "s2"]), "{made}");
     goes_on(&running, "memory");
     running.done(&format!("backup verify --level deep {FILE}"), 0);
     let shown = document(&running, &format!("backup show {FILE} --json"));

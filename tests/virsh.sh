@@ -75,6 +75,9 @@ act_snapshot_create() {
   memory=$(echo "$xml" | sed -n 's:.*<memory snapshot="external" file="\([^"]*\)".*:\1:p')
   if [ -n "$memory" ]; then echo "memory of $uuid" >"$memory"; fi
   qemu-img create -q -f qcow2 -F qcow2 -b "$image" "$overlay"
+  for it in "checkpoints/$uuid".*; do # what is written goes on being counted
+    [ ! -e "$it" ] || qemu-img bitmap --add "$overlay" "$(basename "$it" .xml | cut -d . -f 3)"
+  done
   {
     echo "$xml" | sed 's:</domainsnapshot>::'
     echo "<state>disk-snapshot</state><creationTime>1795287900</creationTime>"

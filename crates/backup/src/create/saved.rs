@@ -16,6 +16,12 @@ use crate::{
     snapshot::{self, CreatePlan, Images, MemoryFile, Tree, chain, images_of},
 };
 
+/// Why a snapshot inside the images is in no backup.
+const INTERNAL: &str = "it is inside its images, where only libvirt gets at it";
+
+/// Why a snapshot that was taken after the full backup is not in an increment.
+const NEWER: &str = "an increment has the disks alone; the next full backup has it";
+
 /// What a bundle has already.
 #[derive(Debug, Clone, Copy)]
 pub struct Before<'a> {
@@ -133,8 +139,8 @@ fn since(tree: &Tree, before: Before<'_>) -> Saved {
         if is_known && before.point.snapshots.contains(&name) {
             saved.names.push(name);
         } else {
-            let reason = "an increment has the disks alone; the next full backup has it".to_owned();
-            saved.untaken.push(Untaken { name, reason });
+            let reason = if one.is_internal { INTERNAL } else { NEWER };
+            saved.untaken.push(Untaken { name, reason: reason.to_owned() });
         }
     }
     saved
@@ -172,7 +178,7 @@ fn check(
     is_wanted: &dyn Fn(&str) -> bool,
 ) -> std::result::Result<(), String> {
     if one.is_internal {
-        return Err("it is inside its images, where only libvirt gets at it".to_owned());
+        return Err(INTERNAL.to_owned());
     }
     one.definition().map_err(|error| told(&error))?;
     let mut images = one.images.iter().filter(|(target, _)| is_wanted(target)).peekable();

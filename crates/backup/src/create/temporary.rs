@@ -10,15 +10,17 @@
 
 use std::path::PathBuf;
 
+use bundle::{Indication, State};
 use disk::Unheard;
 use host::libvirt::{Power, Protection};
 
 use super::{Doors, Found, Request};
 use crate::{
     Error, Kind, Result,
+    quiesce::Quiesce,
     snapshot::{
-        self, CreateOptions, CreatePlan, Created, Family, Subject, create, delete, images_of,
-        plan_create, plan_delete,
+        self, CreateOptions, CreatePlan, Created, Family, Record, Subject, create, delete,
+        images_of, plan_create, plan_delete,
     },
 };
 
@@ -82,16 +84,36 @@ impl<'a> Temporary<'a> {
     /// Takes it. Who calls it holds the lock of the machine's records.
     ///
     /// # Errors
-    /// The host does not take it, or the guest had to be quiet and was not.
+    /// The host does not take it, or the guest had to be quiet and was not; nothing of it is left then.
     pub(super) fn take(
-        subject: Whole<'a>,
+        (request, doors): (&'a Request, &Doors<'a>),
         plan: &CreatePlan,
         was: &Power,
-        doors: &Doors<'_>,
     ) -> Result<(Self, Created)> {
-        let created = create(&subject, plan, doors.guards)?;
-        let name = plan.name.clone();
-        Ok((Self { subject, name, was: was.clone(), is_over: false }, created))
+        let subject = doors.subject(request);
+        let created = create(&subject, plan, doors.guards);
+        // What failed is gone with this value, as far as there is anything of it.
+        let taken = Self { subject, name: plan.name.clone(), was: was.clone(), is_over: false };
+        match created {
+            Ok(created) => Ok((taken, created)),
+            Err(error) => match taken.kept_late(&error)? {
+                Some(created) if request.quiesce != Quiesce::Require => Ok((taken, created)),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// The snapshot that the host has although its guest did not stay frozen: that is a failure of a
+    /// snapshot, and less than was wanted of a backup.
+    fn kept_late(&self, error: &Error) -> Result<Option<Created>> {
+        let noted = self.subject.records.all()?.into_iter().find(|one| one.name == self.name);
+        let is_late = |record: &Record| record.indications.contains(&Indication::QuiesceFailed);
+        let late = noted.filter(|record| error.kind() == Kind::Quiesce && is_late(record));
+        Ok(late.map(|record| Created {
+            state: State::Running,
+            record,
+            notes: vec![error.to_string()],
+        }))
     }
 
     /// Deletes it, now that the images are read.
@@ -114,7 +136,7 @@ impl<'a> Temporary<'a> {
 impl Drop for Temporary<'_> {
     fn drop(&mut self) {
         // What cannot be taken back now is taken back by the next run.
-        if !self.is_over {
+        if !self.is_over && left_on(&self.subject).is_ok_and(|left| left.contains(&self.name)) {
             drop(self.end());
         }
     }

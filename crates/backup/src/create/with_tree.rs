@@ -94,8 +94,7 @@ fn running<'a>(
     let mark = checkpoint.map(|name| mark((request, doors), ready, name)).transpose()?;
     let held = Held { _scratch: scratch, mark, ..Held::default() };
     doors.watch.begin(Step::Freeze);
-    let subject = doors.subject(request);
-    let (mut temporary, created) = Temporary::take(subject, plan, &found.power, doors)?;
+    let (mut temporary, created) = Temporary::take((request, doors), plan, &found.power)?;
     let with_memory = match request.memory {
         MemoryFile::None => None,
         MemoryFile::Kept => Some(saved::with_memory(request, found, plan, doors)?),

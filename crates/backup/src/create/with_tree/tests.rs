@@ -1,11 +1,12 @@
 //! Whole runs of a machine with snapshots: its images are real, its host is of memory.
 
-use std::{fs::File, rc::Rc, sync::Arc};
+use std::{fs::File, io, rc::Rc, sync::Arc, time::Duration};
 
-use bundle::{Bundle, Form, Level, Manifest, Mode, Options, Snapshot, Vm};
+use bundle::{Bundle, Form, Indication, Level, Manifest, Mode, Options, Snapshot, Vm};
 use disk::{FileBytes, Progress, Unheard};
 use host::{
     fake::{Fake, FakeGuest},
+    guard::Outcome,
     libvirt::{BlockInfo, Power},
 };
 
@@ -17,7 +18,7 @@ use crate::{
         fixture::{Keepers, MACHINE},
         plan,
     },
-    quiesce::Quiesce,
+    quiesce::{Armed, Guards, Quiesce},
     snapshot::{MemoryFile, fixture::Lab},
 };
 
@@ -190,9 +191,48 @@ fn whatever_act_fails_neither_checkpoint_nor_snapshot_is_left() {
         if made.is_ok() {
             std::fs::remove_file(lab.path("web.tar")).unwrap();
         }
-        for record in lab.records.all().unwrap() {
-            lab.records.remove(&record.name).unwrap();
-        }
+        assert_eq!(lab.records.all().unwrap(), [], "{at}");
+    }
+}
+
+#[test]
+fn a_guest_that_did_not_stay_frozen_is_backed_up_unless_it_had_to() {
+    for (quiesce, is_made) in [(Quiesce::Auto, true), (Quiesce::Require, false)] {
+        let lab = Lab::new();
+        let fake = host(&lab, Power::Running);
+        let path = lab.path("web.tar");
+        let file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+        let vm = Vm { name: "web".to_owned(), uuid: None };
+        let manifest = Manifest { vm, ..Manifest::default() };
+        let options = Options { form: Form::Tar, level: 3, unix_seconds: 100 };
+        let mut sink = Bundled::create(&file, options, manifest).unwrap();
+        let keepers = Keepers::of(&fake);
+        let request = Request { quiesce, ..request() };
+        let doors = Doors { guards: &Late, ..doors(&lab, &keepers) };
+        let made = create(&request, &mut sink, &doors);
+        assert_eq!(made.is_ok(), is_made, "{made:?}");
+        let quiet = made.map(|made| made.point.indications);
+        let want = [Indication::Online, Indication::QuiesceFailed];
+        assert!(quiet.is_err() || quiet.unwrap() == want);
+        assert_eq!((fake.guest().snapshots.len(), lab.records.all().unwrap().len()), (2, 0));
+        is_clean(&lab, "late");
+    }
+}
+
+/// Guards whose deadline is always over.
+struct Late;
+
+impl Guards for Late {
+    fn arm(&self, _machine: vm::Uuid, _deadline: Duration) -> io::Result<Box<dyn Armed>> {
+        Ok(Box::new(Fired))
+    }
+}
+
+struct Fired;
+
+impl Armed for Fired {
+    fn disarm(self: Box<Self>) -> Outcome {
+        Outcome::Fired
     }
 }
 
