@@ -13,7 +13,8 @@ EXAMPLES
   relift backup create web01 --dry-run
   relift backup append --last web01
   relift backup create web01 --mode incremental --storage /srv/backup
-  relift backup create web01 -o web01.tar.zst --quiesce require";
+  relift backup create web01 -o web01.tar.zst --quiesce require
+  relift backup create web01 --memory";
 
 /// `backup create`.
 #[derive(Debug, Args)]
