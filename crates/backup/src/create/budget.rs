@@ -1,12 +1,13 @@
 //! The room for what a guest overwrites while its disks are read.
 //!
-//! QEMU keeps the old content of each such cluster in a scratch file, or, where a snapshot of ours is read,
-//! the new content in an overlay. When that file cannot grow, it is the guest that stops: so the room is
-//! counted before, watched meanwhile, and given back in time.
+//! QEMU keeps the old content of each such cluster in a scratch file, or, where the machine is read below a
+//! snapshot of ours, the new content in an overlay. When that file cannot grow, it is the guest that stops:
+//! so the room is counted before, watched meanwhile, and given back in time.
 
 use std::{
+    fs,
     os::unix::fs::MetadataExt as _,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         atomic::{AtomicBool, Ordering},
         mpsc::{self, RecvTimeoutError},
@@ -22,7 +23,13 @@ use vm::{ByteSize, Uuid};
 use crate::{Error, Kind, Result};
 
 /// How often the scratch files are looked at.
-const LOOK: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(100);
+
+/// How many looks there are for each time that the host is asked of the guest: that takes a process.
+const LOOKS_PER_QUESTION: u32 = 20;
+
+/// The bytes of a block as `stat` counts them.
+const BLOCK_BYTES: u64 = 512;
 
 /// Less room than this is none (ours): a guest fills it between two looks.
 const LEAST_BYTES: u64 = 64 << 20;
@@ -71,7 +78,6 @@ enum Trouble {
 }
 
 /// A machine whose job is watched.
-#[derive(Clone, Copy)]
 pub(super) struct Watched<'a> {
     /// Its host.
     pub(super) host: &'a dyn Protection,
@@ -79,25 +85,35 @@ pub(super) struct Watched<'a> {
     pub(super) machine: Uuid,
     /// What it was doing before the job.
     pub(super) was: &'a Power,
-    /// Where that is what it overwrites.
-    pub(super) room: Room<'a>,
+    /// The files that grow with what the guest writes.
+    pub(super) files: Vec<PathBuf>,
+    /// What they are.
+    pub(super) room: Room,
 }
 
-/// Where what a guest overwrites is held meanwhile.
-#[derive(Clone, Copy)]
-pub(super) enum Room<'a> {
-    /// In the scratch files of its job.
+/// Where what a guest writes is held meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    /// Its old content, in the scratch files of a job.
     Scratch,
-    /// In these overlays, which are merged into its images afterwards.
-    Overlays(&'a [PathBuf]),
+    /// The new one, in overlays, which are merged into its images afterwards.
+    Overlays,
 }
 
-impl Room<'_> {
+impl Room {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Scratch => "scratch files",
-            Self::Overlays(_) => "overlays",
+            Self::Overlays => "overlays",
         }
+    }
+}
+
+impl Watched<'_> {
+    /// What the files take on their file system, in bytes; one that is not there yet takes none.
+    fn used_bytes(&self) -> u64 {
+        let blocks = self.files.iter().filter_map(|file| Some(fs::metadata(file).ok()?.blocks()));
+        blocks.fold(0, u64::saturating_add).saturating_mul(BLOCK_BYTES)
     }
 }
 
@@ -109,7 +125,7 @@ impl Room<'_> {
 /// # Errors
 /// Those of the work; `E0506` when the scratch files were the reason to end it.
 pub(super) fn within<T: Send>(
-    watched: Watched<'_>,
+    watched: &Watched<'_>,
     budget: Budget,
     progress: &dyn Progress,
     act: impl FnOnce(&dyn Progress) -> Result<T> + Send,
@@ -117,7 +133,7 @@ pub(super) fn within<T: Send>(
     let end = AtomicBool::new(false);
     let ended = Ended { progress, end: &end };
     let (over, wait) = mpsc::channel::<()>();
-    let mut trouble = None;
+    let (mut trouble, mut looks) = (None, 0_u32);
     let done = thread::scope(|threads| {
         let work = threads.spawn(|| {
             // Dropped however the work ends.
@@ -126,7 +142,8 @@ pub(super) fn within<T: Send>(
         });
         while wait.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
             if trouble.is_none() {
-                trouble = look(watched, budget);
+                looks = looks.wrapping_add(1);
+                trouble = look(watched, budget, looks % LOOKS_PER_QUESTION == 0);
                 end.store(trouble.is_some(), Ordering::Relaxed);
             }
         }
@@ -139,29 +156,23 @@ pub(super) fn within<T: Send>(
 }
 
 /// What is wrong with a job; what cannot be asked is not.
-fn look(Watched { host, machine, was, room }: Watched<'_>, budget: Budget) -> Option<Trouble> {
-    let used_bytes = match room {
-        Room::Scratch => host.job(machine).ok()?.temporary_used_bytes,
-        Room::Overlays(files) => files.iter().map(|file| allocated(file)).sum(),
-    };
+fn look(watched: &Watched<'_>, budget: Budget, asks: bool) -> Option<Trouble> {
+    let used_bytes = watched.used_bytes();
     if budget.is_spent(used_bytes) {
         return Some(Trouble::Spent(used_bytes));
     }
-    match (host.power(machine).ok()?, room) {
-        (Power::Paused { by_error: true }, _) if *was == Power::Running => Some(Trouble::Paused),
-        (Power::Off, Room::Scratch) => Some(Trouble::Gone),
+    if !asks {
+        return None;
+    }
+    match watched.host.power(watched.machine).ok()? {
+        Power::Paused { by_error: true } if *watched.was == Power::Running => Some(Trouble::Paused),
         // Images are there without a process, too.
+        Power::Off if watched.room == Room::Scratch => Some(Trouble::Gone),
         _ => None,
     }
 }
 
-/// What a file takes on the host, in bytes; none of one that is not there yet.
-fn allocated(file: &Path) -> u64 {
-    // POSIX leaves the unit open; on Linux it is 512 bytes whatever the file system.
-    file.metadata().map_or(0, |found| found.blocks().saturating_mul(512))
-}
-
-fn explained(error: Error, trouble: &Trouble, room: Room<'_>) -> Error {
+fn explained(error: Error, trouble: &Trouble, room: Room) -> Error {
     let files = room.as_str();
     let explained = match trouble {
         Trouble::Spent(used) => {
@@ -201,53 +212,50 @@ impl Progress for Ended<'_> {
 
 #[cfg(test)]
 mod tests {
-    use host::{
-        fake::{Fake, FakeGuest},
-        libvirt::Job,
-    };
+    use host::fake::{Fake, FakeGuest};
 
     use super::*;
     use disk::Unheard;
 
-    /// What becomes of work that goes on until it is told to stop.
-    fn endless(guest: FakeGuest, room: Room<'_>) -> Error {
+    /// What becomes of work that goes on until it is told to stop, beside a file of this length.
+    fn endless(guest: FakeGuest, scratch_len: usize, room: Room) -> Error {
+        let scratch = tempfile::NamedTempFile::new().unwrap();
+        fs::write(scratch.path(), vec![1; scratch_len]).unwrap();
+        let files = vec![scratch.path().to_owned(), "/none/there".into()];
         let fake = Fake::new(None).with_guest(guest);
         let machine = Uuid([7; 16]);
-        let watched = Watched { host: &fake, machine, was: &Power::Running, room };
-        let tight = Budget { limit_bytes: 1000, is_enough: false };
+        let watched = Watched { host: &fake, machine, was: &Power::Running, files, room };
+        let tight = Budget { limit_bytes: 64 << 10, is_enough: false };
         let work = |progress: &dyn Progress| -> Result<()> {
             while !progress.stopped() {
                 thread::yield_now();
             }
             Err(Error::new(Kind::Stopped, "stopped"))
         };
-        within(watched, tight, &Unheard, work).unwrap_err()
+        within(&watched, tight, &Unheard, work).unwrap_err()
     }
 
     #[test]
     fn work_is_ended_when_its_scratch_files_are_spent_or_its_guest_stands_still() {
-        let job = Job { temporary_used_bytes: 800, ..Job::default() };
-        let scratch = Room::Scratch;
-        let error = endless(FakeGuest { job, ..FakeGuest::default() }, scratch);
+        let error = endless(FakeGuest::default(), 64 << 10, Room::Scratch);
         assert_eq!(
             error.to_string(),
-            "the guest overwrote 800 B while its disks were read, and the scratch files must not grow \
+            "the guest overwrote 64 KiB while its disks were read, and the scratch files must not grow \
              further; the backup was ended, the guest goes on"
         );
         assert_eq!(error.code(), Some(code::Code::E0506));
         let power = Power::Paused { by_error: true };
-        let error = endless(FakeGuest { power, ..FakeGuest::default() }, scratch);
+        let error = endless(FakeGuest { power, ..FakeGuest::default() }, 0, Room::Scratch);
         assert_eq!(error.code(), Some(code::Code::E0506));
         let off = FakeGuest { power: Power::Off, ..FakeGuest::default() };
-        let error = endless(off.clone(), scratch);
+        let error = endless(off.clone(), 0, Room::Scratch);
         assert_eq!(error.to_string(), "the machine ended while its disks were read");
-        // Its images are there all the same: what counts is what its overlays take.
-        let folder = tempfile::tempdir().unwrap();
-        let overlay = folder.path().join("web.qcow2");
-        std::fs::write(&overlay, [9; 8192]).unwrap();
-        let error = endless(off, Room::Overlays(&[overlay])).to_string();
-        assert!(error.starts_with("the guest overwrote "), "{error}");
-        assert!(error.contains("and the overlays must not grow further"), "{error}");
+        // Below an overlay its images are there all the same: what counts is how large that is.
+        let error = endless(off, 64 << 10, Room::Overlays).to_string();
+        assert!(
+            error.contains("64 KiB while its disks were read, and the overlays must"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -56,10 +56,10 @@ pub(super) fn copy<'a>(
     for reading in &readings {
         opened.push((reading, pull.image(reading)?));
     }
-    let room = Room::Scratch;
-    let watched = Watched { host: doors.host, machine: request.machine, was: &found.power, room };
+    let (was, files, room) = (&found.power, pull.scratch_files(&readings), Room::Scratch);
+    let watched = Watched { host: doors.host, machine: request.machine, was, files, room };
     let watch = doors.watch;
-    let disks = budget::within(watched, budget, watch, |progress| {
+    let disks = budget::within(&watched, budget, watch, |progress| {
         opened
             .iter()
             .map(|(reading, image)| copy_disk(request, (reading, image), sink, (watch, progress)))

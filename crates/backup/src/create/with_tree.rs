@@ -100,11 +100,10 @@ fn running<'a>(
         MemoryFile::Kept => Some(saved::with_memory(request, found, plan, doors)?),
     };
     let kept = with_memory.as_ref().unwrap_or(kept);
-    let overlays = overlays(plan);
-    let room = Room::Overlays(&overlays);
-    let watched = Watched { host: doors.host, machine: request.machine, was: &found.power, room };
+    let (was, files, room) = (&found.power, overlays(plan), Room::Overlays);
+    let watched = Watched { host: doors.host, machine: request.machine, was, files, room };
     let watch = doors.watch;
-    let disks = budget::within(watched, budget, watch, |progress| {
+    let disks = budget::within(&watched, budget, watch, |progress| {
         layered::copy(request, readings, kept, sink, (watch, progress))
     })?;
     watch.begin(Step::Merge);
