@@ -79,6 +79,24 @@ fn a_machine_is_backed_up_with_its_tree_whether_it_runs_or_not() {
 }
 
 #[test]
+fn an_image_of_small_clusters_shows_the_same_disk_in_the_backup() {
+    let Some(running) = with_tree() else { return };
+    running.shell(&format!("rm host/active/{UUID}"));
+    // What has been in the image goes: it is another one, of clusters that the backup does not have.
+    let create = "qemu-img create -q -f qcow2 -o cluster_size=4k -F qcow2";
+    running.shell(&format!("cd host/images && {create} -b \"$PWD/vda.qcow2\" vda.s1.qcow2"));
+    for act in ["write -q -P 7 12k 4k", "write -q -z 100k 8k", "write -q -P 8 3M 20k"] {
+        running.shell(&format!("qemu-io -f qcow2 -c '{act}' host/images/vda.s1.qcow2"));
+    }
+    running.done("backup create web01 --storage out", 0);
+    running.done(&format!("backup verify --level deep {FILE}"), 0);
+    running.shell(&format!("mkdir members && tar -xf {FILE} -C members"));
+    for (image, member) in IMAGES {
+        running.shell(&format!("qemu-img compare -q members/{member} host/images/{image}"));
+    }
+}
+
+#[test]
 fn memory_is_a_snapshot_of_its_own_below_the_disks_and_only_of_a_machine_that_is_on() {
     let Some(running) = with_tree() else { return };
     let refused = running.run("backup create web01 --storage out --memory --quiesce require", 0);

@@ -18,6 +18,7 @@ mod bundled;
 mod disks;
 #[cfg(test)]
 mod fixture;
+mod held;
 mod images;
 mod job;
 mod kept;
@@ -38,7 +39,7 @@ use std::{
     time::Duration,
 };
 
-use bundle::{Checkpoint, Indication, Mode, Point, PointDisk, State};
+use bundle::{Mode, Point};
 use disk::Progress;
 use domain::Drive;
 use host::{
@@ -55,13 +56,14 @@ use crate::{
 };
 use base::{Base, Reading};
 use disks::Choice;
-use mark::Mark;
-use pull::Pull;
+use held::Copied;
+use mark::{drop_older, has_checkpoint};
 use saved::Saved;
 use temporary::Whole;
 
 pub use base::Wish;
 pub use bundled::Bundled;
+pub use mark::series_of;
 pub use named::{Looks, Named};
 pub use plan::{Plan, PlannedDisk, Way, plan};
 pub use recover::{Known, Leftover, Note, left_on, put_right, recover};
@@ -324,57 +326,6 @@ fn publish(
     Ok(Made { point, frozen, file_bytes, notes, untaken: saved.untaken })
 }
 
-/// What the disks of a machine became.
-struct Copied<'a> {
-    disks: Vec<PointDisk>,
-    state: State,
-    indications: Vec<Indication>,
-    frozen: Option<Duration>,
-    held: Held<'a>,
-    checkpoint: Option<Checkpoint>,
-    notes: Vec<String>,
-    /// The snapshots that went into the bundle with them; `None` where that was not its way.
-    snapshots: Option<Vec<String>>,
-}
-
-/// What is there until a point is published. What is bound last goes first: the job and the checkpoints
-/// go before the process of the machine, and the sign of a run that did not end is gone last.
-#[derive(Default)]
-struct Held<'a> {
-    pull: Option<Pull<'a>>,
-    mark: Option<Mark<'a>>,
-    off: Option<PausedForUs<'a>>,
-    _scratch: Option<Scratch>,
-}
-
-impl Held<'_> {
-    /// Keeps the checkpoint, now that its point is published.
-    fn keep(&mut self) {
-        if let Some(pull) = self.pull.take() {
-            pull.keep();
-        }
-        if let Some(mark) = self.mark.take() {
-            mark.keep();
-        }
-    }
-}
-
-impl Copied<'_> {
-    /// Those of a machine that was off, read from its images.
-    fn of_images(disks: Vec<PointDisk>) -> Self {
-        Self {
-            disks,
-            state: State::Off,
-            indications: Vec::new(),
-            frozen: None,
-            held: Held::default(),
-            checkpoint: None,
-            notes: Vec::new(),
-            snapshots: None,
-        }
-    }
-}
-
 /// The folder beneath which scratch files go: beside the first image of the machine.
 fn scratch_folder(request: &Request, doors: &Doors<'_>) -> Result<PathBuf> {
     if let Some(folder) = &request.scratch {
@@ -455,69 +406,6 @@ fn bitmaps(
     let xml = doors.host.checkpoint_xml(machine, name, Detail::Definition).ok()?;
     let checkpoint = domain::read_checkpoint(xml.as_bytes()).ok()?;
     Some(checkpoint.disks.into_iter().map(|disk| disk.target).collect())
-}
-
-/// The word for a folder in the names of checkpoints: backups in other folders have their own.
-#[must_use]
-pub fn series_of(folder: &Path) -> String {
-    let path = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-    let digest = blake3::hash(path.as_os_str().as_encoded_bytes()).to_hex();
-    digest.chars().take(8).collect()
-}
-
-/// Whether a checkpoint is made: for an increment that is wanted later, if any disk can have one.
-fn has_checkpoint(request: &Request, readings: &[Reading]) -> bool {
-    request.is_incrementable && readings.iter().any(|reading| reading.disk.has_bitmaps())
-}
-
-/// The name of the checkpoint of this moment, in the order of time; no other one of the machine has it.
-fn checkpoint_name(request: &Request, found: &Found) -> String {
-    let name = format!("{CHECKPOINT_PREFIX}{}-{}", request.series, request.unix_seconds);
-    let others = (2..).map(|number: u32| format!("{name}-{number}"));
-    let mut names = std::iter::once(name.clone()).chain(others);
-    names.find(|name| !found.checkpoints.contains(name)).unwrap_or(name)
-}
-
-/// What the point keeps of a checkpoint: its document lets libvirt be told of it again.
-fn checkpoint_of(machine: Uuid, name: String, doors: &Doors<'_>) -> Checkpoint {
-    let xml = doors.host.checkpoint_xml(machine, &name, Detail::Definition);
-    Checkpoint { name, xml: xml.unwrap_or_default() }
-}
-
-/// Deletes the checkpoints of this series that are older than the new one: what they count is in it.
-fn drop_older<'r>(
-    request: &'r Request,
-    point: &'r Point,
-    checkpoints: &'r [String],
-    doors: &'r Doors<'_>,
-) -> impl Iterator<Item = Note> {
-    let ours = format!("{CHECKPOINT_PREFIX}{}-", request.series);
-    let newest = point.checkpoint.as_ref().map(|checkpoint| checkpoint.name.as_str());
-    let is_old = move |name: &&String| newest.is_some() && name.starts_with(&ours);
-    checkpoints.iter().filter(is_old).filter_map(move |name| {
-        let is_gone = pull::forget_checkpoint(doors.host, request.machine, name);
-        (!is_gone).then(|| Note(format!("the checkpoint {name} could not be deleted")))
-    })
-}
-
-/// A machine that was off and has a process for the time of the backup; its guest does not run.
-struct PausedForUs<'a> {
-    host: &'a (dyn Protection + 'a),
-    machine: Uuid,
-}
-
-impl<'a> PausedForUs<'a> {
-    fn start(doors: &Doors<'a>, machine: Uuid) -> Result<Self> {
-        doors.host.start_paused(machine)?;
-        Ok(Self { host: doors.host, machine })
-    }
-}
-
-impl Drop for PausedForUs<'_> {
-    fn drop(&mut self) {
-        // The next run ends it if this does not.
-        drop(self.host.destroy(self.machine));
-    }
 }
 
 #[cfg(test)]

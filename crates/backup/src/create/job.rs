@@ -8,10 +8,12 @@ use host::{dir, libvirt::Power};
 use nbd::NbdImage;
 
 use super::{
-    Begun, Copied, Doors, Found, Held, PausedForUs, Request, Sink, Step, Watch,
+    Begun, Doors, Found, Request, Sink, Step, Watch,
     base::Reading,
     budget::{self, Budget, Room, Watched},
-    checkpoint_name, checkpoint_of, has_checkpoint, make_scratch,
+    held::{Copied, Held, PausedForUs},
+    make_scratch,
+    mark::{checkpoint_name, checkpoint_of, has_checkpoint},
     pull::{Pull, Wanted},
 };
 use crate::{Error, Result, quiesce::Asked};

@@ -6,7 +6,8 @@ use bundle::{LeftOut, Mode, State};
 use host::{dir, libvirt::Power, scratch::Scratch};
 
 use super::{
-    Before, Doors, Found, Ready, Request, Untaken, check, has_checkpoint, ready, scratch_folder,
+    Before, Doors, Found, Ready, Request, Untaken, check, mark::has_checkpoint, ready,
+    scratch_folder,
 };
 use crate::{Result, snapshot::CreatePlan};
 

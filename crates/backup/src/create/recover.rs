@@ -248,7 +248,7 @@ pub fn put_right(subject: &Whole<'_>, leftover: &Leftover) -> Result<Option<Note
         }
         Leftover::Snapshot(name) => {
             let _lock = subject.records.lock()?;
-            temporary::remove(subject, name).map(|()| true)?
+            temporary::put_right(subject, name).map(|()| true)?
         }
         Leftover::Checkpoint(name) => forget_checkpoint(host, machine, name),
     };

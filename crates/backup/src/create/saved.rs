@@ -63,7 +63,14 @@ pub(super) fn look(
     before: Option<Before<'_>>,
     doors: &Doors<'_>,
 ) -> Result<Saved> {
-    let mut tree = snapshot::tree(&doors.subject(request))?;
+    let mut tree = match snapshot::tree(&doors.subject(request)) {
+        // The disks are there whatever cannot be read of them.
+        Err(error) if request.memory == MemoryFile::None => {
+            let known = doors.host.snapshots(request.machine)?.into_iter();
+            return Ok(none_of(known.map(|known| known.name), &error));
+        }
+        tree => tree?,
+    };
     tree.snapshots.retain(|one| !one.name.starts_with(PREFIX));
     if let Some(before) = before {
         return Ok(since(&tree, before));
@@ -82,12 +89,16 @@ pub(super) fn look(
         }
         Err(error) if is_asked => Err(error),
         Err(error) => {
-            let reason = told(&error);
-            let names = usable.snapshots.into_iter().map(|one| one.name);
-            untaken.extend(names.map(|name| Untaken { name, reason: reason.clone() }));
+            untaken.extend(none_of(usable.names().into_iter(), &error).untaken);
             Ok(Saved { untaken, ..Saved::default() })
         }
     }
+}
+
+/// The disks alone, because of an error.
+fn none_of(names: impl Iterator<Item = String>, error: &Error) -> Saved {
+    let untaken = names.map(|name| Untaken { name, reason: told(error) });
+    Saved { untaken: untaken.collect(), ..Saved::default() }
 }
 
 /// What goes into the bundle once the snapshot is taken that has the machine's memory: it is one of the

@@ -156,19 +156,23 @@ pub(super) fn left_on(subject: &Whole<'_>) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Deletes a snapshot of ours: what the machine wrote since goes into the images that it had. Who calls it
-/// holds the lock of the machine's records.
+/// Deletes a snapshot that a run which was killed has left. Who calls it holds the lock of the machine's
+/// records.
 ///
 /// # Errors
 /// The host does not merge, or does not let go of it.
-pub(super) fn remove(subject: &Whole<'_>, name: &str) -> Result<()> {
-    let tree = snapshot::tree(subject)?;
-    let found = tree.find(name)?;
-    for target in found.images.keys() {
-        // A run that was killed leaves its merging to go on, which keeps another one from its begin.
+pub(super) fn put_right(subject: &Whole<'_>, name: &str) -> Result<()> {
+    for target in snapshot::tree(subject)?.find(name)?.images.keys() {
+        // The merging that it had begun goes on, and keeps another one from its begin.
         subject.host.abort_block_job(subject.machine, target)?;
     }
-    let files = found.record.files.clone();
+    remove(subject, name)
+}
+
+/// Deletes a snapshot of ours: what the machine wrote since goes into the images that it had.
+fn remove(subject: &Whole<'_>, name: &str) -> Result<()> {
+    let tree = snapshot::tree(subject)?;
+    let files = tree.find(name)?.record.files.clone();
     delete(subject, &plan_delete(subject, &tree, name, Family::One)?, &Unheard)?;
     // What a run that was killed had merged and not removed.
     let after = images_of(subject, &snapshot::tree(subject)?)?;

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use bundle::Level;
+use bundle::{Indication, Level, State};
 use disk::{Alone, Declared, Format, Unheard};
 use host::{
     fake::{Fake, FakeGuest},

@@ -11,12 +11,12 @@ use std::path::Path;
 use host::{libvirt::Power, scratch::Scratch};
 
 use super::{
-    Copied, Doors, Held, PausedForUs, Ready, Request, Sink, Step,
+    Doors, Ready, Request, Sink, Step,
     budget::{self, Budget, Room, Watched},
-    checkpoint_name, checkpoint_of, has_checkpoint,
+    held::{Copied, Held, PausedForUs},
     kept::Kept,
     layered, make_scratch,
-    mark::Mark,
+    mark::{Mark, checkpoint_name, checkpoint_of, has_checkpoint},
     saved,
     temporary::{Temporary, overlays},
 };

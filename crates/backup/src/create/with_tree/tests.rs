@@ -159,7 +159,6 @@ fn a_machine_that_runs_is_read_below_a_snapshot_that_goes_at_the_end() {
         "freeze",
         "create snapshot relift-backup-100 of Disks",
         "thaw",
-        "abort block job vda",
         "commit vda into F/base.s2.qcow2",
         "current snapshot relift-backup-100",
         "delete snapshot relift-backup-100, metadata",
@@ -297,6 +296,18 @@ fn a_running_machine_whose_images_others_use_is_read_through_a_job_and_its_snaps
     let reason = "somebody else uses an image that the machine writes to".to_owned();
     let want = ["s1", "s2"].map(|name| Untaken { name: name.to_owned(), reason: reason.clone() });
     assert_eq!((plan.snapshots.len(), plan.untaken), (0, want.into()));
+}
+
+#[test]
+fn snapshots_that_cannot_be_read_keep_no_disk_from_its_backup() {
+    let lab = Lab::new();
+    let mut odd = guest(&lab, Power::Off);
+    odd.snapshots[1].xml = "<domainsnapshot/>".to_owned();
+    let fake = Rc::new(Fake::new(None).with_guest(odd));
+    let made = run(&lab, &fake, &request()).unwrap();
+    let names: Vec<_> = untaken(&made).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["s1", "s2"]);
+    assert_eq!(images(&bundle(&lab)), owned(&[("web-vda-100.qcow2", None)]));
 }
 
 #[test]
