@@ -367,7 +367,7 @@ fn copy_running<'a>(
     let (mut pull, mut moment) = Pull::begin(&asked, scratch, &mut wanted)?;
     let mut opened = Vec::new();
     for reading in &readings {
-        opened.push((reading, pull.image(reading)?));
+        opened.push((reading, pull.image(reading, request.workers)?));
     }
     let (was, files) = (&found.power, pull.scratch_files(&readings));
     let watched = Watched { host: doors.host, machine: request.machine, was, files };

@@ -26,6 +26,9 @@ use crate::{
     quiesce::{Asked, Moment, at_a_quiet_moment},
 };
 
+/// The most connections to one disk (ours): QEMU has one thread that serves them all.
+const MAX_CONNECTIONS: usize = 4;
+
 /// What a job is about.
 pub(super) struct Wanted<'a> {
     /// How the disks are read; one whose bitmap turns out to be gone is read whole.
@@ -167,9 +170,11 @@ impl<'a> Pull<'a> {
 
     /// The image of a disk, as it was at the moment.
     ///
+    /// `workers` will read it, through a connection each as far as QEMU is fine with that.
+    ///
     /// # Errors
     /// QEMU does not serve it.
-    pub(super) fn image(&self, reading: &Reading) -> Result<NbdImage> {
+    pub(super) fn image(&self, reading: &Reading, workers: usize) -> Result<NbdImage> {
         let target = &reading.disk.target;
         let bitmap = format!("backup-{target}");
         let mut contexts = vec![ALLOCATION.to_owned()];
@@ -178,10 +183,15 @@ impl<'a> Pull<'a> {
         }
         let options = Options { contexts, ..Options::default() };
         let client = Arc::new(Client::connect(&self.socket(), target, &options)?);
-        Ok(match reading.mode {
+        let more = if client.has_many() { workers.clamp(1, MAX_CONNECTIONS) - 1 } else { 0 };
+        let image = match reading.mode {
             Mode::Full => NbdImage::full(client),
             Mode::Incremental => NbdImage::incremental(client, &bitmap)?,
-        })
+        };
+        let connect =
+            |_| Ok(Arc::new(Client::connect(&self.socket(), target, &Options::default())?));
+        let others = (0..more).map(connect).collect::<Result<Vec<_>>>()?;
+        Ok(image.with_others(others))
     }
 
     /// The files with what the guest overwrites meanwhile.
