@@ -69,8 +69,8 @@ pub struct Request {
     pub name: String,
     /// How much is read.
     pub wish: Wish,
-    /// Whether a later increment is to be possible: a checkpoint stays on the machine.
-    pub is_incrementable: bool,
+    /// What stays on the machine for the next point.
+    pub keeps: Keeps,
     /// The targets of disks that are left out.
     pub excluded: Vec<String>,
     /// Whether the images in the CD drives are copied, too.
@@ -85,10 +85,24 @@ pub struct Request {
     pub unix_seconds: u64,
     /// The word for the folder that the bundle is in, in the names of checkpoints.
     pub series: String,
-    /// The checkpoints that points of the machine count from, in all bundles of the folder.
-    pub known: Vec<String>,
+    /// The checkpoints that the points of all bundles of the folder count from.
+    pub known: Known,
+    /// Why the folder does not tell all of them: who is not known there stays on the machine.
+    pub doubt: Option<String>,
     /// Where scratch files go; `None` for beside the first image.
     pub scratch: Option<PathBuf>,
+}
+
+/// What stays on the machine for the next point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeps {
+    /// A checkpoint: the next point can be an increment.
+    Checkpoint,
+    /// A checkpoint, if everything is read. An increment is the last one of its bundle: it makes none, and
+    /// those that the points before counted from go, so that the next backup is a full one.
+    Last,
+    /// Nothing: the point is the only one of its bundle.
+    Nothing,
 }
 
 /// Steps that people are told of.
@@ -168,16 +182,17 @@ pub fn create(request: &Request, sink: &mut dyn Sink, doors: &Doors<'_>) -> Resu
     doors.watch.begin(Step::Look);
     let last = sink.last().cloned();
     let of_points = sink.points().iter().filter_map(|point| point.checkpoint.as_ref());
-    let known = of_points.map(|checkpoint| checkpoint.name.clone());
-    let known: Vec<_> = known.chain(request.known.iter().cloned()).collect();
+    let mut known = request.known.clone();
+    known.checkpoints.extend(of_points.map(|checkpoint| checkpoint.name.clone()));
     let beneath = scratch_folder(request, doors)?;
-    let mut notes = recover(request.machine, &beneath, (&request.series, &known), doors.host)?;
+    let mut notes = recover(request.machine, &beneath, &known, doors.host)?;
     let found = look(request, doors)?;
+    let series = Series { word: &request.series, known: &known, found: &found.checkpoints };
+    notes.extend(request.doubt.as_ref().and_then(|doubt| series.in_doubt(doubt)));
     let readings = readings(request, &found, last.as_ref(), doors)?;
     let config = sink.definition(&found.kept, doors.watch)?;
-    let is_counted = has_checkpoint(request, &readings)
-        || readings.iter().any(|it| it.mode == Mode::Incremental);
-    if request.is_incrementable && !is_counted {
+    let is_counted = has_checkpoint(request.keeps, &readings) || has_increment(&readings);
+    if request.keeps != Keeps::Nothing && !is_counted {
         let text = "no image of the machine can keep a bitmap: the next backup is a full one, too";
         notes.push(Note(text.to_owned()));
     }
@@ -217,7 +232,15 @@ pub fn create(request: &Request, sink: &mut dyn Sink, doors: &Doors<'_>) -> Resu
     if let Some(pull) = pull {
         pull.keep();
     }
-    notes.extend(drop_older(request, &point, &found.checkpoints, doors));
+    let is_last = request.keeps == Keeps::Last && mode == Mode::Incremental;
+    if is_last {
+        let text =
+            "the bundle has all the increments that it may have: the next backup is a full one";
+        notes.push(Note(text.to_owned()));
+    }
+    if is_last || point.checkpoint.is_some() {
+        notes.extend(series.drop_older(request.machine, doors));
+    }
     notes.extend(untaken::snapshots(request.machine, doors.host));
     drop(off);
     let notes = notes.into_iter().map(|Note(text)| text).collect();
@@ -347,12 +370,12 @@ fn copy_running<'a>(
     if let Some(image) = image {
         scratch.give_to_owner_of(image).map_err(wrap)?;
     }
-    let name = has_checkpoint(request, &readings).then(|| checkpoint_name(request, found));
     let mut wanted = Wanted {
         readings: &mut readings,
         others: found.others.clone(),
         base: last.and_then(|point| Some(point.checkpoint.as_ref()?.name.as_str())),
-        checkpoint: name.clone(),
+        checkpoint: checkpoint_name(request, found),
+        keeps: request.keeps,
         wish: request.wish,
         was: found.power.clone(),
     };
@@ -381,7 +404,7 @@ fn copy_running<'a>(
     if let Err(error) = pull.end() {
         moment.notes.push(format!("the backup job could not be ended: {error}"));
     }
-    let checkpoint = name.map(|name| checkpoint_of(request.machine, name, doors));
+    let checkpoint = pull.checkpoint().map(|name| checkpoint_of(request.machine, name, doors));
     let state = if is_off { State::Off } else { moment.state };
     Ok(Copied {
         disks,
@@ -426,8 +449,18 @@ pub fn series_of(folder: &Path) -> String {
 }
 
 /// Whether a checkpoint is made: for an increment that is wanted later, if any disk can have one.
-fn has_checkpoint(request: &Request, readings: &[Reading]) -> bool {
-    request.is_incrementable && readings.iter().any(|reading| reading.disk.has_bitmaps())
+fn has_checkpoint(keeps: Keeps, readings: &[Reading]) -> bool {
+    let is_wanted = match keeps {
+        Keeps::Checkpoint => true,
+        Keeps::Last => !has_increment(readings),
+        Keeps::Nothing => false,
+    };
+    is_wanted && readings.iter().any(|reading| reading.disk.has_bitmaps())
+}
+
+/// Whether of any disk only that is read which changed.
+fn has_increment(readings: &[Reading]) -> bool {
+    readings.iter().any(|reading| reading.mode == Mode::Incremental)
 }
 
 /// The name of the checkpoint of this moment, in the order of time; no other one of the machine has it.
@@ -439,25 +472,49 @@ fn checkpoint_name(request: &Request, found: &Found) -> String {
 }
 
 /// What the point keeps of a checkpoint: its document lets libvirt be told of it again.
-fn checkpoint_of(machine: Uuid, name: String, doors: &Doors<'_>) -> Checkpoint {
-    let xml = doors.host.checkpoint_xml(machine, &name, Detail::Definition);
-    Checkpoint { name, xml: xml.unwrap_or_default() }
+fn checkpoint_of(machine: Uuid, name: &str, doors: &Doors<'_>) -> Checkpoint {
+    let xml = doors.host.checkpoint_xml(machine, name, Detail::Definition);
+    Checkpoint { name: name.to_owned(), xml: xml.unwrap_or_default() }
 }
 
-/// Deletes the checkpoints of this series that are older than the new one: what they count is in it.
-fn drop_older<'r>(
-    request: &'r Request,
-    point: &'r Point,
-    checkpoints: &'r [String],
-    doors: &'r Doors<'_>,
-) -> impl Iterator<Item = Note> {
-    let ours = format!("{CHECKPOINT_PREFIX}{}-", request.series);
-    let newest = point.checkpoint.as_ref().map(|checkpoint| checkpoint.name.as_str());
-    let is_old = move |name: &&String| newest.is_some() && name.starts_with(&ours);
-    checkpoints.iter().filter(is_old).filter_map(move |name| {
-        let is_gone = pull::forget_checkpoint(doors.host, request.machine, name);
-        (!is_gone).then(|| Note(format!("the checkpoint {name} could not be deleted")))
-    })
+/// The checkpoints that a machine had for one folder when it was looked at.
+struct Series<'a> {
+    word: &'a str,
+    known: &'a Known,
+    /// All of the machine's.
+    found: &'a [String],
+}
+
+impl Series<'_> {
+    fn names(&self) -> impl Iterator<Item = &String> {
+        let ours = format!("{CHECKPOINT_PREFIX}{}-", self.word);
+        self.found.iter().filter(move |name| name.starts_with(&ours))
+    }
+
+    fn is_known(&self, name: &str) -> bool {
+        self.known.checkpoints.iter().any(|known| known == name)
+    }
+
+    /// What people are told of those that stay, though no point knows them: one that cannot be read may.
+    fn in_doubt(&self, doubt: &str) -> Option<Note> {
+        let count = self.names().filter(|name| !self.is_known(name)).count();
+        let which = if count == 1 {
+            "a checkpoint that no point knows stays"
+        } else {
+            "checkpoints that no point knows stay"
+        };
+        (count > 0).then(|| Note(format!("{which}: {doubt}")))
+    }
+
+    /// Deletes those that were there before the new point, since nothing is counted from them any more.
+    fn drop_older(&self, machine: Uuid, doors: &Doors<'_>) -> impl Iterator<Item = Note> {
+        let is_judged = self.known.series.iter().any(|series| series == self.word);
+        let old = self.names().filter(move |name| is_judged || self.is_known(name));
+        old.filter_map(move |name| {
+            let is_gone = pull::forget_checkpoint(doors.host, machine, name);
+            (!is_gone).then(|| Note(format!("the checkpoint {name} could not be deleted")))
+        })
+    }
 }
 
 /// A machine that was off and has a process for the time of the backup; its guest does not run.

@@ -70,6 +70,9 @@ pub struct Job {
     /// After so many increments the next backup is full; `None` for a full one each time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_increments: Option<u32>,
+    /// How many bytes of a machine's disks are read a second at most, as the flag `--limit-rate` takes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_rate: Option<String>,
     /// How far what was written is looked at before older ones may go.
     #[serde(default)]
     pub verify: Verify,
@@ -224,6 +227,7 @@ impl Job {
             connect: None,
             place: Place::default(),
             max_increments: None,
+            limit_rate: None,
             verify: Verify::Deep,
             keep: Keep::default(),
             words: Vec::new(),
@@ -256,6 +260,9 @@ impl Job {
         }
         if self.task != Task::Backup && self.max_increments.is_some() {
             return refused(format!("makes no increments: its task is {}", self.task.as_str()));
+        }
+        if self.task != Task::Backup && self.limit_rate.is_some() {
+            return refused(format!("reads no disks: its task is {}", self.task.as_str()));
         }
         self.timing().map(|_| ())
     }
@@ -379,6 +386,13 @@ mod tests {
                     job.max_increments = Some(3);
                 },
                 "the job 'nightly' makes no increments: its task is verify",
+            ),
+            (
+                &|job| {
+                    job.task = Task::Snapshot;
+                    job.limit_rate = Some("5M".to_owned());
+                },
+                "the job 'nightly' reads no disks: its task is snapshot",
             ),
             (
                 &|job| job.place = Place { pool: Some("a".into()), storage: Some("/b".into()) },

@@ -20,7 +20,11 @@ use host::{
 use nbd::{ALLOCATION, Client, DIRTY_BITMAP_PREFIX, NbdImage, Options};
 use vm::Uuid;
 
-use super::base::{Reading, Wish, no_increment};
+use super::{
+    Keeps,
+    base::{Reading, Wish, no_increment},
+    has_checkpoint,
+};
 use crate::{
     Error, Kind, Result,
     quiesce::{Asked, Moment, at_a_quiet_moment},
@@ -34,8 +38,10 @@ pub(super) struct Wanted<'a> {
     pub(super) others: Vec<String>,
     /// The checkpoint that increments count from.
     pub(super) base: Option<&'a str>,
-    /// The name of the checkpoint that is made, for the next increment.
-    pub(super) checkpoint: Option<String>,
+    /// The name of the checkpoint that is made, if one is.
+    pub(super) checkpoint: String,
+    /// When one is made.
+    pub(super) keeps: Keeps,
     /// What the user asked for.
     pub(super) wish: Wish,
     /// What the machine was doing before.
@@ -75,11 +81,11 @@ impl<'a> Pull<'a> {
             });
             match began {
                 Ok(moment) => {
-                    pull.checkpoint.clone_from(&wanted.checkpoint);
+                    pull.checkpoint = checkpoint.map(|_| wanted.checkpoint.clone());
                     return Ok((pull, moment));
                 }
                 Err(broken) if broken.made.is_some() => {
-                    pull.checkpoint.clone_from(&wanted.checkpoint);
+                    pull.checkpoint = checkpoint.map(|_| wanted.checkpoint.clone());
                     return Err(broken.error);
                 }
                 Err(broken) if is_broken_chain(&broken.error, wanted.readings) => {
@@ -98,14 +104,16 @@ impl<'a> Pull<'a> {
         });
         let others = wanted.others.iter().map(|target| (target.as_str(), Served::No));
         let job = self.job(&disks.chain(others).collect::<Vec<_>>())?;
-        let Some(name) = &wanted.checkpoint else { return Ok((job, None)) };
+        if !has_checkpoint(wanted.keeps, wanted.readings) {
+            return Ok((job, None));
+        }
         let tracked = |reading: &'_ Reading| {
             if reading.disk.has_bitmaps() { Tracked::Yes } else { Tracked::No }
         };
         let disks = wanted.readings.iter().map(|it| (it.disk.target.as_str(), tracked(it)));
         let others = wanted.others.iter().map(|target| (target.as_str(), Tracked::No));
         let checkpoint = NewCheckpoint {
-            name,
+            name: &wanted.checkpoint,
             description: Some("made by relift for the next increment; deleted with its successor"),
             disks: disks.chain(others).collect(),
         };
@@ -182,6 +190,11 @@ impl<'a> Pull<'a> {
             Mode::Full => NbdImage::full(client),
             Mode::Incremental => NbdImage::incremental(client, &bitmap)?,
         })
+    }
+
+    /// The checkpoint that the job made.
+    pub(super) fn checkpoint(&self) -> Option<&str> {
+        self.checkpoint.as_deref()
     }
 
     fn socket(&self) -> PathBuf {

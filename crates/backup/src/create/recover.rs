@@ -123,19 +123,18 @@ impl Known {
 
 /// Puts right what a killed run left on a machine, and says what that was.
 ///
-/// The caller holds the machine's lock, so that no run of ours is under way. `series` and `known` tell which
-/// checkpoints are in use.
+/// The caller holds the machine's lock, so that no run of ours is under way. `known` tells which checkpoints
+/// are in use.
 ///
 /// # Errors
 /// As [`left_on`] and [`put_right`].
 pub fn recover(
     machine: Uuid,
     beneath: &Path,
-    (series, known): (&str, &[String]),
+    known: &Known,
     host: &dyn Protection,
 ) -> Result<Vec<Note>> {
-    let known = Known { series: vec![series.to_owned()], checkpoints: known.to_vec() };
-    let left = left_on(machine, &[beneath.to_owned()], &known, host)?;
+    let left = left_on(machine, &[beneath.to_owned()], known, host)?;
     let mut notes = Vec::new();
     for leftover in &left {
         notes.extend(put_right(machine, leftover, host)?);
@@ -274,7 +273,7 @@ mod tests {
         let unknown = ["relift-aaaa-3", "relift-aaaa-1"].map(str::to_owned);
         assert_eq!(left, unknown.map(Leftover::Checkpoint));
         assert_eq!(host.acts(), [""; 0], "a look changes nothing");
-        let notes = recover(MACHINE, Path::new("/none"), ("aaaa", &known().checkpoints), &host);
+        let notes = recover(MACHINE, Path::new("/none"), &known(), &host);
         assert_eq!(
             notes.unwrap(),
             ["relift-aaaa-3", "relift-aaaa-1"]
@@ -336,7 +335,8 @@ mod tests {
             let left = left_on(MACHINE, &beneath, &known(), &host).unwrap();
             let scratch = Leftover::Scratch(images.path().to_owned());
             assert_eq!(left, want.into_iter().chain([scratch]).collect::<Vec<_>>());
-            recover(MACHINE, images.path(), ("aaaa", &[]), &host).unwrap();
+            let none = Known { checkpoints: Vec::new(), ..known() };
+            recover(MACHINE, images.path(), &none, &host).unwrap();
             assert!(!Scratch::folder_of(images.path(), MACHINE).exists());
             assert!(!host.guest().is_frozen);
         }
@@ -360,8 +360,8 @@ mod tests {
             std::mem::forget(Scratch::make(&beneath, MACHINE, note).unwrap());
         }
         let fake = Fake::new(None).with_guest(guest);
-        let known = ["relift-s-1".to_owned()];
-        let notes = recover(MACHINE, &beneath, ("s", &known), &fake).unwrap();
+        let known = crate::create::fixture::known(&["relift-s-1"]);
+        let notes = recover(MACHINE, &beneath, &known, &fake).unwrap();
         assert!(!lab.scratch().exists());
         let folder = lab.scratch().display().to_string();
         let told = notes.into_iter().map(|Note(text)| text.replace(&folder, "F")).collect();

@@ -8,13 +8,15 @@ use std::{
 };
 
 use backup::{
+    Facts,
     create::{
-        Bundled, Doors, Looks, Made, Named, Request, Sink, Step, Watch, Wish, create, plan,
+        Bundled, Doors, Keeps, Looks, Made, Named, Request, Sink, Step, Watch, Wish, create, plan,
         series_of,
     },
     quiesce::Processes,
+    repair::known_by,
 };
-use bundle::{Bundle, DEFAULT_LEVEL, Form, Level, Manifest, Mode, Options, Point, Vm};
+use bundle::{Bundle, DEFAULT_LEVEL, Form, Level, Manifest, Options, Point, Vm};
 use code::Code;
 use disk::Progress;
 use host::{
@@ -33,6 +35,7 @@ use crate::{
     failure::{Failure, Result},
     json::Message,
     progress::Gauge,
+    rate::PacedSink,
     report::Report,
     session::Session,
     show::clean,
@@ -78,6 +81,7 @@ pub(super) fn append(
         note: None,
         protect: false,
         scratch: args.scratch.clone(),
+        limit_rate: args.limit_rate,
         jobs: None,
         dry_run: false,
         verify: AfterwardsChoice::Quick,
@@ -195,13 +199,6 @@ fn tags(args: &BackupCreateArgs) -> Result<std::collections::BTreeMap<String, St
     args.tag.iter().map(one).collect()
 }
 
-/// Whether a point is made for a later increment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Keeps {
-    Yes,
-    No,
-}
-
 /// The backup of one machine.
 struct Job<'a> {
     args: &'a BackupCreateArgs,
@@ -219,9 +216,11 @@ impl Job<'_> {
         let _alone = self.alone(&state)?;
         let now = clock::stamp_seconds()?;
         let entries = backup::list(self.folder, &[])?;
-        let (path, made, before_bytes) = match self.existing(&entries)? {
-            Some(path) => self.extend(&path, &self.request(now, Keeps::Yes, &entries))?,
-            None => self.begin(&self.request(now, self.keeps(), &entries))?,
+        let existing = self.existing(&entries)?;
+        let request = self.request(now, self.keeps(existing.as_deref())?, &entries);
+        let (path, made, before_bytes) = match existing {
+            Some(path) => self.extend(&path, &request)?,
+            None => self.begin(&request)?,
         };
         state.note_place(self.folder)?;
         let warnings = told::restless(&made);
@@ -233,7 +232,7 @@ impl Job<'_> {
         let now = clock::stamp_seconds()?;
         let entries = backup::list(self.folder, &[])?;
         let existing = self.existing(&entries)?;
-        let keeps = if existing.is_some() { Keeps::Yes } else { self.keeps() };
+        let keeps = self.keeps(existing.as_deref())?;
         let last = match &existing {
             Some(path) => super::open(path)?.manifest()?.and_then(|it| it.points.last().cloned()),
             None => None,
@@ -276,7 +275,8 @@ impl Job<'_> {
         let newest = ours.max_by_key(|entry| {
             entry.facts().and_then(|facts| Some(facts.points.last()?.created_unix_seconds))
         });
-        let newest = newest.filter(|entry| !self.is_long_enough(entry));
+        let is_full_due = |facts: &Facts| backup::is_full_due(facts.increments(), self.limit());
+        let newest = newest.filter(|entry| !entry.facts().is_some_and(is_full_due));
         if newest.is_none() && self.args.mode == ModeChoice::Incremental {
             let folder = self.folder.display();
             let text = format!(
@@ -320,23 +320,30 @@ impl Job<'_> {
             .fix("find one: relift backup list --vm VM"))
     }
 
-    /// Whether a bundle has as many increments as it may have.
-    fn is_long_enough(&self, entry: &backup::Entry) -> bool {
-        let points = entry.facts().map(|facts| facts.points.as_slice()).unwrap_or_default();
-        let since_full =
-            points.iter().rev().take_while(|point| point.mode == Mode::Incremental).count();
-        self.args.max_increments > 0 && since_full >= self.args.max_increments
+    /// How many increments a bundle may have, if that is limited.
+    fn limit(&self) -> Option<u32> {
+        Some(self.args.max_increments).filter(|max| *max > 0)
     }
 
-    /// Whether a new bundle is to get increments.
-    fn keeps(&self) -> Keeps {
-        if self.args.incrementable { Keeps::Yes } else { Keeps::No }
+    /// What stays on the machine behind the point that goes into an existing bundle, or a new one.
+    fn keeps(&self, existing: Option<&Path>) -> Result<Keeps> {
+        Ok(match existing {
+            Some(path) if self.is_last_increment(path)? => Keeps::Last,
+            Some(_) => Keeps::Checkpoint,
+            None if self.args.incrementable => Keeps::Checkpoint,
+            None => Keeps::Nothing,
+        })
+    }
+
+    /// Whether a bundle may get only one more increment.
+    fn is_last_increment(&self, path: &Path) -> Result<bool> {
+        let Some(limit) = self.limit() else { return Ok(false) };
+        let increments = backup::one(path, &[])?.facts().map_or(0, Facts::increments);
+        Ok(backup::is_full_due(increments + 1, Some(limit)))
     }
 
     fn request(&self, now: u64, keeps: Keeps, entries: &[backup::Entry]) -> Request {
-        let facts = entries.iter().filter_map(backup::Entry::facts);
-        let known = facts.flat_map(|facts| &facts.points);
-        let known = known.filter_map(|moment| moment.checkpoint.clone()).collect();
+        let (known, doubt) = known_by(self.folder, entries);
         let BackupCreateArgs { mode, exclude_disk, iso, quiet, scratch, jobs, .. } = self.args;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Request {
@@ -347,7 +354,7 @@ impl Job<'_> {
                 ModeChoice::Full => Wish::Full,
                 ModeChoice::Incremental => Wish::Incremental,
             },
-            is_incrementable: keeps == Keeps::Yes,
+            keeps,
             excluded: exclude_disk.clone(),
             with_media: *iso == IsoChoice::Include,
             quiesce: quiet.quiesce.into(),
@@ -356,6 +363,7 @@ impl Job<'_> {
             unix_seconds: now,
             series: series_of(self.folder),
             known,
+            doubt,
             scratch: scratch.clone(),
         }
     }
@@ -367,7 +375,11 @@ impl Job<'_> {
     }
 
     fn create(&self, request: &Request, sink: &mut dyn Sink) -> Result<Made> {
-        self.with_doors(|doors| create(request, sink, doors))
+        let Some(limit) = self.args.limit_rate else {
+            return self.with_doors(|doors| create(request, sink, doors));
+        };
+        let mut sink = PacedSink::over(sink, limit, &self.session.stop);
+        self.with_doors(|doors| create(request, &mut sink, doors))
     }
 
     /// Where a new bundle goes.
