@@ -154,3 +154,29 @@ fn two_jobs_for_one_machine_run_one_after_the_other() {
     assert_eq!(running.backups().len(), 2);
     assert!(running.host.holds("active").contains(&UUID.to_owned()));
 }
+
+#[test]
+fn a_job_writes_nothing_where_nothing_has_changed() {
+    let Some(running) = Running::new() else { return };
+    running.add("quiet --vm web01 --storage out --max-increments 6 --skip-unchanged");
+    let file = "out/web01-20261121-190500.tar";
+    running.run("job run quiet", 0);
+    let before = running.host.bench.read(file);
+    let run = running.run("job run quiet", 1);
+    let said = "quiet web01: unchanged\nDone 1 · failed 0\n";
+    assert_eq!((run.code, &*run.stdout), (Some(0), said), "{run:?}");
+    assert!(running.host.bench.read(file) == before);
+    running.holds(1, "unchanged");
+    running.write("write -q -P 2 1M 64k");
+    running.run("job run quiet", 2);
+    assert_eq!(running.backups(), [(2, true)]);
+    let history = running.history("quiet");
+    let done = "done: web01-20261121-190500.tar";
+    assert_eq!(history, [done, "unchanged: ", done]);
+    let line = "backup create web01 --storage out --mode incremental --skip-unchanged";
+    let told = running.run(line, 3);
+    let said = format!("Nothing has changed on web01 since the last point of /bench/{file}\n");
+    assert_eq!((told.code, told.stdout), (Some(0), said));
+    let told = running.run(&format!("{line} --json"), 3).json();
+    assert_eq!(told["data"]["unchanged"][0]["vm"], "web01", "{told}");
+}

@@ -156,3 +156,44 @@ fn a_checkpoint_that_a_damaged_backup_may_know_stays_as_long_as_it_cannot_be_rea
     assert!(run.stdout.contains(", which no point knows\n"), "{run:?}");
     running.holds(1, "readable");
 }
+
+#[test]
+fn the_job_of_a_killed_run_is_ended_wherever_its_scratch_files_lie_and_that_of_a_live_one_never() {
+    let Some(running) = Running::new() else { return };
+    running.begun();
+    running.shell("mkdir spare second");
+    running.host.set("kill", "after backup-begin 1");
+    let line = "backup create web01 --storage out --scratch spare";
+    assert_eq!(running.run(line, 1).code, None);
+    running.host.unset("kill");
+    assert!(running.host.bench.files("spare").len() > 1);
+    let line = "backup create web01 --storage out";
+    let run = running.done(line, 1);
+    assert!(
+        run.stdout.contains("ended the backup job that an interrupted run had left"),
+        "{run:?}"
+    );
+    assert_eq!(running.host.bench.files("spare"), [""; 0]);
+    running.holds(1, "the killed run");
+    // A run with another state folder holds another lock of the machine.
+    running.host.set("linger", "domjobabort");
+    let mut command =
+        running.command("backup create web01 --storage second --scratch spare", THEN + 2 * DAY);
+    let other = running.host.bench.path("other state");
+    command.env("RELIFT_STATE_DIR", other).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let live = command.spawn().unwrap();
+    while !running.host.bench.path("host/go on").exists() {
+        std::thread::yield_now();
+    }
+    for line in [line, "backup create web01 --storage out --scratch spare"] {
+        let run = running.run(line, 3);
+        assert_eq!(run.code, Some(11), "{run:?}");
+        let said =
+            "error[E0602]: another relift backs up the machine now, by way of /bench/spare\n";
+        assert!(run.stderr.starts_with(said), "{run:?}");
+    }
+    running.host.bench.shell("echo > 'host/go on'");
+    let live = running.heard(&live.wait_with_output().unwrap());
+    assert_eq!(live.code, Some(0), "{live:?}");
+    running.holds(1, "the live run");
+}

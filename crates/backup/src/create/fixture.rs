@@ -14,16 +14,16 @@ use bundle::{Bundle, Form, Manifest, Options, Vm};
 use disk::{FileBytes, Progress, Target as _, qcow2};
 use host::{
     fake::{Fake, FakeGuest},
-    guard::Outcome,
+    guard,
     libvirt::BlockInfo,
     scratch::Scratch,
 };
 use testkit::NbdExport;
 use vm::Uuid;
 
-use super::{Bundled, Doors, Keeps, Known, Made, Request, Step, Watch, Wish, create};
+use super::{Bundled, Doors, Keeps, Known, Made, Outcome, Request, Step, Watch, Wish, create};
 use crate::{
-    Result,
+    Error, Result,
     quiesce::{Armed, Guards, Quiesce},
 };
 
@@ -138,6 +138,7 @@ impl Lab {
             series: "s".to_owned(),
             known: known(&[]),
             doubt: None,
+            unchanged_from: None,
             scratch: None,
         }
     }
@@ -149,6 +150,14 @@ impl Lab {
 
     /// The same, with somebody who disturbs the host.
     pub(super) fn run_with(&self, request: &Request, keepers: &Keepers<'_>) -> Result<Made> {
+        match self.come_of(request, keepers)? {
+            Outcome::Made(made) => Ok(*made),
+            Outcome::Unchanged { .. } => Err(Error::usage("nothing has changed")),
+        }
+    }
+
+    /// The same, where perhaps nothing has changed.
+    pub(super) fn come_of(&self, request: &Request, keepers: &Keepers<'_>) -> Result<Outcome> {
         let doors =
             Doors { host: &**keepers.fake, guards: keepers, watch: &Serves(self, keepers.copying) };
         let path = self.path("web.tar");
@@ -252,9 +261,9 @@ struct Keeper {
 }
 
 impl Armed for Keeper {
-    fn disarm(self: Box<Self>) -> Outcome {
+    fn disarm(self: Box<Self>) -> guard::Outcome {
         (self.after)(&self.fake);
-        Outcome::Quiet
+        guard::Outcome::Quiet
     }
 }
 

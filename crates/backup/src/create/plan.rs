@@ -3,7 +3,11 @@
 use std::path::PathBuf;
 
 use bundle::{LeftOut, Mode, Point, State};
-use host::{dir, libvirt::Power, scratch::Scratch};
+use host::{
+    dir,
+    libvirt::Power,
+    scratch::{Scratch, Seen},
+};
 
 use super::{Doors, Found, Request, has_checkpoint, has_increment, look, readings, scratch_folder};
 use crate::Result;
@@ -85,6 +89,6 @@ pub fn plan(request: &Request, last: Option<&Point>, doors: &Doors<'_>) -> Resul
         left_out: choice.left_out,
         is_incrementable,
         way,
-        recovers: Scratch::folder_of(&beneath, request.machine).exists(),
+        recovers: matches!(Scratch::look(&beneath, request.machine), Ok(Seen::Left(_))),
     })
 }

@@ -217,7 +217,7 @@ impl<'a> Pull<'a> {
     }
 
     /// Keeps the checkpoint, now that its point is published.
-    pub(super) fn keep(mut self) {
+    pub(super) fn keep(&mut self) {
         self.checkpoint = None;
     }
 }

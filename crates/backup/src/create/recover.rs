@@ -18,7 +18,7 @@ use std::{
 use domain::RunningDisk;
 use host::{
     libvirt::{Power, Protection},
-    scratch::Scratch,
+    scratch::{Scratch, Seen},
 };
 use vm::Uuid;
 
@@ -148,7 +148,8 @@ pub fn recover(
 /// job which is under way is looked at, too.
 ///
 /// # Errors
-/// The host does not answer, or a job of somebody else is under way ([`Kind::Locked`]).
+/// The host does not answer, or a job of somebody else, or another run of ours, is under way
+/// ([`Kind::Locked`]).
 pub fn left_on(
     machine: Uuid,
     beneath: &[PathBuf],
@@ -169,11 +170,15 @@ pub fn left_on(
     folders.dedup();
     let (mut scratch, mut notes) = (Vec::new(), String::new());
     for folder in folders {
-        let note = Scratch::note_of(&folder, machine)
+        let seen = Scratch::look(&folder, machine)
             .map_err(|error| Error::io("cannot look for scratch files in", &folder, error))?;
-        if let Some(note) = note {
-            notes += &note;
-            scratch.push(Leftover::Scratch(folder));
+        match seen {
+            Seen::Nothing => {}
+            Seen::InUse => return Err(in_use(&folder)),
+            Seen::Left(note) => {
+                notes += &note;
+                scratch.push(Leftover::Scratch(folder));
+            }
         }
     }
     if !scratch.is_empty() {
@@ -189,6 +194,15 @@ pub fn left_on(
     }
     found.extend(scratch);
     Ok(found)
+}
+
+/// A run that is under way, of a relift which has another state folder: it holds another lock.
+fn in_use(beneath: &Path) -> Error {
+    let beneath = beneath.display();
+    Error::new(
+        Kind::Locked,
+        format!("another relift backs up the machine now, by way of {beneath}"),
+    )
 }
 
 /// The folder beneath which a disk of a job has its scratch file, where the job is one of ours.
@@ -233,7 +247,7 @@ pub fn put_right(
         Leftover::Stopped => host.resume(machine).map(|()| true)?,
         Leftover::Frozen => host.thaw(machine, THAW_LIMIT).map(|_| true)?,
         Leftover::Scratch(beneath) => {
-            let left = Scratch::left(beneath, machine)
+            let left = Scratch::take_over(beneath, machine)
                 .map_err(|error| Error::io("cannot look for scratch files in", beneath, error))?;
             drop(left);
             !Scratch::folder_of(beneath, machine).exists()
@@ -255,6 +269,14 @@ mod tests {
 
     fn known() -> Known {
         Known { series: vec!["aaaa".to_owned()], checkpoints: vec!["relift-aaaa-2".to_owned()] }
+    }
+
+    /// The folder that a killed run leaves.
+    fn left(beneath: &Path, note: &str) -> PathBuf {
+        let folder = Scratch::folder_of(beneath, MACHINE);
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("note"), note).unwrap();
+        folder
     }
 
     fn checkpoints(names: &[&str]) -> Vec<(String, String)> {
@@ -288,9 +310,7 @@ mod tests {
     #[test]
     fn a_job_of_ours_is_ended_wherever_its_scratch_files_lie_and_the_guest_goes_on() {
         let images = tempfile::tempdir().unwrap();
-        let scratch = Scratch::make(images.path(), MACHINE, "the machine was on").unwrap();
-        let file = scratch.file("vda");
-        std::mem::forget(scratch);
+        let file = left(images.path(), "the machine was on").join("vda.scratch");
         let job = format!(
             "<domainbackup mode='pull'><server transport='unix' socket='/s'/><disks>\
              <disk name='vda' backup='yes' type='file'><scratch file='{}'/></disk></disks></domainbackup>",
@@ -328,7 +348,7 @@ mod tests {
             ("was on", Power::Running, true, Some(Leftover::Frozen)),
             ("was on", Power::Running, false, None),
         ] {
-            std::mem::forget(Scratch::make(images.path(), MACHINE, note).unwrap());
+            left(images.path(), note);
             let guest = FakeGuest { power, is_frozen, ..FakeGuest::default() };
             let host = Fake::new(None).with_guest(guest);
             let beneath = [images.path().to_owned()];
@@ -357,7 +377,7 @@ mod tests {
     fn after(lab: &Lab, guest: FakeGuest, note: Option<&str>) -> (Fake, Vec<String>) {
         let beneath = lab.path("");
         if let Some(note) = note {
-            std::mem::forget(Scratch::make(&beneath, MACHINE, note).unwrap());
+            left(&beneath, note);
         }
         let fake = Fake::new(None).with_guest(guest);
         let known = crate::create::fixture::known(&["relift-s-1"]);
@@ -435,6 +455,25 @@ mod tests {
         ];
         assert_eq!(told, want);
         assert_eq!(fake.guest().power, Power::Off);
+    }
+
+    #[test]
+    fn a_run_that_is_under_way_is_not_taken_for_an_interrupted_one() {
+        let lab = Lab::new();
+        let beneath = lab.scratch().parent().unwrap().to_owned();
+        let live = Scratch::make(&beneath, MACHINE, "the machine was on").unwrap();
+        let guest = FakeGuest { is_frozen: true, backup: job(&lab), ..lab.guest() };
+        let fake = Fake::new(None).with_guest(guest);
+        // Wherever the other one looks for scratch files: the job tells where they are.
+        for folders in [&[beneath.clone()][..], &[]] {
+            let error = left_on(MACHINE, folders, &known(), &fake).unwrap_err();
+            let text =
+                format!("another relift backs up the machine now, by way of {}", beneath.display());
+            assert_eq!((error.kind(), error.to_string()), (Kind::Locked, text));
+        }
+        put_right(MACHINE, &Leftover::Scratch(beneath.clone()), &fake).unwrap();
+        assert!(live.folder().exists() && fake.acts().is_empty());
+        drop(live);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::{
     fixture::{CAPACITY_BYTES, CHANGE_BYTES, Keepers, Lab, MACHINE, known},
     *,
 };
+use crate::quiesce::Quiesce;
 
 /// A job of another program, as libvirt tells of it.
 const FOREIGN: &str = "<domainbackup mode='pull'><disks><disk name='vda' backup='yes' type='file'>\
@@ -365,4 +366,32 @@ fn an_image_of_a_machine_that_is_off_must_not_change_while_the_disks_are_read() 
     assert_eq!(error.code(), Some(code::Code::E0508));
     assert!(!lab.path("web.tar").exists());
     assert_eq!(fake.acts(), [""; 0]);
+}
+
+#[test]
+fn where_nothing_has_changed_no_point_is_made_if_none_is_wanted() {
+    let lab = Lab::new();
+    let fake = host(lab.guest());
+    lab.run(&lab.request(100), &fake).unwrap();
+    let before = std::fs::read(lab.path("web.tar")).unwrap();
+    let unchanged_from = Some(lab.definition());
+    let wanted =
+        |seconds| Request { unchanged_from: unchanged_from.clone(), ..lab.request(seconds) };
+    let outcome = lab.come_of(&wanted(200), &Keepers::of(&fake)).unwrap();
+    assert!(matches!(&outcome, Outcome::Unchanged { notes } if notes.is_empty()), "{outcome:?}");
+    assert!(std::fs::read(lab.path("web.tar")).unwrap() == before);
+    assert_eq!(names(&fake.guest()), ["relift-s-100"], "it goes on counting");
+    is_quiet(&lab, &fake, "unchanged");
+    // Another definition is something new, and so is a cluster that is zeros now.
+    fake.disturb(|guest| guest.definition = guest.definition.replace("16384", "32768"));
+    lab.run(&wanted(300), &fake).unwrap();
+    fake.disturb(|guest| guest.definition = lab.definition());
+    lab.write("vdb", 15, 0);
+    let made = lab.run(&wanted(400), &fake).unwrap();
+    assert_eq!(modes(&made), [(Mode::Incremental, None); 2]);
+    // A machine that is off is turned off again.
+    fake.disturb(|guest| guest.power = Power::Off);
+    let outcome = lab.come_of(&wanted(500), &Keepers::of(&fake)).unwrap();
+    assert!(matches!(outcome, Outcome::Unchanged { .. }), "{outcome:?}");
+    assert_eq!((fake.guest().power, names(&fake.guest())), (Power::Off, vec!["relift-s-400"]));
 }

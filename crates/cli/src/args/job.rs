@@ -128,6 +128,9 @@ pub(crate) struct JobAddArgs {
     /// backups; 0: no limit).
     #[arg(long, value_name = "N")]
     pub(crate) max_increments: Option<u32>,
+    /// Write no increment where neither a disk nor the definition of the machine has changed.
+    #[arg(long, requires = "max_increments")]
+    pub(crate) skip_unchanged: bool,
     /// Read the disks no faster than this many bytes a second, such as 50M, 200MiB/s or 1GB/s.
     #[arg(long, value_name = "RATE")]
     pub(crate) limit_rate: Option<RateLimit>,

@@ -30,6 +30,9 @@ pub(crate) struct BackupCreateArgs {
     /// How much is read; auto: what changed where that is known, else everything, with the reason.
     #[arg(long, value_enum, default_value_t = ModeChoice::Auto)]
     pub(crate) mode: ModeChoice,
+    /// Write nothing where neither a disk nor the definition has changed since the last point.
+    #[arg(long)]
+    pub(crate) skip_unchanged: bool,
     /// With the Nth increment the bundle is done: the machine's checkpoints go, and the next backup begins a
     /// new one. 0: no limit.
     #[arg(long, value_name = "N", default_value_t = 0)]
