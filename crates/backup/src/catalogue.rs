@@ -94,6 +94,14 @@ pub struct Moment {
     pub checkpoint: Option<String>,
 }
 
+impl Facts {
+    /// How many increments there are behind the last moment that was read whole.
+    #[must_use]
+    pub fn increments(&self) -> usize {
+        self.points.iter().rev().take_while(|point| point.mode == Mode::Incremental).count()
+    }
+}
+
 impl Contents {
     fn of(facts: Facts) -> Self {
         Self::Backup(Box::new(facts))

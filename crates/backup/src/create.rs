@@ -22,6 +22,8 @@ mod named;
 mod plan;
 mod pull;
 mod recover;
+mod request;
+mod series;
 mod sink;
 mod untaken;
 
@@ -43,53 +45,22 @@ use vm::Uuid;
 
 use crate::{
     Error, Kind, Result,
-    quiesce::{Asked, Guards, Quiesce},
+    quiesce::{Asked, Guards},
 };
 use base::{Base, Reading};
 use budget::{Budget, Watched};
 use disks::Choice;
 use pull::{Pull, Wanted};
+use series::{Series, checkpoint_name, checkpoint_of, has_checkpoint, has_increment};
 
 pub use base::Wish;
 pub use bundled::Bundled;
 pub use named::{Looks, Named};
 pub use plan::{Plan, PlannedDisk, Way, plan};
 pub use recover::{Known, Leftover, Note, left_on, put_right, recover};
+pub use request::{Keeps, Request};
+pub use series::{CHECKPOINT_PREFIX, series_of};
 pub use sink::{Begun, Sink, Written};
-
-/// What the names of our checkpoints begin with.
-pub const CHECKPOINT_PREFIX: &str = "relift-";
-
-/// What is asked for.
-#[derive(Debug, Clone)]
-pub struct Request {
-    /// The machine.
-    pub machine: Uuid,
-    /// Its name.
-    pub name: String,
-    /// How much is read.
-    pub wish: Wish,
-    /// Whether a later increment is to be possible: a checkpoint stays on the machine.
-    pub is_incrementable: bool,
-    /// The targets of disks that are left out.
-    pub excluded: Vec<String>,
-    /// Whether the images in the CD drives are copied, too.
-    pub with_media: bool,
-    /// Whether the guest has to be quiet.
-    pub quiesce: Quiesce,
-    /// How long it may stand still.
-    pub deadline: Option<Duration>,
-    /// Worker threads.
-    pub workers: usize,
-    /// The moment, in seconds since 1970.
-    pub unix_seconds: u64,
-    /// The word for the folder that the bundle is in, in the names of checkpoints.
-    pub series: String,
-    /// The checkpoints that points of the machine count from, in all bundles of the folder.
-    pub known: Vec<String>,
-    /// Where scratch files go; `None` for beside the first image.
-    pub scratch: Option<PathBuf>,
-}
 
 /// Steps that people are told of.
 #[derive(Debug, Clone, Copy)]
@@ -132,6 +103,18 @@ impl std::fmt::Debug for Doors<'_> {
     }
 }
 
+/// What came of a run.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// A point.
+    Made(Box<Made>),
+    /// Nothing was to be kept: the bundle and the checkpoints are as they were.
+    Unchanged {
+        /// What was put right before, and what else people should know.
+        notes: Vec<String>,
+    },
+}
+
 /// A point that is published.
 #[derive(Debug, Clone)]
 pub struct Made {
@@ -164,64 +147,121 @@ struct Found {
 /// # Errors
 /// The machine cannot be read, there is no room, no increment is possible where one was asked for, or
 /// somebody said stop. Then the bundle is what it was, and the machine goes on as it did.
-pub fn create(request: &Request, sink: &mut dyn Sink, doors: &Doors<'_>) -> Result<Made> {
+pub fn create(request: &Request, sink: &mut dyn Sink, doors: &Doors<'_>) -> Result<Outcome> {
     doors.watch.begin(Step::Look);
     let last = sink.last().cloned();
-    let of_points = sink.points().iter().filter_map(|point| point.checkpoint.as_ref());
-    let known = of_points.map(|checkpoint| checkpoint.name.clone());
-    let known: Vec<_> = known.chain(request.known.iter().cloned()).collect();
     let beneath = scratch_folder(request, doors)?;
-    let mut notes = recover(request.machine, &beneath, (&request.series, &known), doors.host)?;
-    let found = look(request, doors)?;
-    let readings = readings(request, &found, last.as_ref(), doors)?;
-    let config = sink.definition(&found.kept, doors.watch)?;
-    let is_counted = has_checkpoint(request, &readings)
-        || readings.iter().any(|it| it.mode == Mode::Incremental);
-    if request.is_incrementable && !is_counted {
-        let text = "no image of the machine can keep a bitmap: the next backup is a full one, too";
-        notes.push(Note(text.to_owned()));
+    let mut run = Run::begin(request, doors, sink.points(), &beneath)?;
+    let readings = readings(request, &run.found, last.as_ref(), doors)?;
+    let config = sink.definition(&run.found.kept, doors.watch)?;
+    let is_counted = has_checkpoint(request.keeps, &readings) || has_increment(&readings);
+    if request.keeps != Keeps::Nothing && !is_counted {
+        run.note("no image of the machine can keep a bitmap: the next backup is a full one, too");
     }
-    let copied = if found.power == Power::Off && !is_counted {
-        Copied::of_images(images::copy_off(request, &readings, sink, doors)?)
+    let copied = if run.found.power == Power::Off && !is_counted {
+        Some(Copied::of_images(images::copy_off(request, &readings, sink, doors)?))
     } else {
-        copy_running((request, doors), &found, readings, (&beneath, last.as_ref()), sink)?
+        copy_running((request, doors), &run.found, readings, (&beneath, last.as_ref()), sink)?
     };
-    // What is bound last goes first: the job and its checkpoint go before the process of the machine.
-    let Copied { disks, state, indications, frozen, off, pull, checkpoint, notes: more } = copied;
-    notes.extend(more.into_iter().map(Note));
-    let mode = if disks.iter().any(|disk| disk.mode == Mode::Incremental) {
-        Mode::Incremental
-    } else {
-        Mode::Full
-    };
-    let point = Point {
-        id: Point::id_at(request.unix_seconds, sink.points()),
-        created_unix_seconds: request.unix_seconds,
-        mode,
-        config,
-        state,
-        indications,
-        disks,
-        left_out: found.choice.left_out,
-        checkpoint,
-        snapshots: Vec::new(),
-    };
-    if request.with_media {
-        for medium in &found.choice.media {
-            sink.medium(&medium.file, doors.watch)?;
+    match copied {
+        Some(copied) => run.publish(sink, config, copied).map(|made| Outcome::Made(Box::new(made))),
+        None => Ok(Outcome::Unchanged { notes: run.told() }),
+    }
+}
+
+/// A run that has looked at its machine.
+struct Run<'r> {
+    request: &'r Request,
+    doors: &'r Doors<'r>,
+    found: Found,
+    known: Known,
+    notes: Vec<Note>,
+}
+
+impl<'r> Run<'r> {
+    /// Puts right what an earlier run left on the machine, and looks at it.
+    fn begin(
+        request: &'r Request,
+        doors: &'r Doors<'r>,
+        points: &[Point],
+        beneath: &Path,
+    ) -> Result<Self> {
+        let of_points = points.iter().filter_map(|point| point.checkpoint.as_ref());
+        let mut known = request.known.clone();
+        known.checkpoints.extend(of_points.map(|checkpoint| checkpoint.name.clone()));
+        let notes = recover(request.machine, beneath, &known, doors.host)?;
+        let found = look(request, doors)?;
+        let mut run = Self { request, doors, found, known, notes };
+        let doubt = request.doubt.as_ref().and_then(|doubt| run.series().in_doubt(doubt));
+        run.notes.extend(doubt);
+        Ok(run)
+    }
+
+    fn series(&self) -> Series<'_> {
+        let found = &self.found.checkpoints;
+        Series { word: &self.request.series, known: &self.known, found }
+    }
+
+    fn note(&mut self, text: impl Into<String>) {
+        self.notes.push(Note(text.into()));
+    }
+
+    fn told(self) -> Vec<String> {
+        self.notes.into_iter().map(|Note(text)| text).collect()
+    }
+
+    /// Publishes the point of these disks; what nobody counts from any more goes.
+    fn publish(mut self, sink: &mut dyn Sink, config: String, copied: Copied<'_>) -> Result<Made> {
+        let (request, doors) = (self.request, self.doors);
+        // What is bound last goes first: the job and its checkpoint go before the process of the machine.
+        let Copied { disks, state, indications, frozen, off, mut pull, checkpoint, notes } = copied;
+        notes.into_iter().for_each(|text| self.note(text));
+        let is_increment = disks.iter().any(|disk| disk.mode == Mode::Incremental);
+        let point = Point {
+            id: Point::id_at(request.unix_seconds, sink.points()),
+            created_unix_seconds: request.unix_seconds,
+            mode: if is_increment { Mode::Incremental } else { Mode::Full },
+            config,
+            state,
+            indications,
+            disks,
+            left_out: std::mem::take(&mut self.found.choice.left_out),
+            checkpoint,
+            snapshots: Vec::new(),
+        };
+        if request.with_media {
+            for medium in &self.found.choice.media {
+                sink.medium(&medium.file, doors.watch)?;
+            }
+        }
+        doors.watch.begin(Step::Publish);
+        let file_bytes = sink.publish(&point)?;
+        // From here on the point is there: what fails now is told, and put right by the next run.
+        if let Some(pull) = &mut pull {
+            pull.keep();
+        }
+        self.forget_older(&point);
+        self.notes.extend(untaken::snapshots(request.machine, doors.host));
+        // The scratch folder goes last: it is the sign of what is to be put right after a kill.
+        drop(off);
+        drop(pull);
+        Ok(Made { point, frozen, file_bytes, notes: self.told() })
+    }
+
+    /// Deletes the checkpoints that the points before counted from: the new one has its own, or is the last.
+    fn forget_older(&mut self, point: &Point) {
+        let is_last = self.request.keeps == Keeps::Last && point.mode == Mode::Incremental;
+        if is_last {
+            self.note(
+                "the bundle has all the increments that it may have: the next backup is a full one",
+            );
+        }
+        if is_last || point.checkpoint.is_some() {
+            let stuck: Vec<_> =
+                self.series().drop_older(self.request.machine, self.doors).collect();
+            self.notes.extend(stuck);
         }
     }
-    doors.watch.begin(Step::Publish);
-    let file_bytes = sink.publish(&point)?;
-    // From here on the point is there: what fails now is told, and put right by the next run.
-    if let Some(pull) = pull {
-        pull.keep();
-    }
-    notes.extend(drop_older(request, &point, &found.checkpoints, doors));
-    notes.extend(untaken::snapshots(request.machine, doors.host));
-    drop(off);
-    let notes = notes.into_iter().map(|Note(text)| text).collect();
-    Ok(Made { point, frozen, file_bytes, notes })
 }
 
 /// What the disks of a machine became. Dropped, the job ends before its machine does.
@@ -327,14 +367,14 @@ fn bitmaps(
     Some(checkpoint.disks.into_iter().map(|disk| disk.target).collect())
 }
 
-/// Reads a machine that has a process, through a job.
+/// Reads a machine that has a process, through a job; `None` where nothing of it is new.
 fn copy_running<'a>(
     (request, doors): (&Request, &Doors<'a>),
     found: &Found,
     mut readings: Vec<Reading>,
     (beneath, last): (&Path, Option<&Point>),
     sink: &mut dyn Sink,
-) -> Result<Copied<'a>> {
+) -> Result<Option<Copied<'a>>> {
     let free_bytes = dir::facts(beneath)?.free_bytes;
     let capacity = readings.iter().map(|it| it.capacity_bytes).fold(0, u64::saturating_add);
     let budget = Budget::of(capacity, free_bytes)?;
@@ -347,12 +387,12 @@ fn copy_running<'a>(
     if let Some(image) = image {
         scratch.give_to_owner_of(image).map_err(wrap)?;
     }
-    let name = has_checkpoint(request, &readings).then(|| checkpoint_name(request, found));
     let mut wanted = Wanted {
         readings: &mut readings,
         others: found.others.clone(),
         base: last.and_then(|point| Some(point.checkpoint.as_ref()?.name.as_str())),
-        checkpoint: name.clone(),
+        checkpoint: checkpoint_name(request, &found.checkpoints),
+        keeps: request.keeps,
         wish: request.wish,
         was: found.power.clone(),
     };
@@ -369,6 +409,9 @@ fn copy_running<'a>(
     for reading in &readings {
         opened.push((reading, pull.image(reading, request.workers)?));
     }
+    if is_unchanged(request, found, &opened)? {
+        return Ok(None);
+    }
     let (was, files) = (&found.power, pull.scratch_files(&readings));
     let watched = Watched { host: doors.host, machine: request.machine, was, files };
     let watch = doors.watch;
@@ -382,9 +425,9 @@ fn copy_running<'a>(
     if let Err(error) = pull.end() {
         moment.notes.push(format!("the backup job could not be ended: {error}"));
     }
-    let checkpoint = name.map(|name| checkpoint_of(request.machine, name, doors));
+    let checkpoint = pull.checkpoint().map(|name| checkpoint_of(request.machine, name, doors));
     let state = if is_off { State::Off } else { moment.state };
-    Ok(Copied {
+    Ok(Some(Copied {
         disks,
         state,
         indications: moment.indications,
@@ -393,7 +436,20 @@ fn copy_running<'a>(
         off,
         checkpoint,
         notes: moment.notes,
-    })
+    }))
+}
+
+/// Whether a point would be what the last one is, and none is wanted then.
+fn is_unchanged(request: &Request, found: &Found, opened: &[(&Reading, NbdImage)]) -> Result<bool> {
+    if request.unchanged_from.as_ref() != Some(&found.kept) {
+        return Ok(false);
+    }
+    for (reading, image) in opened {
+        if reading.mode == Mode::Full || image.dirty()?.widened_bytes > 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Copies a disk into the bundle.
@@ -415,49 +471,6 @@ fn copy(
         mode,
         reason: reading.reason.clone(),
         read_bytes: total_bytes,
-    })
-}
-
-/// The word for a folder in the names of checkpoints: backups in other folders have their own.
-#[must_use]
-pub fn series_of(folder: &Path) -> String {
-    let path = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-    let digest = blake3::hash(path.as_os_str().as_encoded_bytes()).to_hex();
-    digest.chars().take(8).collect()
-}
-
-/// Whether a checkpoint is made: for an increment that is wanted later, if any disk can have one.
-fn has_checkpoint(request: &Request, readings: &[Reading]) -> bool {
-    request.is_incrementable && readings.iter().any(|reading| reading.disk.has_bitmaps())
-}
-
-/// The name of the checkpoint of this moment, in the order of time; no other one of the machine has it.
-fn checkpoint_name(request: &Request, found: &Found) -> String {
-    let name = format!("{CHECKPOINT_PREFIX}{}-{}", request.series, request.unix_seconds);
-    let others = (2..).map(|number: u32| format!("{name}-{number}"));
-    let mut names = std::iter::once(name.clone()).chain(others);
-    names.find(|name| !found.checkpoints.contains(name)).unwrap_or(name)
-}
-
-/// What the point keeps of a checkpoint: its document lets libvirt be told of it again.
-fn checkpoint_of(machine: Uuid, name: String, doors: &Doors<'_>) -> Checkpoint {
-    let xml = doors.host.checkpoint_xml(machine, &name, Detail::Definition);
-    Checkpoint { name, xml: xml.unwrap_or_default() }
-}
-
-/// Deletes the checkpoints of this series that are older than the new one: what they count is in it.
-fn drop_older<'r>(
-    request: &'r Request,
-    point: &'r Point,
-    checkpoints: &'r [String],
-    doors: &'r Doors<'_>,
-) -> impl Iterator<Item = Note> {
-    let ours = format!("{CHECKPOINT_PREFIX}{}-", request.series);
-    let newest = point.checkpoint.as_ref().map(|checkpoint| checkpoint.name.as_str());
-    let is_old = move |name: &&String| newest.is_some() && name.starts_with(&ours);
-    checkpoints.iter().filter(is_old).filter_map(move |name| {
-        let is_gone = pull::forget_checkpoint(doors.host, request.machine, name);
-        (!is_gone).then(|| Note(format!("the checkpoint {name} could not be deleted")))
     })
 }
 

@@ -3,9 +3,13 @@
 use std::path::PathBuf;
 
 use bundle::{LeftOut, Mode, Point, State};
-use host::{dir, libvirt::Power, scratch::Scratch};
+use host::{
+    dir,
+    libvirt::Power,
+    scratch::{Scratch, Seen},
+};
 
-use super::{Doors, Found, Request, has_checkpoint, look, readings, scratch_folder};
+use super::{Doors, Found, Request, has_checkpoint, has_increment, look, readings, scratch_folder};
 use crate::Result;
 
 /// What a backup would do now.
@@ -61,8 +65,8 @@ pub fn plan(request: &Request, last: Option<&Point>, doors: &Doors<'_>) -> Resul
     let beneath = scratch_folder(request, doors)?;
     let found = look(request, doors)?;
     let readings = readings(request, &found, last, doors)?;
-    let is_incrementable = has_checkpoint(request, &readings);
-    let is_counted = is_incrementable || readings.iter().any(|it| it.mode == Mode::Incremental);
+    let is_incrementable = has_checkpoint(request.keeps, &readings);
+    let is_counted = is_incrementable || has_increment(&readings);
     let Found { power, choice, .. } = found;
     let way = if power == Power::Off && !is_counted {
         Way::Images
@@ -85,6 +89,6 @@ pub fn plan(request: &Request, last: Option<&Point>, doors: &Doors<'_>) -> Resul
         left_out: choice.left_out,
         is_incrementable,
         way,
-        recovers: Scratch::folder_of(&beneath, request.machine).exists(),
+        recovers: matches!(Scratch::look(&beneath, request.machine), Ok(Seen::Left(_))),
     })
 }

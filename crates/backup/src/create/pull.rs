@@ -20,7 +20,11 @@ use host::{
 use nbd::{ALLOCATION, Client, DIRTY_BITMAP_PREFIX, NbdImage, Options};
 use vm::Uuid;
 
-use super::base::{Reading, Wish, no_increment};
+use super::{
+    Keeps,
+    base::{Reading, Wish, no_increment},
+    has_checkpoint,
+};
 use crate::{
     Error, Kind, Result,
     quiesce::{Asked, Moment, at_a_quiet_moment},
@@ -37,8 +41,10 @@ pub(super) struct Wanted<'a> {
     pub(super) others: Vec<String>,
     /// The checkpoint that increments count from.
     pub(super) base: Option<&'a str>,
-    /// The name of the checkpoint that is made, for the next increment.
-    pub(super) checkpoint: Option<String>,
+    /// The name of the checkpoint that is made, if one is.
+    pub(super) checkpoint: String,
+    /// When one is made.
+    pub(super) keeps: Keeps,
     /// What the user asked for.
     pub(super) wish: Wish,
     /// What the machine was doing before.
@@ -78,11 +84,11 @@ impl<'a> Pull<'a> {
             });
             match began {
                 Ok(moment) => {
-                    pull.checkpoint.clone_from(&wanted.checkpoint);
+                    pull.checkpoint = checkpoint.map(|_| wanted.checkpoint.clone());
                     return Ok((pull, moment));
                 }
                 Err(broken) if broken.made.is_some() => {
-                    pull.checkpoint.clone_from(&wanted.checkpoint);
+                    pull.checkpoint = checkpoint.map(|_| wanted.checkpoint.clone());
                     return Err(broken.error);
                 }
                 Err(broken) if is_broken_chain(&broken.error, wanted.readings) => {
@@ -101,14 +107,16 @@ impl<'a> Pull<'a> {
         });
         let others = wanted.others.iter().map(|target| (target.as_str(), Served::No));
         let job = self.job(&disks.chain(others).collect::<Vec<_>>())?;
-        let Some(name) = &wanted.checkpoint else { return Ok((job, None)) };
+        if !has_checkpoint(wanted.keeps, wanted.readings) {
+            return Ok((job, None));
+        }
         let tracked = |reading: &'_ Reading| {
             if reading.disk.has_bitmaps() { Tracked::Yes } else { Tracked::No }
         };
         let disks = wanted.readings.iter().map(|it| (it.disk.target.as_str(), tracked(it)));
         let others = wanted.others.iter().map(|target| (target.as_str(), Tracked::No));
         let checkpoint = NewCheckpoint {
-            name,
+            name: &wanted.checkpoint,
             description: Some("made by relift for the next increment; deleted with its successor"),
             disks: disks.chain(others).collect(),
         };
@@ -194,6 +202,11 @@ impl<'a> Pull<'a> {
         Ok(image.with_others(others))
     }
 
+    /// The checkpoint that the job made.
+    pub(super) fn checkpoint(&self) -> Option<&str> {
+        self.checkpoint.as_deref()
+    }
+
     /// The files with what the guest overwrites meanwhile.
     pub(super) fn scratch_files(&self, readings: &[Reading]) -> Vec<PathBuf> {
         readings.iter().map(|reading| self.scratch.file(&reading.disk.target)).collect()
@@ -219,7 +232,7 @@ impl<'a> Pull<'a> {
     }
 
     /// Keeps the checkpoint, now that its point is published.
-    pub(super) fn keep(mut self) {
+    pub(super) fn keep(&mut self) {
         self.checkpoint = None;
     }
 }
