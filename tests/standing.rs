@@ -89,14 +89,14 @@ fn options(number: u64) -> Options {
     Options { form: Form::Tar, level: 1, unix_seconds: THEN + 86_400 * number }
 }
 
-fn add(session: &mut Session<'_>, name: &str, bytes: Vec<u8>) {
-    session.add(&EntryName::parse(name).unwrap(), &bytes, &Unheard).unwrap();
+fn add(session: &mut Session<'_>, name: &str, bytes: &[u8]) {
+    session.add(&EntryName::parse(name).unwrap(), &bytes.to_vec(), &Unheard).unwrap();
 }
 
 /// The definition of the point of this number, added; its id is that of the time.
 fn define(session: &mut Session<'_>, number: u64, (name, disk): (&str, &str)) -> String {
     let config = format!("{}-{name}.xml", THEN + 86_400 * number);
-    add(session, &config, xml(name, disk));
+    add(session, &config, &xml(name, disk));
     config
 }
 
@@ -143,7 +143,7 @@ fn tree(path: &Path) {
     let vm = Vm { name: "web01".to_owned(), uuid: Some(UUID.to_owned()) };
     let manifest = Manifest { tool: "relift test".to_owned(), vm, ..Manifest::default() };
     let mut session = writing.create(manifest);
-    add(&mut session, "1795280000-one.xml", xml("web01", "/srv/old/web01.qcow2"));
+    add(&mut session, "1795280000-one.xml", &xml("web01", "/srv/old/web01.qcow2"));
     let config = define(&mut session, 0, ("web01", "/srv/old/web01.one"));
     writing.image(&mut session, one);
     writing.image(&mut session, before);
@@ -153,9 +153,9 @@ fn tree(path: &Path) {
     session.publish().unwrap();
 
     let mut session = writing.extend(path, 1);
-    add(&mut session, "1795280001-two.xml", xml("web01", "/srv/old/web01.one"));
+    add(&mut session, "1795280001-two.xml", &xml("web01", "/srv/old/web01.one"));
     let config = define(&mut session, 1, ("web01", "/srv/old/web01.two"));
-    add(&mut session, "web01-two.memory", vec![5; 700]);
+    add(&mut session, "web01-two.memory", &[5; 700]);
     writing.image(&mut session, two);
     writing.image(&mut session, full);
     let taken = snapshot("two", Some("one"), ("1795280001-two.xml", two.0));
@@ -189,7 +189,7 @@ fn clone(path: &Path, golden: &Path) {
     let config = define(&mut session, 0, ("web02", "/srv/old/web02.qcow2"));
     let image = Qcow2::new(CAPACITY_BYTES).backing(&backing, Some("qcow2"));
     let image = image.cluster(1, Qcow2Cluster::Data(vec![8; CLUSTER]));
-    add(&mut session, full, image.build().bytes);
+    add(&mut session, full, &image.build().bytes);
     let node =
         Node { member: full.to_owned(), capacity_bytes: CAPACITY_BYTES, backing: Some(backing) };
     session.manifest().unwrap().nodes.push(node);

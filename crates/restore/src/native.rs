@@ -157,13 +157,6 @@ impl Backup {
         self.nodes.iter().find(|node| node.member == member)
     }
 
-    /// Whether an image is that of a disk of a point: it is a part of the backup alone, and was never a
-    /// file of the machine.
-    pub(crate) fn is_of_point(&self, member: &str) -> bool {
-        let points = self.points.iter().chain(&self.point);
-        points.flat_map(|point| &point.disks).any(|disk| disk.member == member)
-    }
-
     /// The image that held a drive when a snapshot was taken: the one that the snapshot names, else by the
     /// name of the drive's file.
     pub(crate) fn held<'s>(&self, snapshot: &'s Snapshot, drive: &Drive) -> Option<&'s str> {

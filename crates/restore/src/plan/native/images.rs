@@ -35,6 +35,8 @@ use crate::{
 /// Where the images of a backup go, by their members.
 pub(super) struct Images<'a> {
     inputs: &'a Inputs<'a>,
+    /// The images of disks of points: parts of the backup alone, which were never files of the machine.
+    of_points: BTreeSet<&'a str>,
     placed: BTreeMap<String, PathBuf>,
     /// The lower images of files that several become, and the uppermost one of each.
     tops: BTreeMap<String, String>,
@@ -72,9 +74,12 @@ impl Part {
 }
 
 impl<'a> Images<'a> {
-    pub(super) const fn new(inputs: &'a Inputs<'a>) -> Self {
+    pub(super) fn new(inputs: &'a Inputs<'a>) -> Self {
+        let points = inputs.native.backup.iter().flat_map(|backup| &backup.points);
+        let disks = points.flat_map(|point| &point.disks);
         Self {
             inputs,
+            of_points: disks.map(|disk| disk.member.as_str()).collect(),
             placed: BTreeMap::new(),
             tops: BTreeMap::new(),
             users: BTreeMap::new(),
@@ -142,7 +147,7 @@ impl<'a> Images<'a> {
         if !self.inputs.keeps_chains() || self.inputs.is_partial() {
             return;
         }
-        let kept = backup.point.is_some().then(|| kept(backup));
+        let kept = backup.point.is_some().then(|| kept(backup, &self.of_points));
         let comes = |node: &&Node| kept.as_ref().is_none_or(|it| it.contains(&*node.member));
         for node in backup.nodes.iter().filter(comes) {
             if self.placed.contains_key(&node.member) || self.is_of_ignored(node) {
@@ -260,10 +265,7 @@ impl<'a> Images<'a> {
     /// The files that an image and those below it become, the uppermost first.
     fn parts(&self, node: &Node) -> Vec<Part> {
         let mut below: Vec<Node> = self.layers(node).skip(1).collect();
-        let is_of_point = |node: &Node| {
-            let backup = self.inputs.native.backup.as_ref();
-            backup.is_some_and(|backup| backup.is_of_point(&node.member))
-        };
+        let is_of_point = |node: &Node| self.of_points.contains(node.member.as_str());
         let top = node.clone();
         if !self.inputs.keeps_chains() {
             return vec![Part { top, below, makes: Makes::Disk }];
@@ -316,15 +318,18 @@ fn told_of(node: &Node, parts: &[Part]) -> String {
 }
 
 /// The images that the snapshots keep, with those below them.
-fn kept(backup: &Backup) -> BTreeSet<&str> {
+fn kept<'b>(backup: &'b Backup, of_points: &BTreeSet<&str>) -> BTreeSet<&'b str> {
+    let nodes: BTreeMap<&str, &Node> =
+        backup.nodes.iter().map(|node| (node.member.as_str(), node)).collect();
     let mut kept = BTreeSet::new();
-    for (snapshot, _) in &backup.snapshots {
-        for member in snapshot.nodes.iter().chain(snapshot.disks.values()) {
-            let mut next = backup.node(member);
-            while let Some(node) = next.filter(|node| !backup.is_of_point(&node.member)) {
-                kept.insert(node.member.as_str());
-                next = node.backing.as_ref().and_then(|below| backup.node(below));
+    let snapshots = backup.snapshots.iter().map(|(snapshot, _)| snapshot);
+    for member in snapshots.flat_map(|one| one.nodes.iter().chain(one.disks.values())) {
+        let mut next = nodes.get(member.as_str());
+        while let Some(node) = next.filter(|node| !of_points.contains(node.member.as_str())) {
+            if !kept.insert(node.member.as_str()) {
+                break;
             }
+            next = node.backing.as_deref().and_then(|below| nodes.get(below));
         }
     }
     kept
