@@ -369,9 +369,10 @@ fn copy_running<'a>(
     for reading in &readings {
         opened.push((reading, pull.image(reading)?));
     }
-    let watched = Watched { host: doors.host, machine: request.machine, was: &found.power };
+    let (was, files) = (&found.power, pull.scratch_files(&readings));
+    let watched = Watched { host: doors.host, machine: request.machine, was, files };
     let watch = doors.watch;
-    let disks = budget::within(watched, budget, watch, |progress| {
+    let disks = budget::within(&watched, budget, watch, |progress| {
         opened
             .iter()
             .map(|(reading, image)| copy(request, (reading, image), sink, (watch, progress)))

@@ -9,6 +9,7 @@
 //! which are known last, are frames that are not compressed, so that the room they need is known first.
 
 mod chunks;
+mod hashed;
 mod window;
 
 use std::{fmt, io, ops::Range, sync::Arc};

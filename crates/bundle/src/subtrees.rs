@@ -27,6 +27,11 @@ pub(crate) const CHUNK_LEN: usize = 4 << 20;
 /// The same, for offsets.
 pub(crate) const CHUNK_BYTES: u64 = 4 << 20;
 
+/// The bytes of a piece, 64 of which are a chunk.
+pub(crate) const PIECE_LEN: usize = HEAD_LEN;
+/// The same, for offsets.
+pub(crate) const PIECE_BYTES: u64 = HEAD_BYTES;
+
 /// The hashed subtrees of one chunk: one, or those of chunk 0.
 pub(crate) type Hashed = Vec<ChainingValue>;
 
@@ -53,6 +58,24 @@ pub(crate) fn hash_chunk(chunk: u64, mut bytes: &[u8]) -> Hashed {
         (bytes, len) = (rest, len.saturating_mul(2));
     }
     hashed
+}
+
+/// Hashes a piece at its offset, a multiple of its length; one at 0 is no subtree of a chunk.
+pub(crate) fn hash_piece(offset: u64, bytes: &[u8]) -> ChainingValue {
+    hash_at(offset, bytes)
+}
+
+/// The subtree that pieces in a row make, as many as a power of two; `None` of none.
+pub(crate) fn merge_pieces(pieces: &[ChainingValue]) -> Option<ChainingValue> {
+    let mut level = pieces.to_vec();
+    while level.len() > 1 {
+        let merge = |pair: &[ChainingValue]| match pair {
+            [left, right] => merge_subtrees_non_root(left, right, Mode::Hash),
+            _ => pair.first().copied().unwrap_or_default(),
+        };
+        level = level.chunks(2).map(merge).collect();
+    }
+    level.first().copied()
 }
 
 fn hash_at(offset: u64, bytes: &[u8]) -> ChainingValue {

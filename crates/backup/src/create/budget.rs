@@ -4,6 +4,9 @@
 //! guest that stops: so the room is counted before, watched meanwhile, and given back in time.
 
 use std::{
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::PathBuf,
     sync::{
         atomic::{AtomicBool, Ordering},
         mpsc::{self, RecvTimeoutError},
@@ -19,7 +22,13 @@ use vm::{ByteSize, Uuid};
 use crate::{Error, Kind, Result};
 
 /// How often the scratch files are looked at.
-const LOOK: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(100);
+
+/// How many looks there are for each time that the host is asked of the guest: that takes a process.
+const LOOKS_PER_QUESTION: u32 = 20;
+
+/// The bytes of a block as `stat` counts them.
+const BLOCK_BYTES: u64 = 512;
 
 /// Less room than this is none (ours): a guest fills it between two looks.
 const LEAST_BYTES: u64 = 64 << 20;
@@ -68,7 +77,6 @@ enum Trouble {
 }
 
 /// A machine whose job is watched.
-#[derive(Clone, Copy)]
 pub(super) struct Watched<'a> {
     /// Its host.
     pub(super) host: &'a dyn Protection,
@@ -76,6 +84,16 @@ pub(super) struct Watched<'a> {
     pub(super) machine: Uuid,
     /// What it was doing before the job.
     pub(super) was: &'a Power,
+    /// The files that grow with what the guest writes.
+    pub(super) files: Vec<PathBuf>,
+}
+
+impl Watched<'_> {
+    /// What the files take on their file system, in bytes; one that is not there yet takes none.
+    fn used_bytes(&self) -> u64 {
+        let blocks = self.files.iter().filter_map(|file| Some(fs::metadata(file).ok()?.blocks()));
+        blocks.fold(0, u64::saturating_add).saturating_mul(BLOCK_BYTES)
+    }
 }
 
 /// Does work that reads from a job, on a thread of its own, and ends it early when the scratch files get
@@ -86,7 +104,7 @@ pub(super) struct Watched<'a> {
 /// # Errors
 /// Those of the work; `E0506` when the scratch files were the reason to end it.
 pub(super) fn within<T: Send>(
-    watched: Watched<'_>,
+    watched: &Watched<'_>,
     budget: Budget,
     progress: &dyn Progress,
     act: impl FnOnce(&dyn Progress) -> Result<T> + Send,
@@ -94,7 +112,7 @@ pub(super) fn within<T: Send>(
     let end = AtomicBool::new(false);
     let ended = Ended { progress, end: &end };
     let (over, wait) = mpsc::channel::<()>();
-    let mut trouble = None;
+    let (mut trouble, mut looks) = (None, 0_u32);
     let done = thread::scope(|threads| {
         let work = threads.spawn(|| {
             // Dropped however the work ends.
@@ -103,7 +121,8 @@ pub(super) fn within<T: Send>(
         });
         while wait.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
             if trouble.is_none() {
-                trouble = look(watched, budget);
+                looks = looks.wrapping_add(1);
+                trouble = look(watched, budget, looks % LOOKS_PER_QUESTION == 0);
                 end.store(trouble.is_some(), Ordering::Relaxed);
             }
         }
@@ -116,13 +135,16 @@ pub(super) fn within<T: Send>(
 }
 
 /// What is wrong with a job; what cannot be asked is not.
-fn look(Watched { host, machine, was }: Watched<'_>, budget: Budget) -> Option<Trouble> {
-    let job = host.job(machine).ok()?;
-    if budget.is_spent(job.temporary_used_bytes) {
-        return Some(Trouble::Spent(job.temporary_used_bytes));
+fn look(watched: &Watched<'_>, budget: Budget, asks: bool) -> Option<Trouble> {
+    let used_bytes = watched.used_bytes();
+    if budget.is_spent(used_bytes) {
+        return Some(Trouble::Spent(used_bytes));
     }
-    match host.power(machine).ok()? {
-        Power::Paused { by_error: true } if *was == Power::Running => Some(Trouble::Paused),
+    if !asks {
+        return None;
+    }
+    match watched.host.power(watched.machine).ok()? {
+        Power::Paused { by_error: true } if *watched.was == Power::Running => Some(Trouble::Paused),
         Power::Off => Some(Trouble::Gone),
         _ => None,
     }
@@ -167,43 +189,42 @@ impl Progress for Ended<'_> {
 
 #[cfg(test)]
 mod tests {
-    use host::{
-        fake::{Fake, FakeGuest},
-        libvirt::Job,
-    };
+    use host::fake::{Fake, FakeGuest};
 
     use super::*;
     use disk::Unheard;
 
-    /// What becomes of work that goes on until it is told to stop.
-    fn endless(guest: FakeGuest) -> Error {
+    /// What becomes of work that goes on until it is told to stop, beside a file of this length.
+    fn endless(guest: FakeGuest, scratch_len: usize) -> Error {
+        let scratch = tempfile::NamedTempFile::new().unwrap();
+        fs::write(scratch.path(), vec![1; scratch_len]).unwrap();
+        let files = vec![scratch.path().to_owned(), "/none/there".into()];
         let fake = Fake::new(None).with_guest(guest);
         let machine = Uuid([7; 16]);
-        let watched = Watched { host: &fake, machine, was: &Power::Running };
-        let tight = Budget { limit_bytes: 1000, is_enough: false };
+        let watched = Watched { host: &fake, machine, was: &Power::Running, files };
+        let tight = Budget { limit_bytes: 64 << 10, is_enough: false };
         let work = |progress: &dyn Progress| -> Result<()> {
             while !progress.stopped() {
                 thread::yield_now();
             }
             Err(Error::new(Kind::Stopped, "stopped"))
         };
-        within(watched, tight, &Unheard, work).unwrap_err()
+        within(&watched, tight, &Unheard, work).unwrap_err()
     }
 
     #[test]
     fn work_is_ended_when_its_scratch_files_are_spent_or_its_guest_stands_still() {
-        let job = Job { temporary_used_bytes: 800, ..Job::default() };
-        let error = endless(FakeGuest { job, ..FakeGuest::default() });
+        let error = endless(FakeGuest::default(), 64 << 10);
         assert_eq!(
             error.to_string(),
-            "the guest overwrote 800 B while its disks were read, and the scratch files must not grow \
+            "the guest overwrote 64 KiB while its disks were read, and the scratch files must not grow \
              further; the backup was ended, the guest goes on"
         );
         assert_eq!(error.code(), Some(code::Code::E0506));
         let power = Power::Paused { by_error: true };
-        let error = endless(FakeGuest { power, ..FakeGuest::default() });
+        let error = endless(FakeGuest { power, ..FakeGuest::default() }, 0);
         assert_eq!(error.code(), Some(code::Code::E0506));
-        let error = endless(FakeGuest { power: Power::Off, ..FakeGuest::default() });
+        let error = endless(FakeGuest { power: Power::Off, ..FakeGuest::default() }, 0);
         assert_eq!(error.to_string(), "the machine ended while its disks were read");
     }
 

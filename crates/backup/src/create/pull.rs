@@ -184,6 +184,11 @@ impl<'a> Pull<'a> {
         })
     }
 
+    /// The files with what the guest overwrites meanwhile.
+    pub(super) fn scratch_files(&self, readings: &[Reading]) -> Vec<PathBuf> {
+        readings.iter().map(|reading| self.scratch.file(&reading.disk.target)).collect()
+    }
+
     fn socket(&self) -> PathBuf {
         self.scratch.socket()
     }

@@ -4,7 +4,7 @@ use std::{
     io,
     ops::Range,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -12,7 +12,7 @@ use std::{
 use disk::{Progress, ReadAt, WriteAt};
 use rayon::prelude::*;
 
-use super::Grown;
+use super::{Grown, hashed::KnownChunks};
 use crate::{
     Error, Result,
     subtrees::{self, CHUNK_LEN, HEAD_LEN, Hashed, chunk_of, hash_chunk, start_of},
@@ -26,15 +26,23 @@ pub(super) struct Window {
     at: u64,
     /// The byte behind the last that was written, counted from the start of the member.
     written_to: AtomicU64,
+    known: KnownChunks,
+    /// Held by who writes: the kernel lets no two write to one file, and keeps the second one spinning.
+    pen: Mutex<()>,
 }
 
 impl Window {
     pub(super) fn new(file: Arc<dyn WriteAt>, at: u64) -> Self {
-        Self { file, at, written_to: AtomicU64::new(0) }
+        let (written_to, known) = (AtomicU64::new(0), KnownChunks::default());
+        Self { file, at, written_to, known, pen: Mutex::new(()) }
     }
 
     pub(super) fn write(&self, buf: &[u8], offset: u64) -> io::Result<()> {
-        self.file.write_all_at(buf, self.of(offset))?;
+        {
+            let _pen = self.pen.lock().unwrap_or_else(PoisonError::into_inner);
+            self.file.write_all_at(buf, self.of(offset))?;
+        }
+        self.known.written(buf, offset);
         self.written_to.fetch_max(offset.saturating_add(buf.len() as u64), Ordering::Relaxed);
         Ok(())
     }
@@ -45,11 +53,13 @@ impl Window {
 
     pub(super) fn copy_from(&self, source: &dyn ReadAt, range: Range<u64>, offset: u64) -> u64 {
         let copied = self.file.copy_from(source, range, self.of(offset));
+        self.known.forget(offset, copied);
         self.written_to.fetch_max(offset.saturating_add(copied), Ordering::Relaxed);
         copied
     }
 
-    /// Writes the header, and hashes what was written: it is read back, from memory as far as it fits.
+    /// Writes the header, and hashes what was not hashed when it was written: it is read back, from memory
+    /// as far as it fits.
     pub(super) fn finish(
         &self,
         length_bytes: u64,
@@ -86,6 +96,10 @@ impl Window {
                     let start = start_of(number);
                     let end = start_of(number.saturating_add(1)).min(length_bytes);
                     let len = usize::try_from(end.saturating_sub(start)).unwrap_or(CHUNK_LEN);
+                    // Chunk 0 is without the head, the last one may be short: both are read.
+                    if let Some(known) = self.known.of(number).filter(|_| len == CHUNK_LEN) {
+                        return Ok(vec![known]);
+                    }
                     let bytes = buffer.get_mut(..len).unwrap_or_default();
                     self.read(bytes, start)?;
                     Ok(hash_chunk(number, bytes))
