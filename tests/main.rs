@@ -48,6 +48,7 @@ mod signals;
 mod signatures;
 mod snapshot_verbs;
 mod snapshots;
+mod standing;
 mod tracing;
 mod tree;
 mod virsh;
