@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::running::{Running, UUID};
+use crate::guest::{Running, UUID};
 
 /// The images of the machine, the lowest first, with the member that each becomes.
 const IMAGES: [(&str, &str); 3] = [

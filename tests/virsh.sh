@@ -1,6 +1,6 @@
 #!/bin/sh
 # Plays virsh before a host that lies in files beside this script, so that it is the same everywhere:
-#   machines/UUID.xml  active/UUID  snapshots/UUID/NAME.xml   what is defined, runs, hangs on a machine
+#   machines/UUID.xml  active/UUID  snapshots/UUID/NAME.xml   what is defined, has a process (and its state), hangs on it
 #   checkpoints/UUID.NUMBER.NAME.xml   backups/UUID.xml, UUID.pid   checkpoints, the backup that runs and its server
 #   images/                                                   the folder of the pool "images"
 #   said                                                      every act, a line each
@@ -119,8 +119,10 @@ keep_checkpoint() {
 act_start() {
   uuid=$(value --domain "$@")
   is_there "$uuid"
-  : >"active/$uuid"
+  case $* in *--paused*) echo "paused (starting up)" ;; *) echo running ;; esac >"active/$uuid"
 }
+
+act_destroy() { rm "active/$(value --domain "$@")"; }
 
 # The image of the one disk, as it is now, with what was written to it since the last checkpoint.
 act_backup_begin() {
@@ -202,7 +204,10 @@ END
     is_there "$uuid"
     cat "machines/$uuid.xml"
     ;;
-  domstate) if [ -e "active/$(value --domain "$@")" ]; then echo running; else echo "shut off (unknown)"; fi ;;
+  domstate)
+    file="active/$(value --domain "$@")"
+    if [ ! -e "$file" ]; then echo "shut off (unknown)"; elif [ -s "$file" ]; then cat "$file"; else echo running; fi
+    ;;
   domjobinfo) echo "Job type: 0" ;;
   qemu-agent-command) fail "Guest agent is not responding: QEMU guest agent is not connected" ;;
   domblkinfo)
@@ -229,6 +234,6 @@ END
   snapshot-current) fail "domain '$(value --domain "$@")' has no current snapshot" ;;
   snapshot-dumpxml) cat "snapshots/$(value --domain "$@")/$(value --snapshotname "$@").xml" ;;
   define | snapshot-create | snapshot-delete | blockcommit | checkpoint-create | checkpoint-delete | undefine | \
-    start | pool-refresh | backup-begin | domjobabort) act "$@" ;;
+    start | destroy | pool-refresh | backup-begin | domjobabort) act "$@" ;;
   *) fail "unknown command: '$verb'" ;;
 esac

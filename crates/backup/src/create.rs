@@ -29,7 +29,9 @@ mod named;
 mod plan;
 mod pull;
 mod recover;
+mod request;
 mod saved;
+mod series;
 mod sink;
 mod temporary;
 mod with_tree;
@@ -57,54 +59,19 @@ use crate::{
 use base::{Base, Reading};
 use disks::Choice;
 use held::Copied;
-use mark::{drop_older, has_checkpoint};
 use saved::Saved;
+use series::{Series, has_checkpoint, has_increment};
 use temporary::Whole;
 
 pub use base::Wish;
 pub use bundled::Bundled;
-pub use mark::series_of;
 pub use named::{Looks, Named};
 pub use plan::{Plan, PlannedDisk, Way, plan};
 pub use recover::{Known, Leftover, Note, left_on, put_right, recover};
+pub use request::{Keeps, Request};
 pub use saved::{Before, Untaken};
+pub use series::{CHECKPOINT_PREFIX, series_of};
 pub use sink::{Begun, Sink, Written};
-
-/// What the names of our checkpoints begin with.
-pub const CHECKPOINT_PREFIX: &str = "relift-";
-
-/// What is asked for.
-#[derive(Debug, Clone)]
-pub struct Request {
-    /// The machine.
-    pub machine: Uuid,
-    /// Its name.
-    pub name: String,
-    /// How much is read.
-    pub wish: Wish,
-    /// Whether a later increment is to be possible: a checkpoint stays on the machine.
-    pub is_incrementable: bool,
-    /// The targets of disks that are left out.
-    pub excluded: Vec<String>,
-    /// Whether the images in the CD drives are copied, too.
-    pub with_media: bool,
-    /// Whether the guest's memory is kept as well, as a snapshot of the machine.
-    pub memory: MemoryFile,
-    /// Whether the guest has to be quiet.
-    pub quiesce: Quiesce,
-    /// How long it may stand still.
-    pub deadline: Option<Duration>,
-    /// Worker threads.
-    pub workers: usize,
-    /// The moment, in seconds since 1970.
-    pub unix_seconds: u64,
-    /// The word for the folder that the bundle is in, in the names of checkpoints.
-    pub series: String,
-    /// The checkpoints that points of the machine count from, in all bundles of the folder.
-    pub known: Vec<String>,
-    /// Where scratch files go; `None` for beside the first image.
-    pub scratch: Option<PathBuf>,
-}
 
 /// Steps that people are told of.
 #[derive(Debug, Clone, Copy)]
@@ -163,6 +130,18 @@ impl std::fmt::Debug for Doors<'_> {
     }
 }
 
+/// What came of a run.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// A point.
+    Made(Box<Made>),
+    /// Nothing was to be kept: the bundle and the checkpoints are as they were.
+    Unchanged {
+        /// What was put right before, and what else people should know.
+        notes: Vec<String>,
+    },
+}
+
 /// A point that is published.
 #[derive(Debug, Clone)]
 pub struct Made {
@@ -197,30 +176,38 @@ struct Found {
 /// # Errors
 /// The machine cannot be read, there is no room, no increment is possible where one was asked for, or
 /// somebody said stop. Then the bundle is what it was, and the machine goes on as it did.
-pub fn create(request: &Request, sink: &mut dyn Sink, doors: &Doors<'_>) -> Result<Made> {
+pub fn create(request: &Request, sink: &mut dyn Sink, doors: &Doors<'_>) -> Result<Outcome> {
     doors.watch.begin(Step::Look);
     let last = sink.last().cloned();
     let before = last.as_ref().map(|point| Before { point, snapshots: sink.snapshots() });
     check(request, before)?;
     let of_points = sink.points().iter().filter_map(|point| point.checkpoint.as_ref());
-    let known = of_points.map(|checkpoint| checkpoint.name.clone());
-    let known: Vec<_> = known.chain(request.known.iter().cloned()).collect();
+    let mut known = request.known.clone();
+    known.checkpoints.extend(of_points.map(|checkpoint| checkpoint.name.clone()));
     let beneath = scratch_folder(request, doors)?;
-    let mut notes = recover(&doors.subject(request), &beneath, (&request.series, &known))?;
+    let mut notes = recover(&doors.subject(request), &beneath, &known)?;
     let mut ready = ready(request, before, doors)?;
     // What others do to the snapshots meanwhile would be done to what is read.
     let lock = ready.saved.kept.is_some().then(|| doors.records.lock()).transpose()?;
     if lock.is_some() {
         ready = self::ready(request, before, doors)?;
     }
+    let series =
+        Series { word: &request.series, known: &known, found: &ready.found.checkpoints.clone() };
+    notes.extend(request.doubt.as_ref().and_then(|doubt| series.in_doubt(doubt)));
     let config = sink.definition(&ready.found.kept, doors.watch)?;
-    if request.is_incrementable && !ready.is_counted(request) {
+    if request.keeps != Keeps::Nothing && !ready.is_counted(request) {
         let text = "no image of the machine can keep a bitmap: the next backup is a full one, too";
         notes.push(Note(text.to_owned()));
     }
     let copied = copy(request, &ready, (&beneath, last.as_ref()), sink, doors)?;
     drop(lock);
-    publish((request, doors), ready, (config, copied), sink, notes)
+    let Some(copied) = copied else {
+        let notes = notes.into_iter().map(|Note(text)| text).collect();
+        return Ok(Outcome::Unchanged { notes });
+    };
+    let run = Run { request, doors, series, notes };
+    run.publish(ready, (config, copied), sink).map(|made| Outcome::Made(Box::new(made)))
 }
 
 /// Refuses what cannot be: memory is that of a guest which was not frozen, and is in no increment.
@@ -252,8 +239,7 @@ struct Ready {
 impl Ready {
     /// Whether changes are counted, or were: a machine that is off needs a process for that.
     fn is_counted(&self, request: &Request) -> bool {
-        let is_increment = |reading: &Reading| reading.mode == Mode::Incremental;
-        has_checkpoint(request, &self.readings) || self.readings.iter().any(is_increment)
+        has_checkpoint(request.keeps, &self.readings) || has_increment(&self.readings)
     }
 }
 
@@ -265,65 +251,85 @@ fn ready(request: &Request, before: Option<Before<'_>>, doors: &Doors<'_>) -> Re
     Ok(Ready { found, readings, saved })
 }
 
-/// Copies the disks, in the way that the machine and its snapshots allow.
+/// Copies the disks, in the way that the machine and its snapshots allow; `None` where nothing is new.
 fn copy<'a>(
     request: &Request,
     ready: &Ready,
     (beneath, last): (&Path, Option<&Point>),
     sink: &mut dyn Sink,
     doors: &Doors<'a>,
-) -> Result<Copied<'a>> {
+) -> Result<Option<Copied<'a>>> {
     let Ready { found, readings, saved } = ready;
     match &saved.kept {
-        Some(kept) => with_tree::copy((request, doors), ready, kept, beneath, sink),
+        Some(kept) => with_tree::copy((request, doors), ready, kept, beneath, sink).map(Some),
         None if found.power == Power::Off && !ready.is_counted(request) => {
-            Ok(Copied::of_images(images::copy_off(request, readings, sink, doors)?))
+            Ok(Some(Copied::of_images(images::copy_off(request, readings, sink, doors)?)))
         }
         None => job::copy((request, doors), found, readings.clone(), (beneath, last), sink),
     }
 }
 
-/// Publishes the point, and ends what was begun for it.
-fn publish(
-    (request, doors): (&Request, &Doors<'_>),
-    ready: Ready,
-    (config, copied): (String, Copied<'_>),
-    sink: &mut dyn Sink,
-    mut notes: Vec<Note>,
-) -> Result<Made> {
-    let Ready { found, saved, .. } = ready;
-    let Copied { disks, state, indications, frozen, mut held, checkpoint, .. } = copied;
-    notes.extend(copied.notes.into_iter().map(Note));
-    let mode = if disks.iter().any(|disk| disk.mode == Mode::Incremental) {
-        Mode::Incremental
-    } else {
-        Mode::Full
-    };
-    let point = Point {
-        id: Point::id_at(request.unix_seconds, sink.points()),
-        created_unix_seconds: request.unix_seconds,
-        mode,
-        config,
-        state,
-        indications,
-        disks,
-        left_out: found.choice.left_out,
-        checkpoint,
-        snapshots: copied.snapshots.unwrap_or(saved.names),
-    };
-    if request.with_media {
-        for medium in &found.choice.media {
-            sink.medium(&medium.file, doors.watch)?;
+/// A run whose disks are read.
+struct Run<'r> {
+    request: &'r Request,
+    doors: &'r Doors<'r>,
+    series: Series<'r>,
+    notes: Vec<Note>,
+}
+
+impl Run<'_> {
+    /// Publishes the point, and ends what was begun for it; what nobody counts from any more goes.
+    fn publish(
+        mut self,
+        ready: Ready,
+        (config, copied): (String, Copied<'_>),
+        sink: &mut dyn Sink,
+    ) -> Result<Made> {
+        let (request, doors) = (self.request, self.doors);
+        let Ready { found, saved, .. } = ready;
+        let Copied { disks, state, indications, frozen, mut held, checkpoint, .. } = copied;
+        self.notes.extend(copied.notes.into_iter().map(Note));
+        let is_increment = disks.iter().any(|disk| disk.mode == Mode::Incremental);
+        let point = Point {
+            id: Point::id_at(request.unix_seconds, sink.points()),
+            created_unix_seconds: request.unix_seconds,
+            mode: if is_increment { Mode::Incremental } else { Mode::Full },
+            config,
+            state,
+            indications,
+            disks,
+            left_out: found.choice.left_out,
+            checkpoint,
+            snapshots: copied.snapshots.unwrap_or(saved.names),
+        };
+        if request.with_media {
+            for medium in &found.choice.media {
+                sink.medium(&medium.file, doors.watch)?;
+            }
+        }
+        doors.watch.begin(Step::Publish);
+        let file_bytes = sink.publish(&point)?;
+        // From here on the point is there: what fails now is told, and put right by the next run.
+        held.keep();
+        self.forget_older(&point);
+        held.end();
+        let notes = self.notes.into_iter().map(|Note(text)| text).collect();
+        Ok(Made { point, frozen, file_bytes, notes, untaken: saved.untaken })
+    }
+
+    /// Deletes the checkpoints that the points before counted from: the new one has its own, or is the last.
+    fn forget_older(&mut self, point: &Point) {
+        let is_last = self.request.keeps == Keeps::Last && point.mode == Mode::Incremental;
+        if is_last {
+            let text =
+                "the bundle has all the increments that it may have: the next backup is a full one";
+            self.notes.push(Note(text.to_owned()));
+        }
+        if is_last || point.checkpoint.is_some() {
+            let stuck = self.series.drop_older(self.request.machine, self.doors);
+            self.notes.extend(stuck);
         }
     }
-    doors.watch.begin(Step::Publish);
-    let file_bytes = sink.publish(&point)?;
-    // From here on the point is there: what fails now is told, and put right by the next run.
-    held.keep();
-    notes.extend(drop_older(request, &point, &found.checkpoints, doors));
-    drop(held);
-    let notes = notes.into_iter().map(|Note(text)| text).collect();
-    Ok(Made { point, frozen, file_bytes, notes, untaken: saved.untaken })
 }
 
 /// The folder beneath which scratch files go: beside the first image of the machine.

@@ -48,17 +48,31 @@ pub fn known_in(folders: &[PathBuf]) -> (Known, Vec<Unsure>) {
                 continue;
             }
         };
-        let facts = entries.iter().filter_map(catalogue::Entry::facts);
-        let points = facts.flat_map(|facts| &facts.points);
-        known.checkpoints.extend(points.filter_map(|point| point.checkpoint.clone()));
-        let is_damaged = |it: &&catalogue::Entry| matches!(it.contents, Contents::Damaged { .. });
-        match entries.iter().find(is_damaged) {
-            Some(damaged) => doubt(format!("{} is damaged", damaged.path.display())),
+        let (found, damage) = known_by(folder, &entries);
+        known.checkpoints.extend(found.checkpoints);
+        match damage {
+            Some(damage) => doubt(damage),
             None if entries.is_empty() => doubt("it has no backups".to_owned()),
-            None => known.series.push(series_of(folder)),
+            None => known.series.extend(found.series),
         }
     }
     (known, unsure)
+}
+
+/// The checkpoints that the backups of a folder know, and why there may be more: a damaged one does not tell.
+#[must_use]
+pub fn known_by(folder: &Path, entries: &[catalogue::Entry]) -> (Known, Option<String>) {
+    let facts = entries.iter().filter_map(catalogue::Entry::facts);
+    let points = facts.flat_map(|facts| &facts.points);
+    let checkpoints = points.filter_map(|point| point.checkpoint.clone()).collect();
+    let is_damaged = |it: &&catalogue::Entry| matches!(it.contents, Contents::Damaged { .. });
+    match entries.iter().find(is_damaged) {
+        Some(damaged) => {
+            let doubt = format!("{} is damaged", damaged.path.display());
+            (Known { series: Vec::new(), checkpoints }, Some(doubt))
+        }
+        None => (Known { series: vec![series_of(folder)], checkpoints }, None),
+    }
 }
 
 fn reason_of(error: &Error) -> String {

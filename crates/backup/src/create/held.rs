@@ -33,9 +33,15 @@ pub(super) struct Held<'a> {
 }
 
 impl Held<'_> {
+    /// Ends all of it in its order: the scratch folder goes last, as the sign of what is to be put right after
+    /// a kill.
+    pub(super) fn end(mut self) {
+        drop(self.off.take());
+    }
+
     /// Keeps the checkpoint, now that its point is published.
     pub(super) fn keep(&mut self) {
-        if let Some(pull) = self.pull.take() {
+        if let Some(pull) = &mut self.pull {
             pull.keep();
         }
         if let Some(mark) = self.mark.take() {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bundle::{Point, PointDisk, State};
+use bundle::{Mode, Point, PointDisk, State};
 use disk::Progress;
 use host::{dir, libvirt::Power};
 use nbd::NbdImage;
@@ -13,19 +13,19 @@ use super::{
     budget::{self, Budget, Room, Watched},
     held::{Copied, Held, PausedForUs},
     make_scratch,
-    mark::{checkpoint_name, checkpoint_of, has_checkpoint},
     pull::{Pull, Wanted},
+    series::{checkpoint_name, checkpoint_of},
 };
 use crate::{Error, Result, quiesce::Asked};
 
-/// Reads a machine that has a process, through a job.
+/// Reads a machine that has a process, through a job; `None` where nothing of it is new.
 pub(super) fn copy<'a>(
     (request, doors): (&Request, &Doors<'a>),
     found: &Found,
     mut readings: Vec<Reading>,
     (beneath, last): (&Path, Option<&Point>),
     sink: &mut dyn Sink,
-) -> Result<Copied<'a>> {
+) -> Result<Option<Copied<'a>>> {
     let free_bytes = dir::facts(beneath)?.free_bytes;
     let capacity = readings.iter().map(|it| it.capacity_bytes).fold(0, u64::saturating_add);
     let budget = Budget::of(capacity, free_bytes)?;
@@ -36,12 +36,12 @@ pub(super) fn copy<'a>(
         let wrap = |error| Error::io("cannot make the scratch folder in", beneath, error);
         scratch.give_to_owner_of(image).map_err(wrap)?;
     }
-    let name = has_checkpoint(request, &readings).then(|| checkpoint_name(request, found));
     let mut wanted = Wanted {
         readings: &mut readings,
         others: found.others.clone(),
         base: last.and_then(|point| Some(point.checkpoint.as_ref()?.name.as_str())),
-        checkpoint: name.clone(),
+        checkpoint: checkpoint_name(request, &found.checkpoints),
+        keeps: request.keeps,
         wish: request.wish,
         was: found.power.clone(),
     };
@@ -56,7 +56,10 @@ pub(super) fn copy<'a>(
     let (mut pull, mut moment) = Pull::begin(&asked, scratch, &mut wanted)?;
     let mut opened = Vec::new();
     for reading in &readings {
-        opened.push((reading, pull.image(reading)?));
+        opened.push((reading, pull.image(reading, request.workers)?));
+    }
+    if is_unchanged(request, found, &opened)? {
+        return Ok(None);
     }
     let (was, files, room) = (&found.power, pull.scratch_files(&readings), Room::Scratch);
     let watched = Watched { host: doors.host, machine: request.machine, was, files, room };
@@ -71,9 +74,9 @@ pub(super) fn copy<'a>(
     if let Err(error) = pull.end() {
         moment.notes.push(format!("the backup job could not be ended: {error}"));
     }
-    let checkpoint = name.map(|name| checkpoint_of(request.machine, name, doors));
+    let checkpoint = pull.checkpoint().map(|name| checkpoint_of(request.machine, name, doors));
     let state = if is_off { State::Off } else { moment.state };
-    Ok(Copied {
+    Ok(Some(Copied {
         disks,
         state,
         indications: moment.indications,
@@ -82,7 +85,20 @@ pub(super) fn copy<'a>(
         checkpoint,
         notes: moment.notes,
         snapshots: None,
-    })
+    }))
+}
+
+/// Whether a point would be what the last one is, and none is wanted then.
+fn is_unchanged(request: &Request, found: &Found, opened: &[(&Reading, NbdImage)]) -> Result<bool> {
+    if request.unchanged_from.as_ref() != Some(&found.kept) {
+        return Ok(false);
+    }
+    for (reading, image) in opened {
+        if reading.mode == Mode::Full || image.dirty()?.widened_bytes > 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Copies a disk into the bundle.

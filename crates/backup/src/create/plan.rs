@@ -3,11 +3,15 @@
 use std::path::PathBuf;
 
 use bundle::{LeftOut, Mode, State};
-use host::{dir, libvirt::Power, scratch::Scratch};
+use host::{
+    dir,
+    libvirt::Power,
+    scratch::{Scratch, Seen},
+};
 
 use super::{
-    Before, Doors, Found, Ready, Request, Untaken, check, mark::has_checkpoint, ready,
-    scratch_folder,
+    Before, Doors, Found, Ready, Request, Untaken, check, ready, scratch_folder,
+    series::has_checkpoint,
 };
 use crate::{Result, snapshot::CreatePlan};
 
@@ -76,7 +80,7 @@ pub fn plan(request: &Request, before: Option<Before<'_>>, doors: &Doors<'_>) ->
     let ready = ready(request, before, doors)?;
     let is_counted = ready.is_counted(request);
     let Ready { found: Found { power, choice, .. }, readings, saved } = ready;
-    let is_incrementable = has_checkpoint(request, &readings);
+    let is_incrementable = has_checkpoint(request.keeps, &readings);
     let way = match &saved.temporary {
         Some(CreatePlan { free, .. }) => Way::Snapshot { folders: free.clone() },
         None if power == Power::Off && (!is_counted || saved.kept.is_some()) => Way::Images,
@@ -100,6 +104,6 @@ pub fn plan(request: &Request, before: Option<Before<'_>>, doors: &Doors<'_>) ->
         way,
         snapshots: saved.names,
         untaken: saved.untaken,
-        recovers: Scratch::folder_of(&beneath, request.machine).exists(),
+        recovers: matches!(Scratch::look(&beneath, request.machine), Ok(Seen::Left(_))),
     })
 }

@@ -19,7 +19,7 @@ use std::{
 use domain::RunningDisk;
 use host::{
     libvirt::{Power, Protection},
-    scratch::Scratch,
+    scratch::{Scratch, Seen},
 };
 use vm::Uuid;
 
@@ -134,18 +134,13 @@ impl Known {
 
 /// Puts right what a killed run left on a machine, and says what that was.
 ///
-/// The caller holds the machine's lock, so that no run of ours is under way. `series` and `known` tell which
-/// checkpoints are in use.
+/// The caller holds the machine's lock, so that no run of ours is under way. `known` tells which checkpoints
+/// are in use.
 ///
 /// # Errors
 /// As [`left_on`] and [`put_right`].
-pub fn recover(
-    subject: &Whole<'_>,
-    beneath: &Path,
-    (series, known): (&str, &[String]),
-) -> Result<Vec<Note>> {
-    let known = Known { series: vec![series.to_owned()], checkpoints: known.to_vec() };
-    let left = left_on(subject, &[beneath.to_owned()], &known)?;
+pub fn recover(subject: &Whole<'_>, beneath: &Path, known: &Known) -> Result<Vec<Note>> {
+    let left = left_on(subject, &[beneath.to_owned()], known)?;
     let mut notes = Vec::new();
     for leftover in &left {
         notes.extend(put_right(subject, leftover)?);
@@ -159,7 +154,8 @@ pub fn recover(
 /// job which is under way is looked at, too.
 ///
 /// # Errors
-/// The host does not answer, or a job of somebody else is under way ([`Kind::Locked`]).
+/// The host does not answer, or a job of somebody else, or another run of ours, is under way
+/// ([`Kind::Locked`]).
 pub fn left_on(subject: &Whole<'_>, beneath: &[PathBuf], known: &Known) -> Result<Vec<Leftover>> {
     let (host, machine) = (subject.host, subject.machine);
     let mut found = Vec::new();
@@ -176,11 +172,15 @@ pub fn left_on(subject: &Whole<'_>, beneath: &[PathBuf], known: &Known) -> Resul
     folders.dedup();
     let (mut scratch, mut notes) = (Vec::new(), String::new());
     for folder in folders {
-        let note = Scratch::note_of(&folder, machine)
+        let seen = Scratch::look(&folder, machine)
             .map_err(|error| Error::io("cannot look for scratch files in", &folder, error))?;
-        if let Some(note) = note {
-            notes += &note;
-            scratch.push(Leftover::Scratch(folder));
+        match seen {
+            Seen::Nothing => {}
+            Seen::InUse => return Err(in_use(&folder)),
+            Seen::Left(note) => {
+                notes += &note;
+                scratch.push(Leftover::Scratch(folder));
+            }
         }
     }
     let stands = if scratch.is_empty() { None } else { stopped(host, machine, &power, &notes)? };
@@ -200,6 +200,15 @@ pub fn left_on(subject: &Whole<'_>, beneath: &[PathBuf], known: &Known) -> Resul
     }
     found.extend(scratch);
     Ok(found)
+}
+
+/// A run that is under way, of a relift which has another state folder: it holds another lock.
+fn in_use(beneath: &Path) -> Error {
+    let beneath = beneath.display();
+    Error::new(
+        Kind::Locked,
+        format!("another relift backs up the machine now, by way of {beneath}"),
+    )
 }
 
 /// The folder beneath which a disk of a job has its scratch file, where the job is one of ours.
@@ -241,7 +250,7 @@ pub fn put_right(subject: &Whole<'_>, leftover: &Leftover) -> Result<Option<Note
         Leftover::Stopped => host.resume(machine).map(|()| true)?,
         Leftover::Frozen => host.thaw(machine, THAW_LIMIT).map(|_| true)?,
         Leftover::Scratch(beneath) => {
-            let left = Scratch::left(beneath, machine)
+            let left = Scratch::take_over(beneath, machine)
                 .map_err(|error| Error::io("cannot look for scratch files in", beneath, error))?;
             drop(left);
             !Scratch::folder_of(beneath, machine).exists()
@@ -281,6 +290,14 @@ mod tests {
         Known { series: vec!["aaaa".to_owned()], checkpoints: vec!["relift-aaaa-2".to_owned()] }
     }
 
+    /// The folder that a killed run leaves.
+    fn left(beneath: &Path, note: &str) -> PathBuf {
+        let folder = Scratch::folder_of(beneath, MACHINE);
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("note"), note).unwrap();
+        folder
+    }
+
     fn checkpoints(names: &[&str]) -> Vec<(String, String)> {
         names
             .iter()
@@ -297,11 +314,7 @@ mod tests {
         let unknown = ["relift-aaaa-3", "relift-aaaa-1"].map(str::to_owned);
         assert_eq!(left, unknown.map(Leftover::Checkpoint));
         assert_eq!(host.acts(), [""; 0], "a look changes nothing");
-        let notes = recover(
-            &subject(&host, &records()),
-            Path::new("/none"),
-            ("aaaa", &known().checkpoints),
-        );
+        let notes = recover(&subject(&host, &records()), Path::new("/none"), &known());
         assert_eq!(
             notes.unwrap(),
             ["relift-aaaa-3", "relift-aaaa-1"]
@@ -316,9 +329,7 @@ mod tests {
     #[test]
     fn a_job_of_ours_is_ended_wherever_its_scratch_files_lie_and_the_guest_goes_on() {
         let images = tempfile::tempdir().unwrap();
-        let scratch = Scratch::make(images.path(), MACHINE, "the machine was on").unwrap();
-        let file = scratch.file("vda");
-        std::mem::forget(scratch);
+        let file = left(images.path(), "the machine was on").join("vda.scratch");
         let job = format!(
             "<domainbackup mode='pull'><server transport='unix' socket='/s'/><disks>\
              <disk name='vda' backup='yes' type='file'><scratch file='{}'/></disk></disks></domainbackup>",
@@ -361,14 +372,15 @@ mod tests {
             ("was on", Power::Running, true, Some(Leftover::Frozen)),
             ("was on", Power::Running, false, None),
         ] {
-            std::mem::forget(Scratch::make(images.path(), MACHINE, note).unwrap());
+            left(images.path(), note);
             let guest = FakeGuest { power, is_frozen, ..FakeGuest::default() };
             let host = Fake::new(None).with_guest(guest);
             let beneath = [images.path().to_owned()];
             let left = left_on(&subject(&host, &records()), &beneath, &known()).unwrap();
             let scratch = Leftover::Scratch(images.path().to_owned());
             assert_eq!(left, want.into_iter().chain([scratch]).collect::<Vec<_>>());
-            recover(&subject(&host, &records()), images.path(), ("aaaa", &[])).unwrap();
+            let none = Known { checkpoints: Vec::new(), ..known() };
+            recover(&subject(&host, &records()), images.path(), &none).unwrap();
             assert!(!Scratch::folder_of(images.path(), MACHINE).exists());
             assert!(!host.guest().is_frozen);
         }
@@ -389,11 +401,11 @@ mod tests {
     fn after(lab: &Lab, guest: FakeGuest, note: Option<&str>) -> (Fake, Vec<String>) {
         let beneath = lab.path("");
         if let Some(note) = note {
-            std::mem::forget(Scratch::make(&beneath, MACHINE, note).unwrap());
+            left(&beneath, note);
         }
         let fake = Fake::new(None).with_guest(guest);
-        let known = ["relift-s-1".to_owned()];
-        let notes = recover(&subject(&fake, &records()), &beneath, ("s", &known)).unwrap();
+        let known = crate::create::fixture::known(&["relift-s-1"]);
+        let notes = recover(&subject(&fake, &records()), &beneath, &known).unwrap();
         assert!(!lab.scratch().exists());
         let folder = lab.scratch().display().to_string();
         let told = notes.into_iter().map(|Note(text)| text.replace(&folder, "F")).collect();
@@ -467,6 +479,25 @@ mod tests {
         ];
         assert_eq!(told, want);
         assert_eq!(fake.guest().power, Power::Off);
+    }
+
+    #[test]
+    fn a_run_that_is_under_way_is_not_taken_for_an_interrupted_one() {
+        let lab = Lab::new();
+        let beneath = lab.scratch().parent().unwrap().to_owned();
+        let live = Scratch::make(&beneath, MACHINE, "the machine was on").unwrap();
+        let guest = FakeGuest { is_frozen: true, backup: job(&lab), ..lab.guest() };
+        let fake = Fake::new(None).with_guest(guest);
+        // Wherever the other one looks for scratch files: the job tells where they are.
+        for folders in [&[beneath.clone()][..], &[]] {
+            let error = left_on(&subject(&fake, &records()), folders, &known()).unwrap_err();
+            let text =
+                format!("another relift backs up the machine now, by way of {}", beneath.display());
+            assert_eq!((error.kind(), error.to_string()), (Kind::Locked, text));
+        }
+        put_right(&subject(&fake, &records()), &Leftover::Scratch(beneath.clone())).unwrap();
+        assert!(live.folder().exists() && fake.acts().is_empty());
+        drop(live);
     }
 
     #[test]

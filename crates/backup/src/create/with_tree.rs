@@ -16,8 +16,9 @@ use super::{
     held::{Copied, Held, PausedForUs},
     kept::Kept,
     layered, make_scratch,
-    mark::{Mark, checkpoint_name, checkpoint_of, has_checkpoint},
+    mark::Mark,
     saved,
+    series::{checkpoint_name, checkpoint_of, has_checkpoint},
     temporary::{Temporary, overlays},
 };
 use crate::{
@@ -37,8 +38,8 @@ pub(super) fn copy<'a>(
     beneath: &Path,
     sink: &mut dyn Sink,
 ) -> Result<Copied<'a>> {
-    let name =
-        has_checkpoint(request, &ready.readings).then(|| checkpoint_name(request, &ready.found));
+    let name = has_checkpoint(request.keeps, &ready.readings)
+        .then(|| checkpoint_name(request, &ready.found.checkpoints));
     let needs_scratch = name.is_some() || ready.saved.temporary.is_some();
     let scratch =
         needs_scratch.then(|| make_scratch(beneath, request, &ready.found.power)).transpose()?;
@@ -48,7 +49,7 @@ pub(super) fn copy<'a>(
             running((request, doors), ready, (kept, plan), (scratch, name.as_deref()), sink)?
         }
     };
-    copied.checkpoint = name.map(|name| checkpoint_of(request.machine, name, doors));
+    copied.checkpoint = name.map(|name| checkpoint_of(request.machine, &name, doors));
     Ok(copied)
 }
 

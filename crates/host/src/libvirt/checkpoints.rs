@@ -3,7 +3,7 @@
 use vm::Uuid;
 
 use super::{
-    Libvirt, LibvirtError,
+    Extent, Libvirt, LibvirtError, Scope, deletion,
     virsh::{MAX_LISTED, Order},
 };
 
@@ -14,24 +14,6 @@ pub enum Detail {
     Definition,
     /// What was written since, too: the `size` of each disk, in bytes. The machine has to run.
     Size,
-}
-
-/// What is deleted of a checkpoint or a snapshot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Extent {
-    /// All of it.
-    Whole,
-    /// What libvirt knows of it; bitmaps and images stay as they are, or are gone already.
-    Metadata,
-}
-
-/// Which checkpoints or snapshots are deleted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    /// That one alone; its children get its parent.
-    One,
-    /// That one, and all that follow from it.
-    WithChildren,
 }
 
 /// The checkpoints of a machine.
@@ -113,17 +95,10 @@ impl Checkpoints for Libvirt {
         scope: Scope,
         extent: Extent,
     ) -> Result<(), LibvirtError> {
-        let verb: &'static [&'static str] = match (scope, extent) {
-            (Scope::One, Extent::Whole) => &["checkpoint-delete"],
-            (Scope::One, Extent::Metadata) => &["checkpoint-delete", "--metadata"],
-            (Scope::WithChildren, Extent::Whole) => &["checkpoint-delete", "--children"],
-            (Scope::WithChildren, Extent::Metadata) => {
-                &["checkpoint-delete", "--children", "--metadata"]
-            }
-        };
+        let verb = deletion::words("checkpoint-delete", scope, extent);
         let (what, machine) = (format!("delete the checkpoint {name}"), machine.to_string());
         let values = [("--domain", &*machine), ("--checkpointname", name)];
-        self.act(&Order { what: &what, verb, values: &values }, b"")
+        self.act(&Order { what: &what, verb: &verb, values: &values }, b"")
     }
 
     fn redefine_checkpoint(&self, machine: Uuid, xml: &str) -> Result<(), LibvirtError> {

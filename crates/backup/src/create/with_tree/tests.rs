@@ -6,15 +6,15 @@ use bundle::{Bundle, Form, Indication, Level, Manifest, Mode, Options, Snapshot,
 use disk::{FileBytes, Progress, Unheard};
 use host::{
     fake::{Fake, FakeGuest},
-    guard::Outcome,
+    guard,
     libvirt::{BlockInfo, Power},
 };
 
 use crate::{
     Error, Result,
     create::{
-        Before, Bundled, Doors, Made, Plan, Request, Step, Untaken, Watch, Way, Wish, create,
-        fixture,
+        Before, Bundled, Doors, Keeps, Made, Outcome, Plan, Request, Step, Untaken, Watch, Way,
+        Wish, create, fixture,
         fixture::{Keepers, MACHINE},
         plan,
     },
@@ -49,7 +49,7 @@ fn host(lab: &Lab, power: Power) -> Rc<Fake> {
 
 /// A full backup that no increment follows.
 fn request() -> Request {
-    Request { is_incrementable: false, ..fixture::Lab::new().request(100) }
+    Request { keeps: Keeps::Nothing, ..fixture::Lab::new().request(100) }
 }
 
 fn doors<'a>(lab: &'a Lab, keepers: &'a Keepers<'_>) -> Doors<'a> {
@@ -70,11 +70,18 @@ fn run(lab: &Lab, fake: &Rc<Fake>, request: &Request) -> Result<Made> {
     let manifest = Manifest { vm, incrementable: true, ..Manifest::default() };
     let options = Options { form: Form::Tar, level: 3, unix_seconds: request.unix_seconds };
     let mut sink = Bundled::create(&file, options, manifest)?;
-    let made = create(request, &mut sink, &doors(lab, &Keepers::of(fake)));
+    let made = made(create(request, &mut sink, &doors(lab, &Keepers::of(fake))));
     if made.is_err() {
         std::fs::remove_file(path).unwrap();
     }
     made
+}
+
+fn made(outcome: Result<Outcome>) -> Result<Made> {
+    outcome.map(|outcome| match outcome {
+        Outcome::Made(made) => *made,
+        Outcome::Unchanged { .. } => panic!("everything is new"),
+    })
 }
 
 fn planned(lab: &Lab, fake: &Rc<Fake>, request: &Request) -> Result<Plan> {
@@ -139,7 +146,7 @@ fn a_machine_that_is_off_goes_into_the_bundle_with_its_tree_and_without_an_act()
 fn for_an_increment_a_machine_that_is_off_gets_a_process_and_a_checkpoint() {
     let lab = Lab::new();
     let fake = host(&lab, Power::Off);
-    let request = Request { is_incrementable: true, ..request() };
+    let request = Request { keeps: Keeps::Checkpoint, ..request() };
     let made = run(&lab, &fake, &request).unwrap();
     let (start, end) = (format!("start paused {MACHINE}"), format!("destroy {MACHINE}"));
     assert_eq!(fake.acts(), [&start, "create checkpoint relift-s-100", &end]);
@@ -152,7 +159,7 @@ fn for_an_increment_a_machine_that_is_off_gets_a_process_and_a_checkpoint() {
 fn a_machine_that_runs_is_read_below_a_snapshot_that_goes_at_the_end() {
     let lab = Lab::new();
     let fake = host(&lab, Power::Running);
-    let request = Request { is_incrementable: true, ..request() };
+    let request = Request { keeps: Keeps::Checkpoint, ..request() };
     let made = run(&lab, &fake, &request).unwrap();
     let acts = [
         "create checkpoint relift-s-100",
@@ -176,7 +183,7 @@ fn a_machine_that_runs_is_read_below_a_snapshot_that_goes_at_the_end() {
 #[test]
 fn whatever_act_fails_neither_checkpoint_nor_snapshot_is_left() {
     let lab = Lab::new();
-    let request = Request { is_incrementable: true, ..request() };
+    let request = Request { keeps: Keeps::Checkpoint, ..request() };
     for fail_at in 0..4 {
         let fake = Rc::new(Fake::new(Some(fail_at)).with_guest(guest(&lab, Power::Running)));
         let made = run(&lab, &fake, &request);
@@ -208,7 +215,7 @@ fn a_guest_that_did_not_stay_frozen_is_backed_up_unless_it_had_to() {
         let keepers = Keepers::of(&fake);
         let request = Request { quiesce, ..request() };
         let doors = Doors { guards: &Late, ..doors(&lab, &keepers) };
-        let made = create(&request, &mut sink, &doors);
+        let made = made(create(&request, &mut sink, &doors));
         assert_eq!(made.is_ok(), is_made, "{made:?}");
         let quiet = made.map(|made| made.point.indications);
         let want = [Indication::Online, Indication::QuiesceFailed];
@@ -230,8 +237,8 @@ impl Guards for Late {
 struct Fired;
 
 impl Armed for Fired {
-    fn disarm(self: Box<Self>) -> Outcome {
-        Outcome::Fired
+    fn disarm(self: Box<Self>) -> guard::Outcome {
+        guard::Outcome::Fired
     }
 }
 
@@ -248,7 +255,8 @@ fn a_snapshot_of_a_run_that_was_killed_is_found_and_deleted_by_the_next_one() {
     let subject = doors(&lab, &doors_of);
     let request = request();
     let notes =
-        crate::create::recover(&subject.subject(&request), &lab.path(""), ("s", &[])).unwrap();
+        crate::create::recover(&subject.subject(&request), &lab.path(""), &fixture::known(&[]))
+            .unwrap();
     let want = "deleted the snapshot relift-backup-50, which an interrupted run had left";
     assert_eq!(notes, [crate::create::Note(want.to_owned())]);
     let acts = lab.acts(&fake);

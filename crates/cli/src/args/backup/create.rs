@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::super::QuiesceArgs;
+use crate::rate::RateLimit;
 
 /// The examples of `backup create`.
 pub(super) const EXAMPLES: &str = "\
@@ -30,9 +31,13 @@ pub(crate) struct BackupCreateArgs {
     /// How much is read; auto: what changed where that is known, else everything, with the reason.
     #[arg(long, value_enum, default_value_t = ModeChoice::Auto)]
     pub(crate) mode: ModeChoice,
-    /// Read everything once the bundle has N increments: a new bundle begins. 0: no limit.
+    /// Write nothing where neither a disk nor the definition has changed since the last point.
+    #[arg(long)]
+    pub(crate) skip_unchanged: bool,
+    /// With the Nth increment the bundle is done: the machine's checkpoints go, and the next backup begins a
+    /// new one. 0: no limit.
     #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) max_increments: usize,
+    pub(crate) max_increments: u32,
     /// Copy the images in CD drives, too.
     #[arg(long, value_enum, default_value_t = IsoChoice::Exclude)]
     pub(crate) iso: IsoChoice,
@@ -60,6 +65,9 @@ pub(crate) struct BackupCreateArgs {
     /// Keep what the guest overwrites meanwhile beneath this folder; default: beside its first disk.
     #[arg(long, value_name = "DIR")]
     pub(crate) scratch: Option<PathBuf>,
+    /// Read the disks no faster than this many bytes a second, such as 50M, 200MiB/s or 1GB/s.
+    #[arg(long, value_name = "RATE")]
+    pub(crate) limit_rate: Option<RateLimit>,
     /// Worker threads.
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<usize>,

@@ -12,12 +12,15 @@ use vm::ByteSize;
 use crate::{json::Message, show::clean};
 
 /// The document of `backup create`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct Data {
     /// Whether nothing was done.
     pub(super) dry_run: bool,
     /// The backups that were made.
     pub(super) backups: Vec<BackupData>,
+    /// The machines of which nothing was to be kept.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) unchanged: Vec<UnchangedData>,
     /// Those that would be made.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) plans: Vec<PlanData>,
@@ -43,6 +46,14 @@ pub(in crate::verbs::backup) struct BackupData {
     /// Those that are not in it.
     untaken: Vec<UntakenData>,
     notes: Vec<String>,
+}
+
+/// A machine that has not changed since the last point of its bundle.
+#[derive(Debug, Serialize)]
+pub(super) struct UnchangedData {
+    pub(super) vm: String,
+    pub(super) path: String,
+    pub(super) notes: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -167,7 +178,8 @@ fn disk(disk: &bundle::PointDisk) -> DiskData {
 /// The report for people.
 pub(super) fn text(data: &Data) -> String {
     let made = data.backups.iter().map(lines);
-    let all = made.chain(data.plans.iter().map(planned_lines));
+    let all = made.chain(data.unchanged.iter().map(unchanged_lines));
+    let all = all.chain(data.plans.iter().map(planned_lines));
     all.map(|lines| lines.join("\n") + "\n").collect()
 }
 
@@ -200,6 +212,13 @@ fn lines(backup: &BackupData) -> Vec<String> {
     lines.extend(backup.notes.iter().map(|note| row("note", clean(note))));
     lines.extend([String::new(), format!("Next:  relift backup verify {path}")]);
     lines
+}
+
+fn unchanged_lines(unchanged: &UnchangedData) -> Vec<String> {
+    let (vm, path) = (clean(&unchanged.vm), clean(&unchanged.path));
+    let head = format!("Nothing has changed on {vm} since the last point of {path}");
+    let notes = unchanged.notes.iter().map(|note| row("note", clean(note)));
+    std::iter::once(head).chain(notes).collect()
 }
 
 fn row(name: &str, text: impl std::fmt::Display) -> String {
