@@ -33,6 +33,12 @@ impl Bench {
         Self { folder: tempfile::tempdir().unwrap(), state: tempfile::tempdir().unwrap() }
     }
 
+    /// An empty folder that no part of its path hides: nothing of a backup lies in or goes to a hidden one.
+    pub(crate) fn visible() -> Self {
+        let folder = tempfile::Builder::new().prefix("bench").tempdir().unwrap();
+        Self { folder, ..Self::empty() }
+    }
+
     /// A folder with `fixtures/demo.ova` and `disk.vmdk`.
     pub(crate) fn new() -> Self {
         let bench = Self::empty();

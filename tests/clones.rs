@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::running::{Running, UUID};
+use crate::guest::{Running, UUID};
 
 const GOLDEN: &str = "5b1c0000-0000-4000-8000-000000000009";
 

@@ -151,6 +151,42 @@ fn a_machine_that_is_busy_is_waited_for_and_refused_only_where_nobody_wants_to_w
 }
 
 #[test]
+fn a_place_that_is_full_is_waited_for_unless_the_job_has_no_limit() {
+    let bench = nights(2);
+    let storage = bench.path("").display().to_string();
+    let storage = storage.trim_end_matches('/');
+    let words = ["--vm", "web01", "--task", "prune", "--storage", storage, "--keep-last", "1"];
+    for (name, limit) in [("one", "1"), ("none", "0")] {
+        let run = bench.run(["job", "add", name, "--concurrency", limit].iter().chain(&words));
+        assert_eq!(run.code, Some(0), "{run:?}");
+    }
+    let turn = Turn::Place { place: storage, limit: 1 };
+    let _held = State::at(bench.state("")).attempt(turn).unwrap().unwrap();
+    let run = bench.run(["job", "run", "one", "--no-wait"]);
+    assert_eq!(run.code, Some(11), "{run:?}");
+    let said = format!("error[E0602]: room for another task at {storage} is busy\n");
+    assert!(run.stderr.starts_with(&said), "{run:?}");
+    assert_eq!(bench.run(["job", "run", "none", "--no-wait"]).code, Some(0));
+    assert_eq!(bench.files(""), ["web01-1.tar"]);
+}
+
+#[test]
+fn a_job_reads_no_faster_than_it_says() {
+    let bench = Bench::empty();
+    let add = ["job", "add", "n", "--vm", "web01", "--storage", ".", "--limit-rate", "50MiB/s"];
+    assert_eq!(bench.run(add).code, Some(0));
+    let show = bench.run(["job", "show", "n"]).stdout;
+    assert!(show.contains("\n  rate       at most 50 MiB a second\n"), "{show}");
+    assert!(show.contains(" --limit-rate=52428800 -- web01\n"), "{show}");
+    let show = bench.run(["job", "show", "n", "--json"]).json();
+    assert_eq!(show["data"]["job"]["limit_rate"], "52428800");
+    let run = bench.run(["job", "add", "m", "--vm", "a", "--limit-rate", "1M", "--task", "verify"]);
+    assert_eq!(run.code, Some(2), "{run:?}");
+    let said = "error: the job 'm' reads no disks: its task is verify\n";
+    assert!(run.stderr.starts_with(said), "{run:?}");
+}
+
+#[test]
 fn a_timer_runs_this_program_with_this_state() {
     let bench = Bench::empty();
     let add = ["job", "add", "n", "--all", "--schedule", "0 2 * * sun", "--tz", "Europe/Berlin"];

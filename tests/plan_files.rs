@@ -2,9 +2,13 @@
 
 use std::path::Path;
 
+use bundle::Form;
 use serde_json::Value;
 
-use crate::bench::{Bench, Run};
+use crate::{
+    bench::{Bench, Run},
+    points,
+};
 
 /// The folder of descriptors that this project made.
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/ovf");
@@ -352,4 +356,60 @@ fn a_plan_file_is_never_replaced_and_a_pipe_has_none() {
     let run = bench.shell("cat fixtures/demo.ova | relift plan - -o q.toml");
     assert_eq!(refusal(&run, 2), "error: a plan file needs a source that can be read again");
     assert_eq!(bench.files(""), ["disk.vmdk", "fixtures/demo.ova", "p.toml"]);
+}
+
+/// A folder with a backup of three points, and a plan file of one of them.
+fn planned_backup(source: &str) -> Bench {
+    let bench = Bench::empty();
+    points::write(&bench.path("web01.tar"), Form::Tar);
+    let run = bench.run(["plan", source, "--to", "dir:out", "-o", "p.toml"]);
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), "plan written to p.toml\n"));
+    bench
+}
+
+#[test]
+fn the_plan_file_of_a_backup_is_replayed_for_the_point_that_it_was_made_of() {
+    for (source, mebibytes) in [("web01.tar", 258), ("web01.tar@20261122-190500", 257)] {
+        let bench = planned_backup(source);
+        let first = bench.run(["plan", source, "--to", "dir:out", "--json"]);
+        let second = bench.run(["plan", "p.toml", "--json"]);
+        assert_eq!(document(&second), document(&first), "{source}");
+        let run = bench.run(["restore", "p.toml"]);
+        assert_eq!(run.code, Some(0), "{run:?}");
+        let domain = String::from_utf8(bench.read("out/domain.xml")).unwrap();
+        assert!(domain.contains(&format!(">{mebibytes}<")), "{domain}");
+        assert!(!bench.read("out/web01-vda.qcow2").is_empty());
+    }
+}
+
+#[test]
+fn of_a_backup_its_identity_can_be_edited_and_its_hardware_stays() {
+    let bench = planned_backup("web01.tar");
+    let uuid = "00000000-0000-4000-8000-000000000001";
+    edit(&bench, "name = \"web01\"", "name = \"other\"");
+    edit(&bench, "uuid = \"", &format!("uuid = \"{uuid}\" #"));
+    let machine = replayed(&bench);
+    assert_eq!((&machine["name"], &machine["uuid"]), (&"other".into(), &uuid.into()));
+    edit(&bench, "vcpus = 1", "vcpus = 4");
+    let run = bench.run(["restore", "p.toml"]);
+    let want = "cannot be '4': with the rest of the file it becomes '1'";
+    let refused = refusal(&run, 6);
+    assert!(refused.starts_with("error[E0804]: line ") && refused.ends_with(want), "{refused}");
+    assert_eq!(bench.files("out"), [""; 0]);
+    edit(&bench, "vcpus = 4", "vcpus = 1");
+    edit(&bench, "id = \"web01\"", "id = \"web02\"");
+    let refused = bench.run(["restore", "p.toml"]);
+    let refused = refused.stderr.lines().next().unwrap();
+    assert!(refused.ends_with("the source has no machine with the id 'web02'"), "{refused}");
+}
+
+#[test]
+fn what_takes_the_place_of_a_machine_is_no_matter_of_a_plan_file() {
+    let bench = planned_backup("web01.tar");
+    for flag in [&["--in-place"][..], &["--disk", "vda"]] {
+        let run = bench.run(["restore", "p.toml"].iter().chain(flag));
+        let want = format!("error: {} is for a backup, and a plan file was given", flag[0]);
+        assert_eq!(refusal(&run, 2), want);
+        assert!(run.stderr.contains("looked at when it is done"), "{}", run.stderr);
+    }
 }

@@ -53,6 +53,9 @@ fn a_rate_that_is_none_is_refused_by_every_command_that_takes_one() {
         "restore a.tar --to dir:out",
         "batch run b.toml",
         "batch retry b.toml",
+        "backup create web01",
+        "backup append a.tar",
+        "job add n --all",
     ] {
         for rate in ["0", "fast", "50M/h"] {
             let run = line(&bench, &format!("{command} --limit-rate {rate}"));

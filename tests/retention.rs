@@ -72,6 +72,36 @@ fn room_that_cannot_be_made_is_said_and_the_last_good_one_stays() {
 }
 
 #[test]
+fn a_backup_that_somebody_reads_is_neither_pruned_nor_deleted_and_can_be_copied() {
+    let bench = nights(3);
+    // What a restore, a verification and a copy hold.
+    let file = std::fs::File::open(bench.path("web01-0.tar")).unwrap();
+    bundle::pin(&file).unwrap();
+    let prune = ["backup", "prune", "--keep-last", "1", "--yes", "--json"];
+    let want = ["web01-0: keep, in use", "web01-1: drop, no rule keeps it"];
+    let dry = bench.run(prune.iter().chain(&["--dry-run"]));
+    assert_eq!(verdicts(&dry.json())[..2], want);
+    assert_eq!(verdicts(&bench.run(prune).json())[..2], want);
+    assert_eq!(bench.files(""), ["web01-0.tar", "web01-2.tar"]);
+    let run = bench.run(["backup", "delete", "web01-0.tar", "--yes"]);
+    assert_eq!(run.code, Some(11), "{run:?}");
+    let want = "error[E0602]: web01-0.tar is in use by another process\n";
+    assert!(run.stderr.starts_with(want), "{run:?}");
+    std::fs::create_dir(bench.path("other")).unwrap();
+    for line in [
+        &["backup", "copy", "web01-0.tar", "other"][..],
+        &["backup", "verify", "web01-0.tar"],
+        &["restore", "web01-0.tar", "--to", "dir:out"],
+    ] {
+        let run = bench.run(line);
+        assert_eq!(run.code, Some(0), "{run:?}");
+    }
+    drop(file);
+    let run = bench.run(["backup", "delete", "web01-0.tar", "--yes"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+}
+
+#[test]
 fn a_protected_backup_is_neither_pruned_nor_deleted_until_the_protection_is_off() {
     let bench = nights(2);
     let run = bench.run(["backup", "protect", "web01-0", "--note", "golden"]);

@@ -1,125 +1,14 @@
-//! Backups of a machine that runs: qemu-nbd serves its disk, and a script plays the host.
+//! Backups of a machine that runs.
 
-use serde_json::Value;
-
-use crate::{
-    bench::{Bench, RELIFT, Run},
-    virsh::Hosted,
+use std::{
+    io::{BufRead as _, BufReader},
+    process::Stdio,
 };
 
-pub(crate) const UUID: &str = "5b1c0000-0000-4000-8000-000000000001";
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
-/// 21 November 2026, 19:05:00 UTC.
-const THEN: u64 = 1_795_287_900;
-
-const IDS: [&str; 2] = ["20261121-190500", "20261122-190500"];
-
-/// A host with the machine web01, which runs, and whose disk has 4 MiB.
-pub(crate) struct Running {
-    pub(crate) host: Hosted,
-}
-
-impl Running {
-    /// `None`, said aloud, where QEMU's tools are not installed.
-    pub(crate) fn new() -> Option<Self> {
-        for tool in ["qemu-nbd", "qemu-img", "qemu-io"] {
-            testkit::oracle(tool, ["--version"])?;
-        }
-        let host = Hosted::beside(Bench::empty());
-        for folder in ["host/machines", "host/active", "out"] {
-            std::fs::create_dir(host.bench.path(folder)).unwrap();
-        }
-        let image = host.bench.path("host/images/vda.qcow2").display().to_string();
-        let machine = format!(
-            "<domain type='qemu'><name>web01</name><uuid>{UUID}</uuid><memory unit='MiB'>16</memory>\
-             <vcpu>1</vcpu><os><type arch='x86_64' machine='pc'>hvm</type></os><devices>\
-             <disk type='file' device='disk'><driver name='qemu' type='qcow2'/>\
-             <source file='{image}'/><target dev='vda' bus='virtio'/></disk></devices></domain>\n"
-        );
-        host.bench.write(&format!("host/machines/{UUID}.xml"), machine.as_bytes());
-        host.bench.write(&format!("host/active/{UUID}"), b"");
-        let running = Self { host };
-        running.shell("qemu-img create -q -f qcow2 host/images/vda.qcow2 4M");
-        running.write("write -q -P 1 0 256k");
-        Some(running)
-    }
-
-    pub(crate) fn shell(&self, line: &str) -> String {
-        let run = self.host.bench.shell(line);
-        assert_eq!(run.code, Some(0), "{line}: {run:?}");
-        run.stdout
-    }
-
-    /// What the guest does to its disk, in the words of qemu-io.
-    pub(crate) fn write(&self, act: &str) {
-        self.shell(&format!("qemu-io -f qcow2 -c '{act}' host/images/vda.qcow2"));
-    }
-
-    /// Runs the program some days after the first run; the bench is called `/bench` in what it says.
-    pub(crate) fn run(&self, line: &str, days: u64) -> Run {
-        let mut command = self.host.command(RELIFT);
-        command.args(line.split(' ')).env("SOURCE_DATE_EPOCH", (THEN + days * 86_400).to_string());
-        let run = Run::of(&command.output().unwrap());
-        let folder = self.host.bench.path("").display().to_string();
-        let named = |text: &str| text.replace(folder.trim_end_matches('/'), "/bench");
-        Run { code: run.code, stdout: named(&run.stdout), stderr: named(&run.stderr) }
-    }
-
-    pub(crate) fn done(&self, line: &str, days: u64) -> Run {
-        let run = self.run(line, days);
-        assert_eq!(run.code, Some(0), "{line}: {run:?}");
-        run
-    }
-
-    /// The points of the one bundle are these, and each gives back what the image was then.
-    fn restores(&self, ids: &[&str], at: &str) {
-        let file = "out/web01-20261121-190500.tar";
-        let points = self.done(&format!("backup show {file}"), 9).stdout;
-        for id in IDS {
-            assert_eq!(points.contains(id), ids.contains(&id), "{at}: {points}");
-        }
-        self.done(&format!("backup verify --level deep {file}"), 9);
-        for id in ids {
-            self.done(&format!("restore {file}@{id} --to dir:back-{id}"), 9);
-            let image = self.shell(&format!("find back-{id} -name '*.qcow2'"));
-            let image = image.trim();
-            self.shell(&format!("qemu-img compare -q {image} then-{id}.qcow2"));
-            std::fs::remove_dir_all(self.host.bench.path(&format!("back-{id}"))).unwrap();
-        }
-    }
-
-    /// Keeps a copy of the image beside.
-    fn keep(&self, id: &str) {
-        self.shell(&format!("qemu-img convert -O qcow2 host/images/vda.qcow2 then-{id}.qcow2"));
-    }
-
-    /// The first point, and a guest that has written since.
-    fn begun(&self) {
-        self.keep(IDS[0]);
-        self.done("backup create web01 --storage out --incrementable", 0);
-        self.write("write -q -P 2 1M 64k");
-        self.write("write -q -z 64k 64k");
-        self.keep(IDS[1]);
-    }
-
-    /// Nothing of a run is left on the host; the checkpoints are these.
-    fn holds(&self, checkpoints: usize, at: &str) {
-        let left =
-            [self.host.holds("backups"), self.host.bench.files("host/images/.relift-5b1c00000000")];
-        assert!(left.iter().all(Vec::is_empty), "{at}: {left:?}");
-        assert_eq!(self.host.holds("checkpoints").len(), checkpoints, "{at}");
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // A server that a failed test has left.
-        let pid = self.host.bench.path(&format!("host/backups/{UUID}.pid"));
-        if pid.exists() {
-            self.host.bench.shell(&format!("kill $(cat {})", pid.display()));
-        }
-    }
-}
+use crate::guest::{DAY, IDS, Running, THEN};
 
 #[test]
 fn a_point_and_its_increment_are_told_listed_verified_and_restored() {
@@ -205,4 +94,106 @@ fn a_run_that_is_killed_at_any_act_of_the_host_leaves_the_old_point_and_the_next
         }
     }
     assert_eq!(killed, 6);
+}
+
+#[test]
+fn the_last_backup_of_a_machine_gets_what_changed_and_so_does_a_copy_of_it_in_a_pool() {
+    let Some(running) = Running::new() else { return };
+    running.begun();
+    running.done("backup copy web01-20261121-190500 pool:images", 0);
+    let (file, copy) = ("out/web01-20261121-190500.tar", "host/images/web01-20261121-190500.tar");
+    assert_eq!(running.host.bench.read(copy), running.host.bench.read(file));
+    let into_copy = running.done(&format!("backup append {copy} --json"), 1).json();
+    assert_eq!(into_copy["data"]["backup"]["mode"], "incremental", "{into_copy}");
+    // The checkpoint that both counted from is that of the folder `out`: an increment of the copy leaves it.
+    running.holds(2, "the copy");
+    running.shell(&format!("rm {copy}"));
+    let run = running.done("backup append --last web01 --limit-rate 1GiB/s", 1);
+    assert!(run.stdout.contains(", incremental while running"), "{run:?}");
+    running.restores(&IDS, "the increment");
+    running.done("backup verify web01-20261121-190500", 1);
+}
+
+#[test]
+fn an_increment_is_the_same_at_a_limited_rate_and_one_that_waits_can_be_stopped() {
+    let Some(running) = Running::new() else { return };
+    running.begun();
+    let line = "backup create web01 --storage out --limit-rate 1";
+    let mut command = running.command(line, THEN + DAY);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .arg("--progress=plain")
+        .spawn()
+        .unwrap();
+    // At a byte a second the first cluster takes most of a day.
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(said.any(|line| line.unwrap().contains(" copy disk=vda")), "the copy begins");
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    running.holds(1, "stopped");
+    running.restores(&IDS[..1], "stopped");
+    running.done("backup create web01 --storage out --limit-rate 1GiB/s", 1);
+    running.restores(&IDS, "the increment");
+}
+
+#[test]
+fn a_checkpoint_that_a_damaged_backup_may_know_stays_as_long_as_it_cannot_be_read() {
+    let Some(running) = Running::new() else { return };
+    running.begun();
+    running.host.set("kill", "after backup-begin 1");
+    let line = "backup create web01 --storage out --mode auto";
+    assert_eq!(running.run(line, 1).code, None);
+    running.host.unset("kill");
+    running.host.bench.write("out/cut.tar", &[9; 2000]);
+    let run = running.done(line, 1);
+    let note =
+        "  note      a checkpoint that no point knows stays: /bench/out/cut.tar is damaged\n";
+    assert!(run.stdout.contains(note), "{run:?}");
+    running.holds(2, "damaged");
+    running.shell("rm out/cut.tar");
+    let run = running.done(line, 2);
+    assert!(run.stdout.contains(", which no point knows\n"), "{run:?}");
+    running.holds(1, "readable");
+}
+
+#[test]
+fn the_job_of_a_killed_run_is_ended_wherever_its_scratch_files_lie_and_that_of_a_live_one_never() {
+    let Some(running) = Running::new() else { return };
+    running.begun();
+    running.shell("mkdir spare second");
+    running.host.set("kill", "after backup-begin 1");
+    let line = "backup create web01 --storage out --scratch spare";
+    assert_eq!(running.run(line, 1).code, None);
+    running.host.unset("kill");
+    assert!(running.host.bench.files("spare").len() > 1);
+    let line = "backup create web01 --storage out";
+    let run = running.done(line, 1);
+    assert!(
+        run.stdout.contains("ended the backup job that an interrupted run had left"),
+        "{run:?}"
+    );
+    assert_eq!(running.host.bench.files("spare"), [""; 0]);
+    running.holds(1, "the killed run");
+    // A run with another state folder holds another lock of the machine.
+    running.host.set("linger", "domjobabort");
+    let mut command =
+        running.command("backup create web01 --storage second --scratch spare", THEN + 2 * DAY);
+    let other = running.host.bench.path("other state");
+    command.env("RELIFT_STATE_DIR", other).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let live = command.spawn().unwrap();
+    while !running.host.bench.path("host/go on").exists() {
+        std::thread::yield_now();
+    }
+    for line in [line, "backup create web01 --storage out --scratch spare"] {
+        let run = running.run(line, 3);
+        assert_eq!(run.code, Some(11), "{run:?}");
+        let said =
+            "error[E0602]: another relift backs up the machine now, by way of /bench/spare\n";
+        assert!(run.stderr.starts_with(said), "{run:?}");
+    }
+    running.host.bench.shell("echo > 'host/go on'");
+    let live = running.heard(&live.wait_with_output().unwrap());
+    assert_eq!(live.code, Some(0), "{live:?}");
+    running.holds(1, "the live run");
 }

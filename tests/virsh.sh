@@ -1,6 +1,6 @@
 #!/bin/sh
 # Plays virsh before a host that lies in files beside this script, so that it is the same everywhere:
-#   machines/UUID.xml  active/UUID  snapshots/UUID/NAME.xml   what is defined, runs, hangs on a machine
+#   machines/UUID.xml  active/UUID  snapshots/UUID/NAME.xml   what is defined, has a process (and its state), hangs on it
 #   checkpoints/UUID.NUMBER.NAME.xml   backups/UUID.xml, UUID.pid   checkpoints, the backup that runs and its server
 #   images/                                                   the folder of the pool "images"
 #   said                                                      every act, a line each
@@ -26,6 +26,10 @@ value() { # the word behind an option
   shift
   while [ $# -gt 0 ]; do [ "$1" = "$option" ] && echo "$2" && return; shift; done
 }
+source_of() { # the image of the one disk
+  sed -n "s:.*<source file='\([^']*\)'.*:\1:p" "machines/$1.xml" | head -n 1
+}
+go_on_in() { sed -i "s:<source file='[^']*':<source file='$2':" "machines/$1.xml"; }
 is_there() { [ -e "machines/$1.xml" ] || fail "failed to get domain '$1'"; }
 
 # The acts, which tests disturb.
@@ -64,7 +68,30 @@ act_snapshot_create() {
   is_there "$uuid"
   mkdir -p "snapshots/$uuid"
   xml=$(cat)
-  echo "$xml" >"snapshots/$uuid/$(echo "$xml" | tag name).xml"
+  file="snapshots/$uuid/$(echo "$xml" | tag name).xml"
+  case $* in *--redefine*) echo "$xml" >"$file" && return ;; esac
+  image=$(source_of "$uuid")
+  overlay=$(echo "$xml" | sed -n 's:.*<source file="\([^"]*\)".*:\1:p')
+  memory=$(echo "$xml" | sed -n 's:.*<memory snapshot="external" file="\([^"]*\)".*:\1:p')
+  if [ -n "$memory" ]; then echo "memory of $uuid" >"$memory"; fi
+  qemu-img create -q -f qcow2 -F qcow2 -b "$image" "$overlay"
+  for it in "checkpoints/$uuid".*; do # what is written goes on being counted
+    [ ! -e "$it" ] || qemu-img bitmap --add "$overlay" "$(basename "$it" .xml | cut -d . -f 3)"
+  done
+  {
+    echo "$xml" | sed 's:</domainsnapshot>::'
+    echo "<state>disk-snapshot</state><creationTime>1795287900</creationTime>"
+    cat "machines/$uuid.xml"
+    echo "</domainsnapshot>"
+  } >"$file"
+  go_on_in "$uuid" "$overlay"
+}
+
+act_blockcommit() {
+  uuid=$(value --domain "$@")
+  base=$(value --base "$@")
+  qemu-img commit -q -b "$base" "$(source_of "$uuid")"
+  go_on_in "$uuid" "$base"
 }
 
 act_undefine() {
@@ -78,7 +105,10 @@ act_snapshot_delete() { rm "snapshots/$(value --domain "$@")/$(value --snapshotn
 act_checkpoint_create() {
   uuid=$(value --domain "$@")
   is_there "$uuid"
-  keep_checkpoint "$uuid" "$(cat)"
+  xml=$(cat)
+  keep_checkpoint "$uuid" "$xml"
+  case $* in *--redefine*) return ;; esac
+  qemu-img bitmap --add "$(source_of "$uuid")" "$(echo "$xml" | tag name)"
 }
 
 keep_checkpoint() {
@@ -89,8 +119,10 @@ keep_checkpoint() {
 act_start() {
   uuid=$(value --domain "$@")
   is_there "$uuid"
-  : >"active/$uuid"
+  case $* in *--paused*) echo "paused (starting up)" ;; *) echo running ;; esac >"active/$uuid"
 }
+
+act_destroy() { rm "active/$(value --domain "$@")"; }
 
 # The image of the one disk, as it is now, with what was written to it since the last checkpoint.
 act_backup_begin() {
@@ -98,10 +130,10 @@ act_backup_begin() {
   is_there "$uuid"
   xml=$(cat)
   [ ! -e "backups/$uuid.xml" ] || fail "timed out during operation: another job is active"
-  image=images/vda.qcow2
+  image=$(source_of "$uuid")
   socket=$(echo "$xml" | sed -n 's:.* socket="\([^"]*\)".*:\1:p')
   echo "$xml" >"backups/$uuid.xml"
-  cp $image "backups/$uuid.qcow2"
+  cp "$image" "backups/$uuid.qcow2"
   bitmap=
   since=$(echo "$xml" | sed -n 's:.* incremental="\([^"]*\)".*:\1:p')
   if [ -n "$since" ]; then
@@ -116,7 +148,7 @@ act_backup_begin() {
   [ -n "$new" ] || return 0
   xml=$(cat "$new")
   # Each goes on counting, so that nothing has to be merged when the one behind it goes.
-  qemu-img bitmap --add $image "$(echo "$xml" | tag name)"
+  qemu-img bitmap --add "$image" "$(echo "$xml" | tag name)"
   keep_checkpoint "$uuid" "$xml"
 }
 
@@ -131,7 +163,7 @@ act_checkpoint_delete() {
   file=$(checkpoint "$(value --domain "$@")" "$(value --checkpointname "$@")")
   rm "$file"
   case $* in *--metadata*) return 0 ;; esac
-  qemu-img bitmap --remove images/vda.qcow2 "$(value --checkpointname "$@")"
+  qemu-img bitmap --remove "$(source_of "$(value --domain "$@")")" "$(value --checkpointname "$@")"
 }
 
 checkpoint() {
@@ -149,6 +181,7 @@ case $verb in
 <enum name='firmware'><value>efi</value></enum></os></domainCapabilities>
 END
   ;;
+  blockjob) ;;
   pool-list) echo 5b1c0000-0000-4000-8000-000000000001 ;;
   pool-dumpxml) cat <<END
 <pool type='dir'><name>images</name><capacity unit='bytes'>2147483648</capacity>
@@ -171,11 +204,15 @@ END
     is_there "$uuid"
     cat "machines/$uuid.xml"
     ;;
-  domstate) if [ -e "active/$(value --domain "$@")" ]; then echo running; else echo "shut off (unknown)"; fi ;;
+  domstate)
+    file="active/$(value --domain "$@")"
+    if [ ! -e "$file" ]; then echo "shut off (unknown)"; elif [ -s "$file" ]; then cat "$file"; else echo running; fi
+    ;;
   domjobinfo) echo "Job type: 0" ;;
   qemu-agent-command) fail "Guest agent is not responding: QEMU guest agent is not connected" ;;
   domblkinfo)
-    bytes=$(qemu-img info -U --output=json images/vda.qcow2 | sed -n 's/^    "virtual-size": \([0-9]*\),$/\1/p')
+    image=$(source_of "$(value --domain "$@")")
+    bytes=$(qemu-img info -U --output=json "$image" | sed -n 's/^    "virtual-size": \([0-9]*\),$/\1/p')
     printf 'Capacity:       %s\nAllocation:     %s\nPhysical:       %s\n' "$bytes" "$bytes" "$bytes"
     ;;
   backup-dumpxml)
@@ -196,7 +233,7 @@ END
   snapshot-list) uuids "snapshots/$(value --domain "$@")" ;;
   snapshot-current) fail "domain '$(value --domain "$@")' has no current snapshot" ;;
   snapshot-dumpxml) cat "snapshots/$(value --domain "$@")/$(value --snapshotname "$@").xml" ;;
-  define | snapshot-create | snapshot-delete | checkpoint-create | checkpoint-delete | undefine | \
-    start | pool-refresh | backup-begin | domjobabort) act "$@" ;;
+  define | snapshot-create | snapshot-delete | blockcommit | checkpoint-create | checkpoint-delete | undefine | \
+    start | destroy | pool-refresh | backup-begin | domjobabort) act "$@" ;;
   *) fail "unknown command: '$verb'" ;;
 esac

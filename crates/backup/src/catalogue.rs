@@ -40,7 +40,7 @@ pub struct Entry {
     pub contents: Contents,
     /// What came of verifying what it holds now.
     pub verified: Option<Verified>,
-    /// Whether somebody writes it.
+    /// Whether somebody writes it; who deletes asks for readers as well ([`is_in_use`]).
     pub is_in_use: bool,
 }
 
@@ -92,6 +92,14 @@ pub struct Moment {
     pub mode: Mode,
     /// The checkpoint of the machine that the next increment counts from.
     pub checkpoint: Option<String>,
+}
+
+impl Facts {
+    /// How many increments there are behind the last moment that was read whole.
+    #[must_use]
+    pub fn increments(&self) -> usize {
+        self.points.iter().rev().take_while(|point| point.mode == Mode::Incremental).count()
+    }
 }
 
 impl Contents {
@@ -217,16 +225,24 @@ pub fn locate(folders: &[PathBuf], id: &str) -> Result<(PathBuf, Option<String>)
     }
 }
 
-/// Deletes a backup: under the lock of its writers, durably, in every state but a protected one.
+/// Whether somebody reads or writes a backup now: a restore, a verification, a copy, a backup. For the moment of
+/// the question nobody else can, so that only who deletes asks.
+#[must_use]
+pub fn is_in_use(path: &Path) -> bool {
+    let asked = File::open(path).map(|file| bundle::lock(&file));
+    asked.is_ok_and(|asked| asked.is_err_and(|error| error.code() == Code::E0602))
+}
+
+/// Deletes a backup: under the lock of its readers and writers, durably, in every state but a protected one.
 ///
 /// # Errors
-/// `E0607` when it is protected, `E0602` when somebody writes it, `E0508` when it cannot be removed.
+/// `E0607` when it is protected, `E0602` when somebody reads or writes it, `E0508` when it cannot be removed.
 pub fn remove(path: &Path) -> Result<()> {
     let cannot = |error| Error::io("cannot remove", path, error);
     let file = File::open(path).map_err(cannot)?;
     bundle::lock(&file).map_err(|error| match error.code() {
         Code::E0602 => {
-            let text = format!("{} is being written by another process", path.display());
+            let text = format!("{} is in use by another process", path.display());
             Error::new(Kind::Locked, text)
         }
         _ => cannot(io::Error::other(error)),
@@ -532,6 +548,19 @@ mod tests {
     }
 
     #[test]
+    fn a_backup_that_somebody_reads_is_in_use_for_who_deletes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("web01.tar");
+        write(&path, Form::Tar);
+        assert!(!is_in_use(&path));
+        let file = File::open(&path).unwrap();
+        bundle::pin(&file).unwrap();
+        assert!(is_in_use(&path) && !one(&path, &[]).unwrap().is_in_use);
+        drop(file);
+        assert!(!is_in_use(&path) && !is_in_use(&folder.path().join("none")));
+    }
+
+    #[test]
     fn a_backup_is_found_by_its_id_with_a_point_behind_it() {
         let folder = tempfile::tempdir().unwrap();
         let folders = ["a", "b"].map(|name| folder.path().join(name));
@@ -566,7 +595,7 @@ mod tests {
         let file = File::open(&path).unwrap();
         bundle::lock(&file).unwrap();
         let error = remove(&path).unwrap_err();
-        assert_eq!(error.to_string(), format!("{place} is being written by another process"));
+        assert_eq!(error.to_string(), format!("{place} is in use by another process"));
         assert_eq!(error.code(), Some(Code::E0602));
         drop(file);
         remove(&path).unwrap();

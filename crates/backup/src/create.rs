@@ -5,7 +5,8 @@
 //!    running, paused --> freeze, backup-begin, thaw --NBD--\
 //!    off, full -----------------------> images -------------> members --> definition, manifest --> published
 //!    off, counting changes --> started paused --NBD--------/ the job ends                             |
-//!                                                           the checkpoint before is deleted <--------/
+//!    its first point, with snapshots --> images below a --/  ours is merged                           |
+//!         snapshot of ours, while it runs                   the checkpoint before is deleted <--------/
 //! ```
 //!
 //! The old point stays usable until the new one is published: whatever fails before leaves the bundle, the
@@ -18,16 +19,26 @@ mod disks;
 mod exported;
 #[cfg(test)]
 mod fixture;
+mod held;
 mod images;
+mod job;
+mod kept;
+mod layer;
+mod layered;
+mod mark;
 mod named;
 mod plan;
 mod pull;
 mod recover;
+mod request;
 mod rules;
+mod saved;
+mod series;
 mod sink;
 mod template;
+mod temporary;
 mod thin;
-mod untaken;
+mod with_tree;
 
 use std::{
     collections::BTreeMap,
@@ -35,82 +46,39 @@ use std::{
     time::Duration,
 };
 
-use bundle::{Checkpoint, Indication, Mode, Point, PointDisk, State, Template};
+use bundle::{Mode, Point};
 use disk::Progress;
 use domain::Drive;
 use host::{
-    dir,
-    libvirt::{Definition, Detail, KnownMachine, Power, Protection},
+    Host,
+    libvirt::{Definition, Detail, Power, Protection},
     scratch::Scratch,
 };
 use vm::Uuid;
 
 use crate::{
     Error, Kind, Result,
-    quiesce::{Asked, Guards, Quiesce},
+    quiesce::{Guards, Quiesce},
+    snapshot::{MemoryFile, Records, Subject},
 };
 use base::{Base, Reading};
-use budget::{Budget, Watched};
 use disks::Choice;
-use pull::{Pull, Wanted};
+use held::Copied;
 use rules::Ruled;
+use saved::Saved;
+use series::{Series, has_checkpoint, has_increment};
+use temporary::Whole;
 
 pub use base::Wish;
 pub use bundled::Bundled;
 pub use named::{Looks, Named};
 pub use plan::{Plan, PlannedDisk, Way, plan};
 pub use recover::{Known, Leftover, Note, left_on, put_right, recover};
+pub use request::{Keeps, Request};
+pub use saved::{Before, Untaken};
+pub use series::{CHECKPOINT_PREFIX, series_of};
 pub use sink::{Begun, Sink, Written};
 pub use template::{CloneCopy, Footing, Marking};
-
-/// What the names of our checkpoints begin with.
-pub const CHECKPOINT_PREFIX: &str = "relift-";
-
-/// What the bundle that gets a point has already.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Before<'a> {
-    /// Its points, in their order.
-    pub points: &'a [Point],
-    /// The template whose disks its images stand on.
-    pub template: Option<&'a Template>,
-}
-
-/// What is asked for.
-#[derive(Debug, Clone)]
-pub struct Request {
-    /// The machine.
-    pub machine: Uuid,
-    /// Its name.
-    pub name: String,
-    /// How much is read.
-    pub wish: Wish,
-    /// Whether a later increment is to be possible: a checkpoint stays on the machine.
-    pub is_incrementable: bool,
-    /// The targets of disks that are left out.
-    pub excluded: Vec<String>,
-    /// Whether the images in the CD drives are copied, too.
-    pub with_media: bool,
-    /// Whether the guest has to be quiet.
-    pub quiesce: Quiesce,
-    /// How long it may stand still.
-    pub deadline: Option<Duration>,
-    /// Worker threads.
-    pub workers: usize,
-    /// The moment, in seconds since 1970.
-    pub unix_seconds: u64,
-    /// The word for the folder that the bundle is in, in the names of checkpoints.
-    pub series: String,
-    /// The checkpoints that points of the machine count from, in all bundles of the folder.
-    pub known: Vec<String>,
-    /// Where scratch files go; `None` for beside the first image.
-    pub scratch: Option<PathBuf>,
-    /// The machines of the host: one of them may be the template of this one, or a clone of it.
-    pub machines: Vec<KnownMachine>,
-    /// Whether the backup is that of a template.
-    pub marking: Marking,
-    /// How much of a thin clone is copied.
-    pub clone_copy: CloneCopy,
-}
 
 /// Steps that people are told of.
 #[derive(Debug, Clone, Copy)]
@@ -126,6 +94,8 @@ pub enum Step<'a> {
         /// How many bytes of it are read.
         total_bytes: u64,
     },
+    /// What the guest wrote into overlays meanwhile goes into its images.
+    Merge,
     /// The bundle is made durable.
     Publish,
 }
@@ -145,12 +115,38 @@ pub struct Doors<'a> {
     pub guards: &'a dyn Guards,
     /// Who hears of it.
     pub watch: &'a dyn Watch,
+    /// The file system that the images of the machine lie in.
+    pub files: &'a dyn Host,
+    /// What relift noted of its snapshots.
+    pub records: &'a Records,
+    /// The images that other machines of the host use.
+    pub foreign: &'a [PathBuf],
+}
+
+impl<'a> Doors<'a> {
+    /// The machine with its snapshots.
+    fn subject(&self, request: &'a Request) -> Whole<'a> {
+        let Self { host, files, records, foreign, .. } = *self;
+        Subject { host, files, machine: request.machine, name: &request.name, records, foreign }
+    }
 }
 
 impl std::fmt::Debug for Doors<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Doors").finish_non_exhaustive()
     }
+}
+
+/// What came of a run.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// A point.
+    Made(Box<Made>),
+    /// Nothing was to be kept: the bundle and the checkpoints are as they were.
+    Unchanged {
+        /// What was put right before, and what else people should know.
+        notes: Vec<String>,
+    },
 }
 
 /// A point that is published.
@@ -168,6 +164,8 @@ pub struct Made {
     pub is_template: bool,
     /// What was put right before, and what else people should know.
     pub notes: Vec<String>,
+    /// The snapshots of the machine that are not in it.
+    pub untaken: Vec<Untaken>,
 }
 
 /// A machine as it is found.
@@ -190,98 +188,170 @@ struct Found {
 /// # Errors
 /// The machine cannot be read, there is no room, no increment is possible where one was asked for, or
 /// somebody said stop. Then the bundle is what it was, and the machine goes on as it did.
-pub fn create(request: &Request, sink: &mut dyn Sink, doors: &Doors<'_>) -> Result<Made> {
+pub fn create(request: &Request, sink: &mut dyn Sink, doors: &Doors<'_>) -> Result<Outcome> {
     doors.watch.begin(Step::Look);
     let last = sink.last().cloned();
+    let before =
+        Before { points: sink.points(), snapshots: sink.snapshots(), template: sink.template() };
+    check(request, before)?;
     let of_points = sink.points().iter().filter_map(|point| point.checkpoint.as_ref());
-    let known = of_points.map(|checkpoint| checkpoint.name.clone());
-    let known: Vec<_> = known.chain(request.known.iter().cloned()).collect();
+    let mut known = request.known.clone();
+    known.checkpoints.extend(of_points.map(|checkpoint| checkpoint.name.clone()));
     let beneath = scratch_folder(request, doors)?;
-    let mut notes = recover(request.machine, &beneath, (&request.series, &known), doors.host)?;
-    let mut found = look(request, doors)?;
-    let before = Before { points: sink.points(), template: sink.template() };
-    let readings = readings(request, &found, before, doors)?;
-    if found.ruled.is_template {
+    let mut notes = recover(&doors.subject(request), &beneath, &known)?;
+    let mut ready = ready(request, before, doors)?;
+    // What others do to the snapshots meanwhile would be done to what is read.
+    let lock = ready.saved.kept.is_some().then(|| doors.records.lock()).transpose()?;
+    if lock.is_some() {
+        ready = self::ready(request, before, doors)?;
+    }
+    let series =
+        Series { word: &request.series, known: &known, found: &ready.found.checkpoints.clone() };
+    notes.extend(request.doubt.as_ref().and_then(|doubt| series.in_doubt(doubt)));
+    if ready.found.ruled.is_template {
         sink.mark_template()?;
     }
-    let config = sink.definition(&found.kept, doors.watch)?;
-    let is_counted = has_checkpoint(request, &readings)
-        || readings.iter().any(|it| it.mode == Mode::Incremental);
-    if request.is_incrementable && !is_counted {
+    let config = sink.definition(&ready.found.kept, doors.watch)?;
+    if request.keeps != Keeps::Nothing && !ready.is_counted(request) {
         let text = "no image of the machine can keep a bitmap: the next backup is a full one, too";
         notes.push(Note(text.to_owned()));
     }
-    let copied = if found.power == Power::Off && !is_counted {
-        Copied::of_images(images::copy_off(request, &readings, sink, doors)?)
-    } else {
-        copy_running((request, doors), &found, readings, (&beneath, last.as_ref()), sink)?
+    let copied = copy(request, &ready, (&beneath, last.as_ref()), sink, doors)?;
+    drop(lock);
+    let Some(copied) = copied else {
+        let notes = notes.into_iter().map(|Note(text)| text).collect();
+        return Ok(Outcome::Unchanged { notes });
     };
-    // What is bound last goes first: the job and its checkpoint go before the process of the machine.
-    let Copied { disks, state, indications, frozen, off, pull, checkpoint, notes: more } = copied;
-    notes.extend(more.into_iter().map(Note));
-    notes.append(&mut found.ruled.notes);
-    let stands_on = template::beneath(&disks, sink.template());
-    notes.extend(found.ruled.notes_of(stands_on.keys()));
-    let mode = if disks.iter().any(|disk| disk.mode == Mode::Incremental) {
-        Mode::Incremental
-    } else {
-        Mode::Full
-    };
-    let point = Point {
-        id: Point::id_at(request.unix_seconds, sink.points()),
-        created_unix_seconds: request.unix_seconds,
-        mode,
-        config,
-        state,
-        indications,
-        disks,
-        left_out: found.choice.left_out,
-        checkpoint,
-        snapshots: Vec::new(),
-    };
-    if request.with_media {
-        for medium in &found.choice.media {
-            sink.medium(&medium.file, doors.watch)?;
+    let run = Run { request, doors, series, notes };
+    run.publish(ready, (config, copied), sink).map(|made| Outcome::Made(Box::new(made)))
+}
+
+/// Refuses what cannot be: memory is that of a guest which was not frozen, and is in no increment.
+fn check(request: &Request, before: Before<'_>) -> Result<()> {
+    if request.memory == MemoryFile::None {
+        return Ok(());
+    }
+    if request.quiesce == Quiesce::Require {
+        let text = "a guest whose memory is kept is not frozen: what its programs had not written yet is \
+                    in the memory";
+        return Err(Error::usage(text));
+    }
+    if !before.points.is_empty() || request.wish == Wish::Incremental {
+        return Err(Error::usage("memory is kept by full backups only"));
+    }
+    Ok(())
+}
+
+/// What is known before anything is read.
+#[derive(Debug)]
+struct Ready {
+    found: Found,
+    /// How each disk is read.
+    readings: Vec<Reading>,
+    /// The snapshots of the machine.
+    saved: Saved,
+}
+
+impl Ready {
+    /// Whether changes are counted, or were: a machine that is off needs a process for that.
+    fn is_counted(&self, request: &Request) -> bool {
+        has_checkpoint(request.keeps, &self.readings) || has_increment(&self.readings)
+    }
+}
+
+/// Looks at a machine, and decides.
+fn ready(request: &Request, before: Before<'_>, doors: &Doors<'_>) -> Result<Ready> {
+    let found = look(request, doors)?;
+    let mut readings = readings(request, &found, before, doors)?;
+    let saved = saved::look(request, &found, before, doors)?;
+    if saved.kept.is_some() {
+        template::take_with_tree(&mut readings);
+    }
+    Ok(Ready { found, readings, saved })
+}
+
+/// Copies the disks, in the way that the machine and its snapshots allow; `None` where nothing is new.
+fn copy<'a>(
+    request: &Request,
+    ready: &Ready,
+    (beneath, last): (&Path, Option<&Point>),
+    sink: &mut dyn Sink,
+    doors: &Doors<'a>,
+) -> Result<Option<Copied<'a>>> {
+    let Ready { found, readings, saved } = ready;
+    match &saved.kept {
+        Some(kept) => with_tree::copy((request, doors), ready, kept, beneath, sink).map(Some),
+        None if found.power == Power::Off && !ready.is_counted(request) => {
+            Ok(Some(Copied::of_images(images::copy_off(request, readings, sink, doors)?)))
         }
+        None => job::copy((request, doors), found, readings.clone(), (beneath, last), sink),
     }
-    doors.watch.begin(Step::Publish);
-    let file_bytes = sink.publish(&point)?;
-    // From here on the point is there: what fails now is told, and put right by the next run.
-    if let Some(pull) = pull {
-        pull.keep();
-    }
-    notes.extend(drop_older(request, &point, &found.checkpoints, doors));
-    notes.extend(untaken::snapshots(request.machine, doors.host));
-    drop(off);
-    let notes = notes.into_iter().map(|Note(text)| text).collect();
-    let is_template = found.ruled.is_template;
-    Ok(Made { point, frozen, file_bytes, stands_on, is_template, notes })
 }
 
-/// What the disks of a machine became. Dropped, the job ends before its machine does.
-struct Copied<'a> {
-    disks: Vec<PointDisk>,
-    state: State,
-    indications: Vec<Indication>,
-    frozen: Option<Duration>,
-    pull: Option<Pull<'a>>,
-    off: Option<PausedForUs<'a>>,
-    checkpoint: Option<Checkpoint>,
-    notes: Vec<String>,
+/// A run whose disks are read.
+struct Run<'r> {
+    request: &'r Request,
+    doors: &'r Doors<'r>,
+    series: Series<'r>,
+    notes: Vec<Note>,
 }
 
-impl Copied<'_> {
-    /// Those of a machine that was off, read from its images.
-    const fn of_images(disks: Vec<PointDisk>) -> Self {
-        Self {
+impl Run<'_> {
+    /// Publishes the point, and ends what was begun for it; what nobody counts from any more goes.
+    fn publish(
+        mut self,
+        ready: Ready,
+        (config, copied): (String, Copied<'_>),
+        sink: &mut dyn Sink,
+    ) -> Result<Made> {
+        let (request, doors) = (self.request, self.doors);
+        let Ready { found, saved, .. } = ready;
+        let Ruled { is_template, .. } = found.ruled;
+        let Copied { disks, state, indications, frozen, mut held, checkpoint, .. } = copied;
+        self.notes.extend(copied.notes.into_iter().map(Note));
+        let stands_on = template::beneath(&disks, sink.template());
+        self.notes.extend(found.ruled.notes_of(stands_on.keys()));
+        self.notes.extend(found.ruled.notes);
+        let is_increment = disks.iter().any(|disk| disk.mode == Mode::Incremental);
+        let point = Point {
+            id: Point::id_at(request.unix_seconds, sink.points()),
+            created_unix_seconds: request.unix_seconds,
+            mode: if is_increment { Mode::Incremental } else { Mode::Full },
+            config,
+            state,
+            indications,
             disks,
-            state: State::Off,
-            indications: Vec::new(),
-            frozen: None,
-            pull: None,
-            off: None,
-            checkpoint: None,
-            notes: Vec::new(),
+            left_out: found.choice.left_out,
+            checkpoint,
+            snapshots: copied.snapshots.unwrap_or(saved.names),
+        };
+        if request.with_media {
+            for medium in &found.choice.media {
+                sink.medium(&medium.file, doors.watch)?;
+            }
+        }
+        doors.watch.begin(Step::Publish);
+        let file_bytes = sink.publish(&point)?;
+        // From here on the point is there: what fails now is told, and put right by the next run.
+        held.keep();
+        self.forget_older(&point);
+        held.end();
+        let notes = self.notes.into_iter().map(|Note(text)| text).collect();
+        let untaken = saved.untaken;
+        Ok(Made { point, frozen, file_bytes, stands_on, is_template, notes, untaken })
+    }
+
+    /// Deletes the checkpoints that the points before counted from: the new one has its own, or is the last.
+    fn forget_older(&mut self, point: &Point) {
+        let is_last = self.request.keeps == Keeps::Last && point.mode == Mode::Incremental;
+        if is_last {
+            let text =
+                "the bundle has all the increments that it may have: the next backup is a full one";
+            self.notes.push(Note(text.to_owned()));
+        }
+        if is_last || point.checkpoint.is_some() {
+            let stuck = self.series.drop_older(self.request.machine, self.doors);
+            self.notes.extend(stuck);
         }
     }
 }
@@ -297,6 +367,13 @@ fn scratch_folder(request: &Request, doors: &Doors<'_>) -> Result<PathBuf> {
     let image = first_image(&drives(doors, request.machine, Definition::Live)?);
     let folder = image.as_deref().and_then(Path::parent);
     Ok(folder.unwrap_or(Path::new(IMAGES)).to_owned())
+}
+
+/// Makes the folder that tells of a backup under way.
+fn make_scratch(beneath: &Path, request: &Request, power: &Power) -> Result<Scratch> {
+    let note = recover::note_of(request, power);
+    let wrap = |error| Error::io("cannot make the scratch folder in", beneath, error);
+    Scratch::make(beneath, request.machine, &note).map_err(wrap)
 }
 
 fn first_image(drives: &[Drive]) -> Option<PathBuf> {
@@ -349,7 +426,7 @@ fn readings(
     let mut readings = base::readings(&sized, request.wish, base.as_ref())?;
     for reading in &mut readings {
         reading.stands_on = found.ruled.footings.get(&reading.disk.target).cloned();
-        if request.is_incrementable && reading.reason.is_none() {
+        if request.keeps != Keeps::Nothing && reading.reason.is_none() {
             reading.reason.clone_from(&reading.disk.uncounted);
         }
     }
@@ -370,140 +447,6 @@ fn bitmaps(
     let xml = doors.host.checkpoint_xml(machine, name, Detail::Definition).ok()?;
     let checkpoint = domain::read_checkpoint(xml.as_bytes()).ok()?;
     Some(checkpoint.disks.into_iter().map(|disk| disk.target).collect())
-}
-
-/// Reads a machine that has a process, through a job.
-fn copy_running<'a>(
-    (request, doors): (&Request, &Doors<'a>),
-    found: &Found,
-    mut readings: Vec<Reading>,
-    (beneath, last): (&Path, Option<&Point>),
-    sink: &mut dyn Sink,
-) -> Result<Copied<'a>> {
-    let free_bytes = dir::facts(beneath)?.free_bytes;
-    let capacity = readings.iter().map(|it| it.capacity_bytes).fold(0, u64::saturating_add);
-    let budget = Budget::of(capacity, free_bytes)?;
-    let image = readings.iter().find_map(|reading| reading.disk.file.as_deref());
-    let note = recover::note_of(request, &found.power);
-    let wrap = |error| Error::io("cannot make the scratch folder in", beneath, error);
-    let scratch = Scratch::make(beneath, request.machine, &note).map_err(wrap)?;
-    let is_off = found.power == Power::Off;
-    let off = is_off.then(|| PausedForUs::start(doors, request.machine)).transpose()?;
-    if let Some(image) = image {
-        scratch.give_to_owner_of(image).map_err(wrap)?;
-    }
-    let name = has_checkpoint(request, &readings).then(|| checkpoint_name(request, found));
-    let mut wanted = Wanted {
-        readings: &mut readings,
-        others: found.others.clone(),
-        base: last.and_then(|point| Some(point.checkpoint.as_ref()?.name.as_str())),
-        checkpoint: name.clone(),
-        wish: request.wish,
-        was: found.power.clone(),
-    };
-    let asked = Asked {
-        host: doors.host,
-        machine: request.machine,
-        quiesce: request.quiesce,
-        deadline: request.deadline,
-        guards: doors.guards,
-    };
-    doors.watch.begin(Step::Freeze);
-    let (mut pull, mut moment) = Pull::begin(&asked, scratch, &mut wanted)?;
-    let mut opened = Vec::new();
-    for reading in &readings {
-        opened.push((reading, pull.image(reading)?));
-    }
-    let (was, files) = (&found.power, pull.scratch_files(&readings));
-    let watched = Watched { host: doors.host, machine: request.machine, was, files };
-    let watch = doors.watch;
-    let disks = budget::within(&watched, budget, watch, |progress| {
-        opened
-            .iter()
-            .map(|(reading, image)| {
-                exported::copy(request, (reading, image), sink, (watch, progress))
-            })
-            .collect()
-    })?;
-    drop(opened);
-    if let Err(error) = pull.end() {
-        moment.notes.push(format!("the backup job could not be ended: {error}"));
-    }
-    let checkpoint = name.map(|name| checkpoint_of(request.machine, name, doors));
-    let state = if is_off { State::Off } else { moment.state };
-    Ok(Copied {
-        disks,
-        state,
-        indications: moment.indications,
-        frozen: moment.frozen,
-        pull: Some(pull),
-        off,
-        checkpoint,
-        notes: moment.notes,
-    })
-}
-
-/// The word for a folder in the names of checkpoints: backups in other folders have their own.
-#[must_use]
-pub fn series_of(folder: &Path) -> String {
-    let path = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-    let digest = blake3::hash(path.as_os_str().as_encoded_bytes()).to_hex();
-    digest.chars().take(8).collect()
-}
-
-/// Whether a checkpoint is made: for an increment that is wanted later, if any disk can have one.
-fn has_checkpoint(request: &Request, readings: &[Reading]) -> bool {
-    request.is_incrementable && readings.iter().any(|reading| reading.disk.has_bitmaps())
-}
-
-/// The name of the checkpoint of this moment, in the order of time; no other one of the machine has it.
-fn checkpoint_name(request: &Request, found: &Found) -> String {
-    let name = format!("{CHECKPOINT_PREFIX}{}-{}", request.series, request.unix_seconds);
-    let others = (2..).map(|number: u32| format!("{name}-{number}"));
-    let mut names = std::iter::once(name.clone()).chain(others);
-    names.find(|name| !found.checkpoints.contains(name)).unwrap_or(name)
-}
-
-/// What the point keeps of a checkpoint: its document lets libvirt be told of it again.
-fn checkpoint_of(machine: Uuid, name: String, doors: &Doors<'_>) -> Checkpoint {
-    let xml = doors.host.checkpoint_xml(machine, &name, Detail::Definition);
-    Checkpoint { name, xml: xml.unwrap_or_default() }
-}
-
-/// Deletes the checkpoints of this series that are older than the new one: what they count is in it.
-fn drop_older<'r>(
-    request: &'r Request,
-    point: &'r Point,
-    checkpoints: &'r [String],
-    doors: &'r Doors<'_>,
-) -> impl Iterator<Item = Note> {
-    let ours = format!("{CHECKPOINT_PREFIX}{}-", request.series);
-    let newest = point.checkpoint.as_ref().map(|checkpoint| checkpoint.name.as_str());
-    let is_old = move |name: &&String| newest.is_some() && name.starts_with(&ours);
-    checkpoints.iter().filter(is_old).filter_map(move |name| {
-        let is_gone = pull::forget_checkpoint(doors.host, request.machine, name);
-        (!is_gone).then(|| Note(format!("the checkpoint {name} could not be deleted")))
-    })
-}
-
-/// A machine that was off and has a process for the time of the backup; its guest does not run.
-struct PausedForUs<'a> {
-    host: &'a (dyn Protection + 'a),
-    machine: Uuid,
-}
-
-impl<'a> PausedForUs<'a> {
-    fn start(doors: &Doors<'a>, machine: Uuid) -> Result<Self> {
-        doors.host.start_paused(machine)?;
-        Ok(Self { host: doors.host, machine })
-    }
-}
-
-impl Drop for PausedForUs<'_> {
-    fn drop(&mut self) {
-        // The next run ends it if this does not.
-        drop(self.host.destroy(self.machine));
-    }
 }
 
 #[cfg(test)]

@@ -41,6 +41,12 @@ pub enum Kind {
     Coded(Code),
 }
 
+/// An error with its causes in one line.
+pub(crate) fn told(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |told, cause| format!("{told}: {cause}"))
+}
+
 /// A fault, with the place where it is.
 #[derive(Debug)]
 pub struct Error {

@@ -70,6 +70,12 @@ pub struct Job {
     /// After so many increments the next backup is full; `None` for a full one each time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_increments: Option<u32>,
+    /// Whether no increment is made where nothing has changed.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub skip_unchanged: bool,
+    /// How many bytes of a machine's disks are read a second at most, as the flag `--limit-rate` takes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_rate: Option<String>,
     /// How far what was written is looked at before older ones may go.
     #[serde(default)]
     pub verify: Verify,
@@ -224,6 +230,8 @@ impl Job {
             connect: None,
             place: Place::default(),
             max_increments: None,
+            skip_unchanged: false,
+            limit_rate: None,
             verify: Verify::Deep,
             keep: Keep::default(),
             words: Vec::new(),
@@ -256,6 +264,12 @@ impl Job {
         }
         if self.task != Task::Backup && self.max_increments.is_some() {
             return refused(format!("makes no increments: its task is {}", self.task.as_str()));
+        }
+        if self.max_increments.is_none() && self.skip_unchanged {
+            return refused("makes no increments, so none can be left out".to_owned());
+        }
+        if self.task != Task::Backup && self.limit_rate.is_some() {
+            return refused(format!("reads no disks: its task is {}", self.task.as_str()));
         }
         self.timing().map(|_| ())
     }
@@ -379,6 +393,17 @@ mod tests {
                     job.max_increments = Some(3);
                 },
                 "the job 'nightly' makes no increments: its task is verify",
+            ),
+            (
+                &|job| job.skip_unchanged = true,
+                "the job 'nightly' makes no increments, so none can be left out",
+            ),
+            (
+                &|job| {
+                    job.task = Task::Snapshot;
+                    job.limit_rate = Some("5M".to_owned());
+                },
+                "the job 'nightly' reads no disks: its task is snapshot",
             ),
             (
                 &|job| job.place = Place { pool: Some("a".into()), storage: Some("/b".into()) },

@@ -29,7 +29,7 @@ pub mod quiesce;
 pub mod repair;
 
 pub use calendar::Schedule;
-pub use catalogue::{Contents, Entry, Facts, Moment, digest, list, locate, one, remove};
+pub use catalogue::{Contents, Entry, Facts, Moment, digest, is_in_use, list, locate, one, remove};
 pub use error::{Error, Kind, Result};
 pub use jobs::{
     CONCURRENCY, Job, Keep, Place, Run, RunState, Step, StepKind, Task, Turn, Turns, Unit, Verify,

@@ -24,7 +24,7 @@ use host::{
 };
 use vm::Uuid;
 
-use crate::{Error, Kind, Result};
+use crate::{Error, Kind, Result, error::told};
 
 /// How long an agent may take to say that it is there (ours; one that is there answers within a second).
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
@@ -302,12 +302,6 @@ fn thaw<H: Agent + ?Sized>(asked: &Asked<'_, H>, frozen: Frozen) -> (Duration, K
 /// The guard is dropped with its owner then, and goes on thawing.
 fn still_frozen(error: &LibvirtError) -> String {
     format!("the guest could not be thawed, and its guard goes on trying: {}", told(error))
-}
-
-/// An error with its causes in one line.
-fn told(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |told, cause| format!("{told}: {cause}"))
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use domain::{DriveDevice, DriveSource};
 use host::{
-    dir,
+    Host, dir,
     libvirt::{Definition, Protection},
     lock,
 };
@@ -23,6 +23,7 @@ use vm::Uuid;
 use crate::{
     Contents, Error, Kind, Result, State, catalogue,
     create::{Known, Leftover, Note, left_on, put_right, series_of},
+    snapshot::{Records, Subject},
 };
 
 /// A folder whose checkpoints nobody can judge now.
@@ -47,17 +48,31 @@ pub fn known_in(folders: &[PathBuf]) -> (Known, Vec<Unsure>) {
                 continue;
             }
         };
-        let facts = entries.iter().filter_map(catalogue::Entry::facts);
-        let points = facts.flat_map(|facts| &facts.points);
-        known.checkpoints.extend(points.filter_map(|point| point.checkpoint.clone()));
-        let is_damaged = |it: &&catalogue::Entry| matches!(it.contents, Contents::Damaged { .. });
-        match entries.iter().find(is_damaged) {
-            Some(damaged) => doubt(format!("{} is damaged", damaged.path.display())),
+        let (found, damage) = known_by(folder, &entries);
+        known.checkpoints.extend(found.checkpoints);
+        match damage {
+            Some(damage) => doubt(damage),
             None if entries.is_empty() => doubt("it has no backups".to_owned()),
-            None => known.series.push(series_of(folder)),
+            None => known.series.extend(found.series),
         }
     }
     (known, unsure)
+}
+
+/// The checkpoints that the backups of a folder know, and why there may be more: a damaged one does not tell.
+#[must_use]
+pub fn known_by(folder: &Path, entries: &[catalogue::Entry]) -> (Known, Option<String>) {
+    let facts = entries.iter().filter_map(catalogue::Entry::facts);
+    let points = facts.flat_map(|facts| &facts.points);
+    let checkpoints = points.filter_map(|point| point.checkpoint.clone()).collect();
+    let is_damaged = |it: &&catalogue::Entry| matches!(it.contents, Contents::Damaged { .. });
+    match entries.iter().find(is_damaged) {
+        Some(damaged) => {
+            let doubt = format!("{} is damaged", damaged.path.display());
+            (Known { series: Vec::new(), checkpoints }, Some(doubt))
+        }
+        None => (Known { series: vec![series_of(folder)], checkpoints }, None),
+    }
 }
 
 fn reason_of(error: &Error) -> String {
@@ -71,7 +86,28 @@ fn reason_of(error: &Error) -> String {
 #[derive(Debug)]
 pub struct Held {
     machine: Uuid,
+    /// What relift noted of its snapshots.
+    records: Records,
     _lock: lock::Lock,
+}
+
+/// The ways to a machine.
+#[derive(Clone, Copy)]
+pub struct Reach<'a> {
+    /// Its host.
+    pub host: &'a (dyn Protection + 'a),
+    /// The file system that its images lie in.
+    pub files: &'a dyn Host,
+    /// Its name.
+    pub name: &'a str,
+    /// The images that other machines of the host use.
+    pub foreign: &'a [PathBuf],
+}
+
+impl std::fmt::Debug for Reach<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reach").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl Held {
@@ -84,29 +120,35 @@ impl Held {
         let path = state.backup_lock(machine);
         let lock = lock::attempt(&path).map_err(|error| Error::io("cannot lock", &path, error))?;
         let busy = || Error::new(Kind::Locked, "a backup of it is under way");
-        Ok(Self { machine, _lock: lock.ok_or_else(busy)? })
+        let records = Records::of(state.folder(), machine);
+        Ok(Self { machine, records, _lock: lock.ok_or_else(busy)? })
     }
 
     /// Looks for what interrupted runs left on the machine, in the order in which it is put right.
     ///
     /// # Errors
     /// The host does not answer, or another program backs the machine up (`E0602`).
-    pub fn look(&self, known: &Known, host: &dyn Protection) -> Result<Vec<Leftover>> {
-        let xml = host.definition(self.machine, Definition::Live)?;
+    pub fn look(&self, known: &Known, reach: Reach<'_>) -> Result<Vec<Leftover>> {
+        let xml = reach.host.definition(self.machine, Definition::Live)?;
         let drives = domain::drives(xml.as_bytes())?;
         let folders = drives.iter().filter_map(|drive| match (&drive.device, &drive.source) {
             (DriveDevice::Disk, DriveSource::File(path)) => path.parent().map(Path::to_owned),
             _ => None,
         });
-        left_on(self.machine, &folders.collect::<Vec<_>>(), known, host)
+        left_on(&self.subject(reach), &folders.collect::<Vec<_>>(), known)
     }
 
     /// Puts one thing right and says what that was; `None` where it stays.
     ///
     /// # Errors
     /// The host refuses.
-    pub fn put_right(&self, leftover: &Leftover, host: &dyn Protection) -> Result<Option<Note>> {
-        put_right(self.machine, leftover, host)
+    pub fn put_right(&self, leftover: &Leftover, reach: Reach<'_>) -> Result<Option<Note>> {
+        put_right(&self.subject(reach), leftover)
+    }
+
+    fn subject<'s>(&'s self, reach: Reach<'s>) -> Subject<'s, dyn Protection + 's> {
+        let Reach { host, files, name, foreign } = reach;
+        Subject { host, files, machine: self.machine, name, records: &self.records, foreign }
     }
 }
 
@@ -188,7 +230,9 @@ mod tests {
         let error = Held::take(&state, machine).unwrap_err();
         assert_eq!(error.to_string(), "a backup of it is under way");
         assert_eq!(error.code(), Some(code::Code::E0602));
-        assert_eq!(held.look(&Known::default(), &Fake::new(None)).unwrap(), []);
+        let fake = Fake::new(None);
+        let reach = Reach { host: &fake, files: &fake, name: "web", foreign: &[] };
+        assert_eq!(held.look(&Known::default(), reach).unwrap(), []);
         drop(held);
         Held::take(&state, machine).unwrap();
     }

@@ -137,7 +137,8 @@ pub fn decide(
     desk.close(missing_bytes)
 }
 
-/// Whether the next backup of a machine has to be a full one, after so many increments on its last one.
+/// Whether the next backup of a machine has to be a full one, after so many increments on its last one;
+/// without a limit never.
 #[must_use]
 pub fn is_full_due(increments: usize, max_increments: Option<u32>) -> bool {
     max_increments.is_some_and(|max| u32::try_from(increments).map_or(true, |done| done >= max))

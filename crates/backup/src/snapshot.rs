@@ -14,7 +14,7 @@
 //! that is off is started for that, and its guest is not: it stays paused, and is turned off again.
 //! Internal snapshots, which others made, are left to libvirt.
 
-mod chain;
+pub(crate) mod chain;
 mod clone;
 mod create;
 mod delete;
@@ -34,9 +34,11 @@ pub use clone::{CloneOptions, ClonePlan, Cloned, clone, plan_clone};
 pub use create::{CreateOptions, CreatePlan, Created, MemoryFile, create, plan_create};
 pub use delete::{DeletePlan, Deleted, Family, delete, plan_delete};
 pub use disks::Included;
+pub(crate) use images::Images;
 pub use images::{End, Step};
 pub use record::{Lock, Phase, Record, Records};
 pub use revert::{Leftover, RevertPlan, plan_revert, revert, stop};
+pub(crate) use tree::images as images_of;
 pub use tree::{Content, Found, Tree, tree};
 
 /// A machine whose snapshots are meant, and the ways to it.
@@ -63,4 +65,4 @@ impl<H: ?Sized> std::fmt::Debug for Subject<'_, H> {
 }
 
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;

@@ -68,14 +68,28 @@ pub struct Mark {
     pub note: Option<String>,
 }
 
-/// Keeps others from writing a bundle until the file is closed.
+/// Keeps others from reading, writing and deleting a bundle until the file is closed.
 ///
 /// # Errors
 /// `E0602` when somebody else does.
 pub fn lock(file: &File) -> Result<()> {
-    flock(file, FlockOperation::NonBlockingLockExclusive).map_err(|error| {
+    let message = "the bundle is in use by another process";
+    take(file, FlockOperation::NonBlockingLockExclusive, message)
+}
+
+/// Keeps others from writing and deleting a bundle until the file is closed; any number may read it.
+///
+/// # Errors
+/// `E0602` when somebody else writes it: then it is not deleted either, and who reads all the same asks at the end
+/// whether it is still what it was.
+pub fn pin(file: &File) -> Result<()> {
+    let message = "the bundle is being written by another process";
+    take(file, FlockOperation::NonBlockingLockShared, message)
+}
+
+fn take(file: &File, operation: FlockOperation, message: &str) -> Result<()> {
+    flock(file, operation).map_err(|error| {
         if error == rustix::io::Errno::WOULDBLOCK {
-            let message = "the bundle is being written by another process";
             return Error::new(Code::E0602, Kind::Locked, message);
         }
         Error::from(io::Error::from(error))
@@ -320,10 +334,25 @@ mod tests {
         let other = File::open(file.path()).unwrap();
         assert!(is_locked(&other));
         let error = lock(&other).unwrap_err();
-        assert_eq!(error.to_string(), "the bundle is being written by another process");
+        assert_eq!(error.to_string(), "the bundle is in use by another process");
         assert_eq!(error.code(), Code::E0602);
+        let error = pin(&other).unwrap_err();
+        assert_eq!(error.to_string(), "the bundle is being written by another process");
         drop(file);
         assert!(!is_locked(&other));
         lock(&other).unwrap();
+    }
+
+    #[test]
+    fn a_bundle_has_many_readers_and_no_writer_beside_them() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let readers = [(); 2].map(|()| File::open(file.path()).unwrap());
+        readers.iter().try_for_each(pin).unwrap();
+        assert!(!is_locked(file.as_file()));
+        let [one, other] = readers;
+        drop(one);
+        assert_eq!(lock(file.as_file()).unwrap_err().code(), Code::E0602);
+        drop(other);
+        lock(file.as_file()).unwrap();
     }
 }

@@ -3,12 +3,12 @@
 use std::{collections::HashSet, fmt, sync::Arc};
 
 use code::Code;
-use disk::{Alone, Declared, FileName, Format, Gate, Image, Opened, Place, ReadAt};
+use disk::{Alone, Declared, FileName, Format, Gate, Image, Names, Opened, Place, ReadAt};
 use ovf::{EntryName, Finding};
 
 use crate::{
-    Config, Error, Form, Kind, Manifest, Member, Node, Result, Role, archive::Archive,
-    config::MAX_CONFIG_BYTES, manifest,
+    Config, Error, Form, Kind, Manifest, Member, Node, Result, Role, TemplateDisk,
+    archive::Archive, config::MAX_CONFIG_BYTES, manifest,
 };
 
 /// The most images that may stand above one another (ours).
@@ -220,8 +220,20 @@ impl Bundle {
     /// # Errors
     /// Those of [`disk::open_behind`], and of [`nodes`](Self::nodes) for the names.
     pub fn image(&self, member: &Member) -> Result<Box<dyn Image>> {
+        self.image_above(member, &[])
+    }
+
+    /// The same, but `below` are left out: what only a disk of a template has shows as holes.
+    ///
+    /// # Errors
+    /// As [`image`](Self::image).
+    pub(crate) fn image_above(
+        &self,
+        member: &Member,
+        below: &[TemplateDisk],
+    ) -> Result<Box<dyn Image>> {
         let name = member.name.as_str();
-        let gate = Members { bundle: self, first: name };
+        let gate = Members { bundle: self, first: name, below };
         disk::open_behind(&gate, self.bytes(member)?, Declared::Stated(Format::Qcow2))
             .map_err(|error| Error::from(error).in_member(name))
     }
@@ -272,6 +284,8 @@ fn in_order(mut waiting: Vec<Node>, is_member: &dyn Fn(&str) -> bool) -> Result<
 struct Members<'a> {
     bundle: &'a Bundle,
     first: &'a str,
+    /// What is left out where a member stands on it.
+    below: &'a [TemplateDisk],
 }
 
 impl Gate for Members<'_> {
@@ -297,6 +311,11 @@ impl Gate for Members<'_> {
         Place { name: self.first.to_owned(), file: None }
     }
 
+    fn names(&self, from: &Place) -> Names {
+        let is_on_template = self.below.iter().any(|disk| disk.member == from.name);
+        if is_on_template { Names::PassedOver } else { Names::Followed }
+    }
+
     fn max_depth(&self) -> usize {
         MAX_CHAIN
     }
@@ -306,7 +325,7 @@ impl Gate for Members<'_> {
 mod tests {
     use super::*;
     use crate::{
-        Template, TemplateDisk,
+        Template,
         sample::{self, delta, disk, foreign, xml},
     };
 

@@ -53,7 +53,7 @@ mod fake;
 #[cfg(test)]
 mod sample;
 
-pub use append::{Addition, Increment, Mark, append, is_locked, lock};
+pub use append::{Addition, Increment, Mark, append, is_locked, lock, pin};
 pub use archive::{Form, Member};
 pub use bundle::Bundle;
 pub use chain::chain;

@@ -105,7 +105,7 @@ impl Failure {
     }
 
     /// Takes the reasons of an error for the cause, where it has any.
-    fn because(mut self: Box<Self>, error: &dyn std::error::Error) -> Box<Self> {
+    pub(crate) fn because(mut self: Box<Self>, error: &dyn std::error::Error) -> Box<Self> {
         let chain: Vec<String> = std::iter::successors(error.source(), |error| error.source())
             .map(ToString::to_string)
             .collect();

@@ -5,6 +5,7 @@
 //!                                 \-- sleeps a little at a time, and looks whether somebody said stop
 //! ```
 
+mod sink;
 mod source;
 
 use std::{
@@ -19,6 +20,7 @@ use std::{
 
 use vm::ByteSize;
 
+pub(crate) use sink::PacedSink;
 pub(crate) use source::Paced;
 
 use crate::signals::Stop;
@@ -42,6 +44,11 @@ const NANOS_PER_SECOND: u128 = 1_000_000_000;
 pub(crate) struct RateLimit(NonZeroU64);
 
 impl RateLimit {
+    /// What may be read in a second.
+    pub(crate) const fn size(self) -> ByteSize {
+        ByteSize(self.0.get())
+    }
+
     /// The part of each of so many processes that read at the same time.
     pub(crate) fn shared_by(self, processes: usize) -> Self {
         let processes = u64::try_from(processes).unwrap_or(u64::MAX).max(1);

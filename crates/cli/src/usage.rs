@@ -40,6 +40,9 @@ pub(crate) fn refuse(show: &Show, failure: &Failure, verb: &str, wants_json: boo
     ExitCode::from(failure.exit.number())
 }
 
+/// Options of `restore` alone, which no plan file has: what they replace is looked at when it is done.
+const OF_RESTORE: [&str; 2] = ["--in-place", "--disk"];
+
 /// An error of the parser in our words.
 pub(crate) fn failure(error: &clap::Error) -> Box<Failure> {
     let text = |kind| match error.get(kind) {
@@ -58,10 +61,14 @@ pub(crate) fn failure(error: &clap::Error) -> Box<Failure> {
             ),
             similar("command", ContextKind::SuggestedSubcommand),
         ),
-        ErrorKind::UnknownArgument => (
-            format!("unknown option '{}'", text(ContextKind::InvalidArg).unwrap_or_default()),
-            similar("option", ContextKind::SuggestedArg),
-        ),
+        ErrorKind::UnknownArgument => {
+            let option = text(ContextKind::InvalidArg).unwrap_or_default();
+            let elsewhere = OF_RESTORE.contains(&option.as_str()).then(|| {
+                format!("what is replaced is planned by: relift restore FILE {option} … --dry-run")
+            });
+            let near = || similar("option", ContextKind::SuggestedArg);
+            (format!("unknown option '{option}'"), elsewhere.or_else(near))
+        }
         _ => return plain(error),
     };
     let failure = Failure::usage(message);
@@ -117,6 +124,18 @@ mod tests {
             said(&["zzzzzz"]),
             ("unknown command 'zzzzzz'".to_owned(), tip("relift --help lists what there is"))
         );
+    }
+
+    #[test]
+    fn what_restore_alone_can_do_is_shown_by_its_own_dry_run() {
+        for (words, option) in [
+            (["plan", "web.tar", "--in-place"], "--in-place"),
+            (["import", "p.toml", "--disk=vda"], "--disk"),
+        ] {
+            let tip =
+                format!("what is replaced is planned by: relift restore FILE {option} … --dry-run");
+            assert_eq!(said(&words), (format!("unknown option '{option}'"), Some(tip)));
+        }
     }
 
     #[test]

@@ -158,6 +158,7 @@ codes! {
     W0609 Blocked "weak digest or untrusted certificate"
     W0610 Blocked "descriptor defect tolerated"
     W0611 Blocked "the guest's file systems were not frozen"
+    W0612 Blocked "a snapshot is not in the backup"
 }
 
 impl Code {

@@ -33,8 +33,8 @@ pub trait Gate {
     /// Where the image lies that is opened first.
     fn root(&self) -> Place;
 
-    /// What becomes of the names in an image; a gate that does not say so follows them.
-    fn names(&self) -> Names {
+    /// What becomes of the names in the image at `from`; a gate that does not say so follows them.
+    fn names(&self, _from: &Place) -> Names {
         Names::Followed
     }
 
@@ -47,8 +47,8 @@ pub trait Gate {
 pub enum Names {
     /// They are opened, as far as the gate allows it; an image is not read without them.
     Followed,
-    /// They are passed over: a parent is left out, an extent reads as zeros. So one sees what an image
-    /// says of itself.
+    /// They are passed over: a parent is left out, and what the image does not have is a hole; an extent
+    /// reads as zeros. So one sees what an image says of itself, or the upper images of a chain.
     PassedOver,
 }
 
@@ -196,7 +196,7 @@ impl Gate for Alone {
         Closed.root()
     }
 
-    fn names(&self) -> Names {
+    fn names(&self, _from: &Place) -> Names {
         Names::PassedOver
     }
 
@@ -233,7 +233,7 @@ impl<'g> Opening<'g> {
 
     /// Opens a part of this image: an extent, or a data file; `None` when names are passed over.
     pub(crate) fn part(&self, role: Role, name: &FileName) -> Result<Option<Opened>> {
-        if self.gate.names() == Names::PassedOver {
+        if self.gate.names(self.place()) == Names::PassedOver {
             return Ok(None);
         }
         let opened = self.gate.open(role, name, self.place())?;
@@ -244,7 +244,7 @@ impl<'g> Opening<'g> {
     /// Opens the image that this one stands on, by the first of the names that there is; `None` when
     /// names are passed over.
     pub(crate) fn below(&self, role: Role, names: &[FileName]) -> Result<Option<Below<'g>>> {
-        if self.gate.names() == Names::PassedOver {
+        if self.gate.names(self.place()) == Names::PassedOver {
             return Ok(None);
         }
         let mut missing = None;

@@ -69,7 +69,7 @@ pub use format::{Declared, Format, UnknownFormat, detect};
 pub use forward::Length;
 pub use gate::{Alone, Closed, FileName, Folder, Gate, Names, Opened, Place, Role};
 pub use gzip::{gzip_len_bytes, open_gzip};
-pub use image::{Codec, Extent, ExtentKind, Extents, Image, Info, Reference};
+pub use image::{Codec, Extent, ExtentKind, Extents, Image, Info, READ_BYTES, Reference};
 pub use open::{open, open_behind, open_snapshot, open_stream};
 pub use progress::{Progress, Unheard};
 pub use read_at::{FileBytes, ReadAt, Slice};

@@ -25,6 +25,7 @@ mod state;
 mod tables;
 mod writer;
 
+pub use open::format_below;
 pub(crate) use open::{open, open_snapshot};
 pub(crate) use reader::Reader;
 pub use rename::{head_len_bytes, rename_backing};

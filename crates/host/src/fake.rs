@@ -1,6 +1,7 @@
 //! A host for tests: the real one underneath, every act recorded, one of them failing.
 
 mod guest;
+mod overlays;
 mod protection;
 
 use std::{

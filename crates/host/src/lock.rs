@@ -31,6 +31,23 @@ pub fn attempt(path: &Path) -> io::Result<Option<Lock>> {
     }
 }
 
+/// Whether somebody holds a lock; nobody does where there is no such file.
+///
+/// # Errors
+/// The file cannot be opened, or its file system has no locks.
+pub fn is_held(path: &Path) -> io::Result<bool> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(false),
+        Err(Errno::WOULDBLOCK) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,9 +56,11 @@ mod tests {
     fn a_lock_is_held_once_and_free_again_when_it_is_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("web01.lock");
+        assert!(!is_held(&path).unwrap());
         let held = attempt(&path).unwrap().unwrap();
-        assert!(attempt(&path).unwrap().is_none());
+        assert!(attempt(&path).unwrap().is_none() && is_held(&path).unwrap());
         drop(held);
+        assert!(!is_held(&path).unwrap());
         assert!(attempt(&path).unwrap().is_some());
         assert!(attempt(&folder.path().join("none/x.lock")).is_err());
     }

@@ -3,16 +3,19 @@
 //!
 //! It lies beside an image of the machine, since QEMU can reach that folder for sure: a file system that
 //! was mounted after the machine had started is not there for its QEMU. It also is the sign that a
-//! backup is under way: what is found in one whose maker is gone is put right by the next run.
+//! backup is under way. Its maker holds a lock on the note in it, whatever state folder it has: what is found
+//! in a folder whose lock is free is put right by the next run.
 
 use std::{
-    fs::{self, DirBuilder, File},
+    fs::{self, DirBuilder, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
 use vm::Uuid;
+
+use crate::lock::{self, Lock};
 
 /// The name of the socket in the folder.
 const SOCKET: &str = "nbd";
@@ -27,6 +30,18 @@ const MAX_SOCKET_BYTES: usize = 107;
 #[derive(Debug)]
 pub struct Scratch {
     folder: PathBuf,
+    _lock: Lock,
+}
+
+/// What is seen of the folder of a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// There is none.
+    Nothing,
+    /// Its maker is at work.
+    InUse,
+    /// Its maker is gone, and left this note.
+    Left(String),
 }
 
 impl Scratch {
@@ -42,7 +57,7 @@ impl Scratch {
     ///
     /// # Errors
     /// A folder of that name is there, the path is too long for a socket in it, or the file system takes
-    /// no writes.
+    /// no writes or no locks.
     pub fn make(beneath: &Path, machine: Uuid, note: &str) -> io::Result<Self> {
         let folder = Self::folder_of(beneath, machine);
         let socket_bytes = folder.join(SOCKET).as_os_str().len();
@@ -54,8 +69,13 @@ impl Scratch {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
         DirBuilder::new().mode(0o700).create(&folder)?;
-        let made = Self { folder };
-        let mut file = File::create_new(made.folder.join(NOTE))?;
+        // Somebody else may see a folder that is not locked yet, take it for one that was left, and remove it:
+        // then this run ends before it has done anything.
+        let path = folder.join(NOTE);
+        let taken =
+            || io::Error::new(io::ErrorKind::AlreadyExists, "another process takes it over");
+        let made = Self { _lock: lock::attempt(&path)?.ok_or_else(taken)?, folder };
+        let mut file = OpenOptions::new().write(true).open(&path)?;
         file.write_all(note.as_bytes())?;
         file.sync_all()?;
         Ok(made)
@@ -75,29 +95,34 @@ impl Scratch {
         fs::set_permissions(&self.folder, fs::Permissions::from_mode(0o711))
     }
 
-    /// Takes over the folder that an earlier run left, with its note; `None` where there is none.
+    /// Takes over the folder that an earlier run left; `None` where there is none, or somebody is at work.
     ///
     /// # Errors
-    /// It cannot be read.
-    pub fn left(beneath: &Path, machine: Uuid) -> io::Result<Option<(Self, String)>> {
-        let note = Self::note_of(beneath, machine)?;
-        Ok(note.map(|note| (Self { folder: Self::folder_of(beneath, machine) }, note)))
+    /// It cannot be looked at, or locked.
+    pub fn take_over(beneath: &Path, machine: Uuid) -> io::Result<Option<Self>> {
+        let folder = Self::folder_of(beneath, machine);
+        if !is_folder(&folder)? {
+            return Ok(None);
+        }
+        let lock = lock::attempt(&folder.join(NOTE))?;
+        Ok(lock.map(|lock| Self { folder, _lock: lock }))
     }
 
-    /// The note in the folder that an earlier run left, which stays; `None` where there is no folder.
+    /// Looks at the folder of a machine, which stays as it is.
     ///
     /// # Errors
-    /// It cannot be read.
-    pub fn note_of(beneath: &Path, machine: Uuid) -> io::Result<Option<String>> {
+    /// It cannot be looked at.
+    pub fn look(beneath: &Path, machine: Uuid) -> io::Result<Seen> {
         let folder = Self::folder_of(beneath, machine);
-        match folder.symlink_metadata() {
-            Ok(found) if found.is_dir() => {}
-            Ok(_) => return Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        }
-        // A run that was killed before it wrote the note has done nothing else, either.
-        Ok(Some(fs::read_to_string(folder.join(NOTE)).unwrap_or_default()))
+        let note = folder.join(NOTE);
+        Ok(if !is_folder(&folder)? {
+            Seen::Nothing
+        } else if lock::is_held(&note)? {
+            Seen::InUse
+        } else {
+            // A run that was killed before it wrote the note has done nothing else, either.
+            Seen::Left(fs::read_to_string(note).unwrap_or_default())
+        })
     }
 
     /// The folder.
@@ -116,6 +141,15 @@ impl Scratch {
     #[must_use]
     pub fn file(&self, target: &str) -> PathBuf {
         self.folder.join(format!("{target}.scratch"))
+    }
+}
+
+/// Whether there is a folder of this name, and no link to one.
+fn is_folder(path: &Path) -> io::Result<bool> {
+    match path.symlink_metadata() {
+        Ok(found) => Ok(found.is_dir()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -152,15 +186,25 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_run_left_is_found_with_its_note() {
+    fn what_a_killed_run_left_is_found_with_its_note_and_what_a_live_one_has_is_not_taken() {
         let images = tempfile::tempdir().unwrap();
         let machine: Uuid = MACHINE.parse().unwrap();
-        assert!(Scratch::left(images.path(), machine).unwrap().is_none());
-        std::mem::forget(Scratch::make(images.path(), machine, "hello").unwrap());
-        let (left, note) = Scratch::left(images.path(), machine).unwrap().unwrap();
-        assert_eq!(note, "hello");
-        drop(left);
-        assert!(Scratch::left(images.path(), machine).unwrap().is_none());
+        let look = || Scratch::look(images.path(), machine).unwrap();
+        let take_over = || Scratch::take_over(images.path(), machine).unwrap();
+        assert!(take_over().is_none());
+        assert_eq!(look(), Seen::Nothing);
+        let live = Scratch::make(images.path(), machine, "hello").unwrap();
+        assert_eq!(look(), Seen::InUse);
+        assert!(take_over().is_none() && live.folder().exists());
+        // A lock is gone with its process, and the folder is not.
+        drop(live);
+        let folder = Scratch::folder_of(images.path(), machine);
+        fs::create_dir(&folder).unwrap();
+        assert_eq!(look(), Seen::Left(String::new()), "killed before it wrote a note");
+        fs::write(folder.join(NOTE), "hello").unwrap();
+        assert_eq!(look(), Seen::Left("hello".to_owned()));
+        drop(take_over().unwrap());
+        assert_eq!(look(), Seen::Nothing);
     }
 
     #[test]

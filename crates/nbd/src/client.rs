@@ -114,6 +114,12 @@ impl Client {
         &self.export
     }
 
+    /// Whether what is read through other connections to the export is the same.
+    #[must_use]
+    pub const fn has_many(&self) -> bool {
+        self.agreed.has_many
+    }
+
     /// The size of the export; a multiple of 512.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {

@@ -35,6 +35,10 @@ const DEFAULT_MAX_BLOCK_BYTES: u32 = 32 << 20;
 /// The unit of every disk, and what requests are aligned to where a server says nothing.
 const SECTOR_BYTES: u32 = 512;
 
+/// The transmission flag of an export that is the same to all its connections ("Transmission flags":
+/// `NBD_FLAG_CAN_MULTI_CONN`).
+const CAN_MULTI_CONN: u16 = 1 << 8;
+
 /// What a client and a server agreed on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Agreed {
@@ -44,6 +48,8 @@ pub(crate) struct Agreed {
     pub(crate) min_block_bytes: u32,
     /// The longest READ; a multiple of the minimum block, not 0.
     pub(crate) max_block_bytes: u32,
+    /// Whether other connections see the same content.
+    pub(crate) has_many: bool,
     /// Whether replies have chunks.
     pub(crate) is_structured: bool,
     /// The contexts that were asked for, in their order.
@@ -161,14 +167,20 @@ impl Handshake<'_> {
         data.extend(1_u16.to_be_bytes());
         data.extend(info::BLOCK_SIZE.to_be_bytes());
         self.send_option(option::GO, &data)?;
-        let (mut size_bytes, mut blocks) = (None, None);
+        let (mut size_bytes, mut blocks, mut flags) = (None, None, 0);
         for _ in 0..MAX_OPTION_REPLIES {
             let OptionReply { kind, data } = self.option_reply(option::GO)?;
             let mut data = &data[..];
             match kind {
-                option_reply::ACK => return settle(size_bytes, blocks),
+                option_reply::ACK => {
+                    let has_many = flags & CAN_MULTI_CONN != 0;
+                    return Ok(Agreed { has_many, ..settle(size_bytes, blocks)? });
+                }
                 option_reply::INFO => match u16_of(&mut data).map_err(short)? {
-                    info::EXPORT => size_bytes = Some(u64_of(&mut data).map_err(short)?),
+                    info::EXPORT => {
+                        size_bytes = Some(u64_of(&mut data).map_err(short)?);
+                        flags = u16_of(&mut data).map_err(short)?;
+                    }
                     info::BLOCK_SIZE => {
                         let min = u32_of(&mut data).map_err(short)?;
                         let _preferred = u32_of(&mut data).map_err(short)?;
@@ -261,6 +273,7 @@ fn settle(size_bytes: Option<u64>, blocks: Option<(u32, u32)>) -> Result<Agreed>
         size_bytes,
         min_block_bytes: min,
         max_block_bytes,
+        has_many: false,
         is_structured: false,
         contexts: Vec::new(),
     })

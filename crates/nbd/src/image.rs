@@ -1,6 +1,13 @@
 //! An export as a disk image: all of it, or what a bitmap calls dirty.
 
-use std::{fmt, io, ops::Range, sync::Arc};
+use std::{
+    fmt, io,
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use disk::{Extent, ExtentKind, Extents, Format, Image, Info, ReadAt, Workbench};
 
@@ -11,13 +18,19 @@ use crate::{
 /// How far [`Image::extent_at`] looks for the end of an extent.
 const LOOK_AHEAD_BYTES: u64 = 64 << 20;
 
+/// How many bytes a copy should ask for at once (ours): so many requests are on their way that the server
+/// is not idle while some of them are hashed and written.
+const READ_BYTES: u64 = 2 << 20;
+
 /// The disk of a machine as its host exports it.
 ///
 /// Extents are whole clusters of 64 KiB, as a qcow2 writer stores them: one is a hole or zeros only if
 /// all of it is.
 pub struct NbdImage {
+    /// It tells the map.
     client: Arc<Client>,
-    bytes: Arc<dyn ReadAt>,
+    bytes: Arc<ExportBytes>,
+    shared: Arc<dyn ReadAt>,
     contexts: Vec<String>,
     info: Info,
 }
@@ -67,8 +80,17 @@ impl NbdImage {
             references: Vec::new(),
             warnings: Vec::new(),
         };
-        let bytes = Arc::new(ExportBytes { client: Arc::clone(&client) });
-        Self { client, bytes, contexts, info }
+        let bytes = Arc::new(ExportBytes::over(Arc::clone(&client), Vec::new()));
+        Self { client, shared: Arc::clone(&bytes) as _, bytes, contexts, info }
+    }
+
+    /// Reads through these connections to the same export, too: a server works on those of one after the
+    /// other. They are of use only if the server [has many](Client::has_many).
+    #[must_use]
+    pub fn with_others(self, others: impl IntoIterator<Item = Arc<Client>>) -> Self {
+        let others = others.into_iter().collect();
+        let bytes = Arc::new(ExportBytes::over(Arc::clone(&self.client), others));
+        Self { shared: Arc::clone(&bytes) as _, bytes, ..self }
     }
 
     /// Counts what an incremental read is about; of a full one, everything is dirty.
@@ -156,13 +178,17 @@ impl Image for NbdImage {
     }
 
     fn bytes(&self) -> &Arc<dyn ReadAt> {
-        &self.bytes
+        &self.shared
+    }
+
+    fn read_bytes(&self) -> u64 {
+        READ_BYTES
     }
 
     fn read_extent(&self, extent: &Extent, _: &mut Workbench, out: &mut [u8]) -> disk::Result<()> {
         match extent.kind {
             ExtentKind::Data { offset_bytes } => {
-                Ok(self.client.read_exact_at(out, offset_bytes)?)
+                Ok(self.bytes.next().read_exact_at(out, offset_bytes)?)
             }
             _ => {
                 out.fill(0);
@@ -176,18 +202,35 @@ impl Image for NbdImage {
     }
 }
 
-/// The bytes of an export.
+/// The bytes of an export, through one or more connections.
 #[derive(Debug)]
 struct ExportBytes {
-    client: Arc<Client>,
+    first: Arc<Client>,
+    others: Vec<Arc<Client>>,
+    /// Counts the reads, which take turns.
+    reads: AtomicUsize,
+}
+
+impl ExportBytes {
+    fn over(first: Arc<Client>, others: Vec<Arc<Client>>) -> Self {
+        Self { first, others, reads: AtomicUsize::new(0) }
+    }
+
+    /// The connection whose turn it is.
+    fn next(&self) -> &Client {
+        let count = self.others.len().saturating_add(1);
+        let turn = self.reads.fetch_add(1, Ordering::Relaxed).checked_rem(count);
+        let other = turn.and_then(|turn| self.others.get(turn.checked_sub(1)?));
+        other.unwrap_or(&self.first)
+    }
 }
 
 impl ReadAt for ExportBytes {
     fn len_bytes(&self) -> u64 {
-        self.client.size_bytes()
+        self.first.size_bytes()
     }
 
     fn read_exact_at(&self, buf: &mut [u8], offset_bytes: u64) -> io::Result<()> {
-        self.client.read_exact_at(buf, offset_bytes).map_err(io::Error::other)
+        self.next().read_exact_at(buf, offset_bytes).map_err(io::Error::other)
     }
 }

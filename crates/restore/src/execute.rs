@@ -402,5 +402,5 @@ const fn copy_settings(with: &Execution<'_>) -> copy::Settings {
 
 /// Whether the file is a disk.
 const fn is_disk(file: &FilePlan) -> bool {
-    matches!(file.role, FileRole::Disk { .. } | FileRole::Node(_))
+    matches!(file.role, FileRole::Disk { .. } | FileRole::Node(_) | FileRole::Merged(_))
 }

@@ -43,7 +43,7 @@ pub struct Definition {
 pub struct Backup {
     /// The disk images, each behind the one it stands on.
     pub nodes: Vec<Node>,
-    /// The snapshots, each before its children, with their definitions.
+    /// The snapshots, each before its children, with their definitions; of a point, those that it has.
     pub snapshots: Vec<(Snapshot, String)>,
     /// When it was made, in seconds since 1970.
     pub unix_seconds: u64,
@@ -131,7 +131,7 @@ impl Backup {
         let nodes = bundle.nodes()?.into_iter().filter(|node| !deleted.contains(&node.member));
         Ok(Self {
             nodes: nodes.collect(),
-            snapshots: snapshots(bundle, manifest.as_ref())?,
+            snapshots: snapshots(bundle, manifest.as_ref(), point.as_ref())?,
             unix_seconds: match &point {
                 Some(point) => point.created_unix_seconds,
                 None => bundle.config()?.unix_seconds,
@@ -155,6 +155,13 @@ impl Backup {
     #[must_use]
     pub fn node(&self, member: &str) -> Option<&Node> {
         self.nodes.iter().find(|node| node.member == member)
+    }
+
+    /// The image that held a drive when a snapshot was taken: the one that the snapshot names, else by the
+    /// name of the drive's file.
+    pub(crate) fn held<'s>(&self, snapshot: &'s Snapshot, drive: &Drive) -> Option<&'s str> {
+        let by_file = || snapshot.nodes.iter().find(|node| is_member_of(&drive.source, node));
+        snapshot.disks.get(&drive.target).or_else(by_file).map(String::as_str)
     }
 
     /// The image that was this drive's: by the drive's name in the point, else by that of its file.
@@ -182,13 +189,20 @@ pub(crate) fn is_member_of(source: &domain::DriveSource, member: &str) -> bool {
     base.is_some_and(|base| base == member || base == stem)
 }
 
+/// The snapshots of a backup, or of the point that is meant: a parent that the point does not have was
+/// deleted before it was made.
 fn snapshots(
     bundle: &Bundle,
     manifest: Option<&Manifest>,
+    point: Option<&Point>,
 ) -> Result<Vec<(Snapshot, String)>, Error> {
+    let is_meant = |name: &String| point.is_none_or(|point| point.snapshots.contains(name));
+    let all = manifest.map_or(&[][..], |manifest| &manifest.snapshots).iter();
     let mut found = Vec::new();
-    for snapshot in manifest.map_or(&[][..], |manifest| &manifest.snapshots) {
-        found.push((snapshot.clone(), bundle.document(&snapshot.config)?));
+    for snapshot in all.filter(|snapshot| is_meant(&snapshot.name)) {
+        let parent = snapshot.parent.clone().filter(is_meant);
+        let document = bundle.document(&snapshot.config)?;
+        found.push((Snapshot { parent, ..snapshot.clone() }, document));
     }
     Ok(found)
 }

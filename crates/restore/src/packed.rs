@@ -31,8 +31,11 @@ pub struct PackedImage {
     pub further: Vec<EntryName>,
     /// Whether the descriptor says that what the members hold is gzip'd.
     pub is_gzip: bool,
-    /// What the descriptor says that a delta stands on, the nearest first.
+    /// What the descriptor, or the backup, says that a delta stands on, the nearest first.
     pub parents: Vec<EntryName>,
+    /// The lowest image of the chain that is read, where it goes on below: what those that are read do not
+    /// have shows as holes.
+    pub lowest: Option<EntryName>,
     /// What is known of the format.
     pub declared: Declared,
     /// What the descriptor says that the image holds: a raw one that is gzip'd is unpacked no further.
@@ -48,6 +51,7 @@ impl PackedImage {
             further: Vec::new(),
             is_gzip: false,
             parents: Vec::new(),
+            lowest: None,
             declared,
             stated_bytes: None,
         }
@@ -58,7 +62,7 @@ impl PackedImage {
         std::iter::once(&self.name).chain(&self.further)
     }
 
-    /// Every member that the descriptor names for the image: its own, and those it stands on.
+    /// Every member that is read for the image as far as is known: its own, and those it stands on.
     pub fn used(&self) -> impl Iterator<Item = &EntryName> {
         self.members().chain(&self.parents)
     }

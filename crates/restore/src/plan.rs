@@ -66,7 +66,12 @@ pub fn plan(
     choices: &Choices,
 ) -> Result<Plan, Error> {
     if let Some(native) = facts.description.native() {
-        return native::plan(facts, native, target, choices);
+        let decide = |choices: &Choices| native::plan(facts, native, target, choices);
+        let Some(pinned) = &choices.pinned else { return decide(choices) };
+        select(facts, choices)?;
+        return pinned::settle(pinned, &|taken| {
+            decide(&taken.first().map_or_else(|| choices.clone(), |it| it.of_definition(choices)))
+        });
     }
     let known = Known { facts, images, target };
     match &choices.pinned {
@@ -212,7 +217,10 @@ pub fn select(facts: &Facts, choices: &Choices) -> Result<Selection, Error> {
         given: ovf::Given { vcpus: hardware.vcpus, memory_bytes: hardware.memory_bytes },
     })?;
     if let Some(pinned) = pinned {
-        pinned.check_machines(&selection)?;
+        let defined = facts.description.native().map(|it| it.definition(choices.trust_xml));
+        let defined = defined.map(|definition| definition.machine.name.as_str());
+        let systems = selection.systems.iter().map(|one| one.handle.as_str());
+        pinned.check_machines(&defined.into_iter().chain(systems).collect::<Vec<_>>())?;
     }
     Ok(selection)
 }
@@ -224,6 +232,9 @@ pub fn select(facts: &Facts, choices: &Choices) -> Result<Selection, Error> {
 pub fn images(facts: &Facts, choices: &Choices) -> Result<Vec<PackedImage>, Error> {
     let selection = select(facts, choices)?;
     let mut wanted: Vec<PackedImage> = Vec::new();
+    if facts.description.native().is_some() {
+        return Ok(wanted);
+    }
     for system in machines::choose(&selection, &choices.systems)? {
         for disk in &system.disks {
             let Some(file) = &disk.file else { continue };

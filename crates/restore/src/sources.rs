@@ -158,6 +158,9 @@ fn open_archive(
     if packed.is_none_or(|packed| packed == Compression::Zstd)
         && let Some(backup) = bundle::open(&named, bytes, policy)?
     {
+        // Nobody deletes or changes it while it is read. Who writes it now keeps others from deleting it,
+        // and that it changed is found at the end.
+        let _is_pinned = ::bundle::pin(&file).is_ok();
         return Ok(Box::new(backup));
     }
     if packed.is_some() {

@@ -105,7 +105,7 @@ impl Base<'_> {
     fn obstacle(&self) -> Option<String> {
         let id = &self.point.id;
         let Some(checkpoint) = &self.point.checkpoint else {
-            return Some(format!("the point {id} was made without --incrementable"));
+            return Some(format!("the point {id} left no checkpoint on the host"));
         };
         let name = &checkpoint.name;
         let is_known = self.checkpoints.contains(name);
@@ -217,7 +217,7 @@ mod tests {
         point.checkpoint = None;
         let none = Base { point: &point, checkpoints: &[], bitmaps: None };
         let error = readings(&disks, Wish::Incremental, Some(&none)).unwrap_err();
-        let want = "no increment is possible: the point p was made without --incrementable";
+        let want = "no increment is possible: the point p left no checkpoint on the host";
         assert_eq!(error.to_string(), want);
         let error = readings(&disks, Wish::Incremental, None).unwrap_err();
         assert_eq!(error.to_string(), "no increment is possible: there is no earlier point");

@@ -1,7 +1,8 @@
 //! The room for what a guest overwrites while its disks are read.
 //!
-//! QEMU keeps the old content of each such cluster in a scratch file. When that file cannot grow, it is the
-//! guest that stops: so the room is counted before, watched meanwhile, and given back in time.
+//! QEMU keeps the old content of each such cluster in a scratch file, or, where the machine is read below a
+//! snapshot of ours, the new content in an overlay. When that file cannot grow, it is the guest that stops:
+//! so the room is counted before, watched meanwhile, and given back in time.
 
 use std::{
     fs,
@@ -52,7 +53,7 @@ impl Budget {
         if half < needed {
             let (free, needed) = (ByteSize(free_bytes), ByteSize(needed.saturating_mul(2)));
             let text = format!(
-                "{free} are free for the scratch files of the backup, at least {needed} are needed"
+                "{free} are free for what the guest overwrites meanwhile, at least {needed} are needed"
             );
             return Err(Error::new(Kind::NoRoom, text));
         }
@@ -86,6 +87,26 @@ pub(super) struct Watched<'a> {
     pub(super) was: &'a Power,
     /// The files that grow with what the guest writes.
     pub(super) files: Vec<PathBuf>,
+    /// What they are.
+    pub(super) room: Room,
+}
+
+/// Where what a guest writes is held meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    /// Its old content, in the scratch files of a job.
+    Scratch,
+    /// The new one, in overlays, which are merged into its images afterwards.
+    Overlays,
+}
+
+impl Room {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Scratch => "scratch files",
+            Self::Overlays => "overlays",
+        }
+    }
 }
 
 impl Watched<'_> {
@@ -129,7 +150,7 @@ pub(super) fn within<T: Send>(
         work.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     });
     match (done, trouble) {
-        (Err(error), Some(trouble)) => Err(explained(error, &trouble)),
+        (Err(error), Some(trouble)) => Err(explained(error, &trouble, watched.room)),
         (done, _) => done,
     }
 }
@@ -145,17 +166,19 @@ fn look(watched: &Watched<'_>, budget: Budget, asks: bool) -> Option<Trouble> {
     }
     match watched.host.power(watched.machine).ok()? {
         Power::Paused { by_error: true } if *watched.was == Power::Running => Some(Trouble::Paused),
-        Power::Off => Some(Trouble::Gone),
+        // Images are there without a process, too.
+        Power::Off if watched.room == Room::Scratch => Some(Trouble::Gone),
         _ => None,
     }
 }
 
-fn explained(error: Error, trouble: &Trouble) -> Error {
+fn explained(error: Error, trouble: &Trouble, room: Room) -> Error {
+    let files = room.as_str();
     let explained = match trouble {
         Trouble::Spent(used) => {
             let used = ByteSize(*used);
             let text = format!(
-                "the guest overwrote {used} while its disks were read, and the scratch files must not grow \
+                "the guest overwrote {used} while its disks were read, and the {files} must not grow \
                  further; the backup was ended, the guest goes on"
             );
             Error::new(Kind::NoRoom, text)
@@ -195,13 +218,13 @@ mod tests {
     use disk::Unheard;
 
     /// What becomes of work that goes on until it is told to stop, beside a file of this length.
-    fn endless(guest: FakeGuest, scratch_len: usize) -> Error {
+    fn endless(guest: FakeGuest, scratch_len: usize, room: Room) -> Error {
         let scratch = tempfile::NamedTempFile::new().unwrap();
         fs::write(scratch.path(), vec![1; scratch_len]).unwrap();
         let files = vec![scratch.path().to_owned(), "/none/there".into()];
         let fake = Fake::new(None).with_guest(guest);
         let machine = Uuid([7; 16]);
-        let watched = Watched { host: &fake, machine, was: &Power::Running, files };
+        let watched = Watched { host: &fake, machine, was: &Power::Running, files, room };
         let tight = Budget { limit_bytes: 64 << 10, is_enough: false };
         let work = |progress: &dyn Progress| -> Result<()> {
             while !progress.stopped() {
@@ -214,7 +237,7 @@ mod tests {
 
     #[test]
     fn work_is_ended_when_its_scratch_files_are_spent_or_its_guest_stands_still() {
-        let error = endless(FakeGuest::default(), 64 << 10);
+        let error = endless(FakeGuest::default(), 64 << 10, Room::Scratch);
         assert_eq!(
             error.to_string(),
             "the guest overwrote 64 KiB while its disks were read, and the scratch files must not grow \
@@ -222,10 +245,17 @@ mod tests {
         );
         assert_eq!(error.code(), Some(code::Code::E0506));
         let power = Power::Paused { by_error: true };
-        let error = endless(FakeGuest { power, ..FakeGuest::default() }, 0);
+        let error = endless(FakeGuest { power, ..FakeGuest::default() }, 0, Room::Scratch);
         assert_eq!(error.code(), Some(code::Code::E0506));
-        let error = endless(FakeGuest { power: Power::Off, ..FakeGuest::default() }, 0);
+        let off = FakeGuest { power: Power::Off, ..FakeGuest::default() };
+        let error = endless(off.clone(), 0, Room::Scratch);
         assert_eq!(error.to_string(), "the machine ended while its disks were read");
+        // Below an overlay its images are there all the same: what counts is how large that is.
+        let error = endless(off, 64 << 10, Room::Overlays).to_string();
+        assert!(
+            error.contains("64 KiB while its disks were read, and the overlays must"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -238,7 +268,7 @@ mod tests {
         let error = of(1 << 30, 100 << 20).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "100 MiB are free for the scratch files of the backup, at least 128 MiB are needed"
+            "100 MiB are free for what the guest overwrites meanwhile, at least 128 MiB are needed"
         );
         assert_eq!(error.code(), Some(code::Code::E0506));
     }

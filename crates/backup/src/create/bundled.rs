@@ -2,10 +2,13 @@
 
 use std::{fmt, fs::File, path::Path, sync::Arc};
 
-use bundle::{Bundle, Manifest, Mode, Node, Options, Point, Session, Template, TemplateDisk};
+use bundle::{
+    Bundle, Manifest, Mode, Node, Options, Point, Session, Snapshot, Template, TemplateDisk,
+};
 use code::Code;
 use convert::copy::{Settings, copy_image};
-use disk::{FileBytes, Image, Progress, ReadAt as _, WriteAt};
+use disk::{FileBytes, Image, Progress, ReadAt, WriteAt};
+use ovf::EntryName;
 
 use super::{
     sink::{Begun, Sink, Written},
@@ -22,6 +25,7 @@ pub struct Bundled<'m> {
     /// The name of the machine.
     name: String,
     points: Vec<Point>,
+    snapshots: Vec<Snapshot>,
     /// The members that are there, with their lengths.
     members: Vec<(String, u64)>,
     is_incrementable: bool,
@@ -43,9 +47,10 @@ impl<'m> Bundled<'m> {
     pub fn create(file: &'m File, options: Options, manifest: Manifest) -> Result<Self> {
         let (name, is_incrementable) = (manifest.vm.name.clone(), manifest.incrementable);
         let shared = share(file)?;
-        let session = Some(Session::create(file, options, manifest));
-        let (points, members) = (Vec::new(), Vec::new());
-        Ok(Self { session, file: shared, name, points, members, is_incrementable, template: None })
+        let session = Session::create(file, options, manifest);
+        let (points, snapshots, members) = (Vec::new(), Vec::new(), Vec::new());
+        let (session, file, template) = (Some(session), shared, None);
+        Ok(Self { session, file, name, points, snapshots, members, is_incrementable, template })
     }
 
     /// Goes on with a bundle that was read from `file`, which is locked.
@@ -61,10 +66,10 @@ impl<'m> Bundled<'m> {
         let mut session = Session::extend(bundle, file, options)?;
         let manifest = session.manifest()?;
         let (name, points) = (manifest.vm.name.clone(), manifest.points.clone());
-        let template = manifest.template.clone();
+        let (snapshots, template) = (manifest.snapshots.clone(), manifest.template.clone());
         let members = bundle.members().map(|it| (it.name.to_string(), it.length_bytes)).collect();
-        let session = Some(session);
-        Ok(Self { session, file: share(file)?, name, points, members, is_incrementable, template })
+        let (session, file) = (Some(session), share(file)?);
+        Ok(Self { session, file, name, points, snapshots, members, is_incrementable, template })
     }
 
     fn session(&mut self) -> Result<&mut Session<'m>> {
@@ -87,6 +92,22 @@ impl<'m> Bundled<'m> {
         let template = Some(template.clone());
         self.session()?.manifest()?.template = template;
         Ok(())
+    }
+
+    /// Copies an image, and says how many bytes of the guest are in it.
+    fn copy(
+        &mut self,
+        node: Node,
+        image: &dyn Image,
+        workers: usize,
+        progress: &dyn Progress,
+    ) -> Result<u64> {
+        let file = Arc::clone(&self.file);
+        let session = self.session()?;
+        let mut target = session.image(node, file)?;
+        let summary = copy_image(image, &mut target, Settings { workers }, progress)?;
+        session.end(summary.file_bytes, progress)?;
+        Ok(summary.data_bytes)
     }
 
     /// The image of a disk in the last point.
@@ -114,6 +135,10 @@ impl Sink for Bundled<'_> {
         &self.points
     }
 
+    fn snapshots(&self) -> &[Snapshot] {
+        &self.snapshots
+    }
+
     fn template(&self) -> Option<&Template> {
         self.template.as_ref()
     }
@@ -137,9 +162,10 @@ impl Sink for Bundled<'_> {
         workers: usize,
         progress: &dyn Progress,
     ) -> Result<Written> {
-        let (ending, backing) = match begun.mode {
-            Mode::Full => ("qcow2", begun.stands_on.map(backing)),
-            Mode::Incremental => ("snapshot", self.below(begun.target)),
+        let (ending, backing) = match (begun.mode, begun.kept) {
+            (Mode::Full, None) => ("qcow2", begun.stands_on.map(backing)),
+            (Mode::Full, Some(kept)) => ("snapshot", Some(kept.to_owned())),
+            (Mode::Incremental, _) => ("snapshot", self.below(begun.target)),
         };
         let seconds = self.session()?.unix_seconds();
         let text = format!("{}-{}-{seconds}.{ending}", self.name, begun.target);
@@ -148,12 +174,33 @@ impl Sink for Bundled<'_> {
             self.stand_on(footing, &member)?;
         }
         let node = Node { member: member.clone(), capacity_bytes: begun.capacity_bytes, backing };
-        let file = Arc::clone(&self.file);
-        let session = self.session()?;
-        let mut target = session.image(node, file)?;
-        let summary = copy_image(image, &mut target, Settings { workers }, progress)?;
-        session.end(summary.file_bytes, progress)?;
-        Ok(Written { member, data_bytes: summary.data_bytes })
+        let data_bytes = self.copy(node, image, workers, progress)?;
+        Ok(Written { member, data_bytes })
+    }
+
+    fn layer(
+        &mut self,
+        node: &Node,
+        image: &dyn Image,
+        workers: usize,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        self.copy(node.clone(), image, workers, progress).map(drop)
+    }
+
+    fn member(
+        &mut self,
+        name: &EntryName,
+        bytes: &dyn ReadAt,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        Ok(self.session()?.add(name, bytes, progress)?)
+    }
+
+    fn tell_of(&mut self, snapshots: Vec<Snapshot>) -> Result<()> {
+        self.session()?.manifest()?.snapshots.clone_from(&snapshots);
+        self.snapshots = snapshots;
+        Ok(())
     }
 
     fn medium(&mut self, file: &Path, progress: &dyn Progress) -> Result<()> {

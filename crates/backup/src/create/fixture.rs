@@ -14,17 +14,21 @@ use bundle::{Bundle, Form, Manifest, Options, Vm};
 use disk::{FileBytes, Progress, Target as _, qcow2};
 use host::{
     fake::{Fake, FakeGuest},
-    guard::Outcome,
+    guard,
     libvirt::BlockInfo,
     scratch::Scratch,
 };
 use testkit::NbdExport;
 use vm::Uuid;
 
-use super::{Bundled, CloneCopy, Doors, Made, Marking, Request, Step, Watch, Wish, create};
+use super::{
+    Bundled, CloneCopy, Doors, Keeps, Known, Made, Marking, Outcome, Request, Step, Watch, Wish,
+    create,
+};
 use crate::{
-    Result,
+    Error, Result,
     quiesce::{Armed, Guards, Quiesce},
+    snapshot::{MemoryFile, Records},
 };
 
 /// The size of each disk.
@@ -35,6 +39,12 @@ pub(super) const CHANGE_BYTES: usize = 64 << 10;
 
 /// The machine.
 pub(super) const MACHINE: Uuid = Uuid([7; 16]);
+
+/// A folder whose points count from these checkpoints.
+pub(super) fn known(checkpoints: &[&str]) -> Known {
+    let checkpoints = checkpoints.iter().map(|name| (*name).to_owned()).collect();
+    Known { series: vec!["s".to_owned()], checkpoints }
+}
 
 /// What a guest wrote: its disk, and the clusters that changed since the last checkpoint.
 #[derive(Clone)]
@@ -47,6 +57,7 @@ struct Content {
 pub(super) struct Lab {
     folder: tempfile::TempDir,
     disks: Mutex<BTreeMap<String, Content>>,
+    pub(super) records: Records,
 }
 
 impl Lab {
@@ -54,7 +65,8 @@ impl Lab {
         let folder = tempfile::tempdir().unwrap();
         let content = Content { bytes: testkit::content(CAPACITY_BYTES), dirty: Vec::new() };
         let disks = ["vda", "vdb"].map(|target| (target.to_owned(), content.clone()));
-        let lab = Self { folder, disks: Mutex::new(disks.into()) };
+        let records = Records::of(&folder.path().join("state"), MACHINE);
+        let lab = Self { folder, disks: Mutex::new(disks.into()), records };
         for target in ["vda", "vdb"] {
             let file = File::create_new(lab.path(&format!("{target}.qcow2"))).unwrap();
             qcow2::Writer::create(Arc::new(file), CAPACITY_BYTES).unwrap().finish().unwrap();
@@ -127,15 +139,18 @@ impl Lab {
             machine: MACHINE,
             name: "web".to_owned(),
             wish: Wish::Auto,
-            is_incrementable: true,
+            keeps: Keeps::Checkpoint,
             excluded: Vec::new(),
             with_media: false,
+            memory: MemoryFile::None,
             quiesce: Quiesce::Auto,
             deadline: Some(Duration::from_secs(300)),
             workers: 2,
             unix_seconds,
             series: "s".to_owned(),
-            known: Vec::new(),
+            known: known(&[]),
+            doubt: None,
+            unchanged_from: None,
             scratch: None,
             machines: Vec::new(),
             marking: Marking::default(),
@@ -150,7 +165,22 @@ impl Lab {
 
     /// The same, with somebody who disturbs the host.
     pub(super) fn run_with(&self, request: &Request, keepers: &Keepers<'_>) -> Result<Made> {
-        let doors = Doors { host: &**keepers.fake, guards: keepers, watch: &Serves(self) };
+        match self.come_of(request, keepers)? {
+            Outcome::Made(made) => Ok(*made),
+            Outcome::Unchanged { .. } => Err(Error::usage("nothing has changed")),
+        }
+    }
+
+    /// The same, where perhaps nothing has changed.
+    pub(super) fn come_of(&self, request: &Request, keepers: &Keepers<'_>) -> Result<Outcome> {
+        let doors = Doors {
+            host: &**keepers.fake,
+            guards: keepers,
+            watch: &Serves(self, keepers.copying),
+            files: &**keepers.fake,
+            records: &self.records,
+            foreign: &[],
+        };
         let path = self.path("web.tar");
         let form = Form::Tar;
         let options = Options { form, level: 3, unix_seconds: request.unix_seconds };
@@ -201,7 +231,7 @@ impl Lab {
 }
 
 /// Serves the disks once the run has made its folder, as QEMU will.
-struct Serves<'a>(&'a Lab);
+struct Serves<'a>(&'a Lab, fn(&Lab, &str));
 
 impl Progress for Serves<'_> {
     fn advance(&self, _done_bytes: u64) {}
@@ -213,23 +243,29 @@ impl Progress for Serves<'_> {
 
 impl Watch for Serves<'_> {
     fn begin(&self, step: Step<'_>) {
-        if let Step::Freeze = step {
-            NbdExport::listen_all(self.0.exports(), &self.0.scratch().join("nbd"));
+        match step {
+            Step::Freeze => {
+                NbdExport::listen_all(self.0.exports(), &self.0.scratch().join("nbd"));
+            }
+            Step::Copy { target, .. } => (self.1)(self.0, target),
+            _ => {}
         }
     }
 }
 
-/// Guards that thaw when they are left alone, and disturb the host just before and just after the moment.
+/// Guards that thaw when they are left alone, and disturb the host just before and just after the moment;
+/// and somebody who disturbs the images before each is copied.
 pub(super) struct Keepers<'a> {
     pub(super) fake: &'a Rc<Fake>,
     pub(super) before: fn(&Fake),
     pub(super) after: fn(&Fake),
+    pub(super) copying: fn(&Lab, &str),
 }
 
 impl<'a> Keepers<'a> {
     /// Guards that disturb nobody.
     pub(super) fn of(fake: &'a Rc<Fake>) -> Self {
-        Self { fake, before: |_| (), after: |_| () }
+        Self { fake, before: |_| (), after: |_| (), copying: |_, _| () }
     }
 }
 
@@ -246,9 +282,9 @@ struct Keeper {
 }
 
 impl Armed for Keeper {
-    fn disarm(self: Box<Self>) -> Outcome {
+    fn disarm(self: Box<Self>) -> guard::Outcome {
         (self.after)(&self.fake);
-        Outcome::Quiet
+        guard::Outcome::Quiet
     }
 }
 

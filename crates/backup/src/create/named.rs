@@ -2,10 +2,11 @@
 
 use std::{fmt, path::Path, sync::Arc};
 
-use bundle::{Bundle, Level, Point, Template};
+use bundle::{Bundle, Level, Node, Point, Snapshot, Template};
 use code::Code;
-use disk::{FileBytes, Image, Progress};
+use disk::{FileBytes, Image, Progress, ReadAt};
 use host::{Host, Partial};
+use ovf::EntryName;
 
 use super::{Begun, Bundled, Sink, Written};
 use crate::{Error, Result};
@@ -79,6 +80,10 @@ impl Sink for Named<'_> {
         self.inner.points()
     }
 
+    fn snapshots(&self) -> &[Snapshot] {
+        self.inner.snapshots()
+    }
+
     fn template(&self) -> Option<&Template> {
         self.inner.template()
     }
@@ -99,6 +104,29 @@ impl Sink for Named<'_> {
         progress: &dyn Progress,
     ) -> Result<Written> {
         self.inner.image(begun, image, workers, progress)
+    }
+
+    fn layer(
+        &mut self,
+        node: &Node,
+        image: &dyn Image,
+        workers: usize,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        self.inner.layer(node, image, workers, progress)
+    }
+
+    fn member(
+        &mut self,
+        name: &EntryName,
+        bytes: &dyn ReadAt,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        self.inner.member(name, bytes, progress)
+    }
+
+    fn tell_of(&mut self, snapshots: Vec<Snapshot>) -> Result<()> {
+        self.inner.tell_of(snapshots)
     }
 
     fn medium(&mut self, file: &Path, progress: &dyn Progress) -> Result<()> {

@@ -3,12 +3,17 @@
 use std::path::PathBuf;
 
 use bundle::{LeftOut, Mode, State};
-use host::{dir, libvirt::Power, scratch::Scratch};
+use host::{
+    dir,
+    libvirt::Power,
+    scratch::{Scratch, Seen},
+};
 
 use super::{
-    Before, Begun, Doors, Found, Note, Request, has_checkpoint, look, readings, scratch_folder,
+    Before, Begun, Doors, Found, Note, Ready, Request, Untaken, check, ready, scratch_folder,
+    series::has_checkpoint,
 };
-use crate::Result;
+use crate::{Result, snapshot::CreatePlan};
 
 /// What a backup would do now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +28,10 @@ pub struct Plan {
     pub is_incrementable: bool,
     /// How the disks are read.
     pub way: Way,
+    /// The names of the snapshots that come back with it.
+    pub snapshots: Vec<String>,
+    /// The snapshots of the machine that are not in it.
+    pub untaken: Vec<Untaken>,
     /// Whether what an interrupted run left is put right first.
     pub recovers: bool,
     /// Whether the machine restores as a template.
@@ -51,6 +60,12 @@ pub struct PlannedDisk {
 pub enum Way {
     /// From their images: the machine is off.
     Images,
+    /// From their images, as a snapshot keeps them that is there only for that: the guest writes to
+    /// overlays meanwhile.
+    Snapshot {
+        /// The folders that those lie in, with the room there, in bytes.
+        folders: Vec<(PathBuf, u64)>,
+    },
     /// From a job of its QEMU, which keeps what the guest overwrites meanwhile.
     Job {
         /// The folder that it is kept beneath.
@@ -60,21 +75,22 @@ pub enum Way {
     },
 }
 
-/// Decides what [`create`](super::create) would do now, in a bundle that has what is `before`.
+/// Decides what [`create`](super::create) would do now; `before` is what the bundle has that would get the
+/// new point.
 ///
 /// # Errors
 /// As `create`, as far as no act tells it first.
 pub fn plan(request: &Request, before: Before<'_>, doors: &Doors<'_>) -> Result<Plan> {
+    check(request, before)?;
     let beneath = scratch_folder(request, doors)?;
-    let found = look(request, doors)?;
-    let readings = readings(request, &found, before, doors)?;
-    let is_incrementable = has_checkpoint(request, &readings);
-    let is_counted = is_incrementable || readings.iter().any(|it| it.mode == Mode::Incremental);
-    let Found { power, choice, ruled, .. } = found;
-    let way = if power == Power::Off && !is_counted {
-        Way::Images
-    } else {
-        Way::Job { free_bytes: dir::facts(&beneath)?.free_bytes, scratch: beneath.clone() }
+    let ready = ready(request, before, doors)?;
+    let is_counted = ready.is_counted(request);
+    let Ready { found: Found { power, choice, ruled, .. }, readings, saved } = ready;
+    let is_incrementable = has_checkpoint(request.keeps, &readings);
+    let way = match &saved.temporary {
+        Some(CreatePlan { free, .. }) => Way::Snapshot { folders: free.clone() },
+        None if power == Power::Off && (!is_counted || saved.kept.is_some()) => Way::Images,
+        None => Way::Job { free_bytes: dir::facts(&beneath)?.free_bytes, scratch: beneath.clone() },
     };
     let mut notes = ruled.notes;
     notes.extend(readings.iter().filter_map(|reading| Begun::of(reading).note()));
@@ -95,7 +111,9 @@ pub fn plan(request: &Request, before: Before<'_>, doors: &Doors<'_>) -> Result<
         left_out: choice.left_out,
         is_incrementable,
         way,
-        recovers: Scratch::folder_of(&beneath, request.machine).exists(),
+        snapshots: saved.names,
+        untaken: saved.untaken,
+        recovers: matches!(Scratch::look(&beneath, request.machine), Ok(Seen::Left(_))),
         is_template: ruled.is_template,
         notes: notes.into_iter().map(|Note(text)| text).collect(),
     })

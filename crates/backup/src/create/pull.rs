@@ -20,11 +20,18 @@ use host::{
 use nbd::{ALLOCATION, Client, DIRTY_BITMAP_PREFIX, NbdImage, Options};
 use vm::Uuid;
 
-use super::base::{Reading, Wish, no_increment};
+use super::{
+    Keeps,
+    base::{Reading, Wish, no_increment},
+    has_checkpoint,
+};
 use crate::{
     Error, Kind, Result,
     quiesce::{Asked, Moment, at_a_quiet_moment},
 };
+
+/// The most connections to one disk (ours): QEMU has one thread that serves them all.
+const MAX_CONNECTIONS: usize = 4;
 
 /// What a job is about.
 pub(super) struct Wanted<'a> {
@@ -34,8 +41,10 @@ pub(super) struct Wanted<'a> {
     pub(super) others: Vec<String>,
     /// The checkpoint that increments count from.
     pub(super) base: Option<&'a str>,
-    /// The name of the checkpoint that is made, for the next increment.
-    pub(super) checkpoint: Option<String>,
+    /// The name of the checkpoint that is made, if one is.
+    pub(super) checkpoint: String,
+    /// When one is made.
+    pub(super) keeps: Keeps,
     /// What the user asked for.
     pub(super) wish: Wish,
     /// What the machine was doing before.
@@ -75,11 +84,11 @@ impl<'a> Pull<'a> {
             });
             match began {
                 Ok(moment) => {
-                    pull.checkpoint.clone_from(&wanted.checkpoint);
+                    pull.checkpoint = checkpoint.map(|_| wanted.checkpoint.clone());
                     return Ok((pull, moment));
                 }
                 Err(broken) if broken.made.is_some() => {
-                    pull.checkpoint.clone_from(&wanted.checkpoint);
+                    pull.checkpoint = checkpoint.map(|_| wanted.checkpoint.clone());
                     return Err(broken.error);
                 }
                 Err(broken) if is_broken_chain(&broken.error, wanted.readings) => {
@@ -98,18 +107,11 @@ impl<'a> Pull<'a> {
         });
         let others = wanted.others.iter().map(|target| (target.as_str(), Served::No));
         let job = self.job(&disks.chain(others).collect::<Vec<_>>())?;
-        let Some(name) = &wanted.checkpoint else { return Ok((job, None)) };
-        let tracked = |reading: &'_ Reading| {
-            if reading.disk.has_bitmaps() { Tracked::Yes } else { Tracked::No }
-        };
-        let disks = wanted.readings.iter().map(|it| (it.disk.target.as_str(), tracked(it)));
-        let others = wanted.others.iter().map(|target| (target.as_str(), Tracked::No));
-        let checkpoint = NewCheckpoint {
-            name,
-            description: Some("made by relift for the next increment; deleted with its successor"),
-            disks: disks.chain(others).collect(),
-        };
-        Ok((job, Some(domain::write_checkpoint(&checkpoint)?)))
+        if !has_checkpoint(wanted.keeps, wanted.readings) {
+            return Ok((job, None));
+        }
+        let checkpoint = checkpoint_document(&wanted.checkpoint, wanted.readings, &wanted.others)?;
+        Ok((job, Some(checkpoint)))
     }
 
     /// The document of a job.
@@ -167,9 +169,11 @@ impl<'a> Pull<'a> {
 
     /// The image of a disk, as it was at the moment.
     ///
+    /// `workers` will read it, through a connection each as far as QEMU is fine with that.
+    ///
     /// # Errors
     /// QEMU does not serve it.
-    pub(super) fn image(&self, reading: &Reading) -> Result<NbdImage> {
+    pub(super) fn image(&self, reading: &Reading, workers: usize) -> Result<NbdImage> {
         let target = &reading.disk.target;
         let bitmap = format!("backup-{target}");
         let mut contexts = vec![ALLOCATION.to_owned()];
@@ -178,10 +182,20 @@ impl<'a> Pull<'a> {
         }
         let options = Options { contexts, ..Options::default() };
         let client = Arc::new(Client::connect(&self.socket(), target, &options)?);
-        Ok(match reading.mode {
+        let more = if client.has_many() { workers.clamp(1, MAX_CONNECTIONS) - 1 } else { 0 };
+        let image = match reading.mode {
             Mode::Full => NbdImage::full(client),
             Mode::Incremental => NbdImage::incremental(client, &bitmap)?,
-        })
+        };
+        let connect =
+            |_| Ok(Arc::new(Client::connect(&self.socket(), target, &Options::default())?));
+        let others = (0..more).map(connect).collect::<Result<Vec<_>>>()?;
+        Ok(image.with_others(others))
+    }
+
+    /// The checkpoint that the job made.
+    pub(super) fn checkpoint(&self) -> Option<&str> {
+        self.checkpoint.as_deref()
     }
 
     /// The files with what the guest overwrites meanwhile.
@@ -209,7 +223,7 @@ impl<'a> Pull<'a> {
     }
 
     /// Keeps the checkpoint, now that its point is published.
-    pub(super) fn keep(mut self) {
+    pub(super) fn keep(&mut self) {
         self.checkpoint = None;
     }
 }
@@ -224,6 +238,27 @@ impl Drop for Pull<'_> {
             forget_checkpoint(self.host, self.machine, &name);
         }
     }
+}
+
+/// The document of a new checkpoint of these disks, and not of the other ones of the machine.
+///
+/// # Errors
+/// A name cannot stand in a document.
+pub(super) fn checkpoint_document(
+    name: &str,
+    readings: &[Reading],
+    others: &[String],
+) -> Result<String> {
+    let tracked = |reading: &Reading| {
+        if reading.disk.has_bitmaps() { Tracked::Yes } else { Tracked::No }
+    };
+    let disks = readings.iter().map(|it| (it.disk.target.as_str(), tracked(it)));
+    let others = others.iter().map(|target| (target.as_str(), Tracked::No));
+    Ok(domain::write_checkpoint(&NewCheckpoint {
+        name,
+        description: Some("made by relift for the next increment; deleted with its successor"),
+        disks: disks.chain(others).collect(),
+    })?)
 }
 
 /// Whose backup job a machine has.

@@ -5,6 +5,7 @@
 //! | a scratch folder | the sign that a run did not end; removed last |
 //! | file systems that are frozen | thawed |
 //! | a backup job whose scratch files are in that folder | ended |
+//! | a snapshot of ours that the machine was read below | deleted: what was written since is merged |
 //! | a guest that a full scratch file stopped | goes on |
 //! | a checkpoint that no point knows | deleted: what it counted is counted from the one before |
 //! | a machine that was started only to be read | turned off |
@@ -18,11 +19,15 @@ use std::{
 use domain::RunningDisk;
 use host::{
     libvirt::{Power, Protection},
-    scratch::Scratch,
+    scratch::{Scratch, Seen},
 };
 use vm::Uuid;
 
-use super::{CHECKPOINT_PREFIX, Request, pull::forget_checkpoint};
+use super::{
+    CHECKPOINT_PREFIX, Request,
+    pull::forget_checkpoint,
+    temporary::{self, Whole},
+};
 use crate::{Error, Kind, Result};
 
 /// How long a question to the agent may take here (ours).
@@ -62,6 +67,8 @@ pub enum Leftover {
     Stopped,
     /// A guest whose file systems are frozen.
     Frozen,
+    /// A snapshot that was taken to read the machine, which goes on in its overlays.
+    Snapshot(String),
     /// The scratch files beneath this folder.
     Scratch(PathBuf),
     /// A checkpoint that no point knows.
@@ -80,6 +87,7 @@ impl Leftover {
             Self::Scratch(beneath) => {
                 format!("scratch files of an interrupted run in {}", beneath.display())
             }
+            Self::Snapshot(name) => format!("the snapshot {name} of an interrupted run"),
             Self::Checkpoint(name) => format!("the checkpoint {name}, which no point knows"),
         }
     }
@@ -96,6 +104,9 @@ impl Leftover {
             Self::Scratch(beneath) => {
                 let folder = Scratch::folder_of(beneath, machine);
                 format!("removed {}, which an interrupted run had left", folder.display())
+            }
+            Self::Snapshot(name) => {
+                format!("deleted the snapshot {name}, which an interrupted run had left")
             }
             Self::Checkpoint(name) => {
                 format!("deleted the checkpoint {name}, which no point knows")
@@ -123,22 +134,16 @@ impl Known {
 
 /// Puts right what a killed run left on a machine, and says what that was.
 ///
-/// The caller holds the machine's lock, so that no run of ours is under way. `series` and `known` tell which
-/// checkpoints are in use.
+/// The caller holds the machine's lock, so that no run of ours is under way. `known` tells which checkpoints
+/// are in use.
 ///
 /// # Errors
 /// As [`left_on`] and [`put_right`].
-pub fn recover(
-    machine: Uuid,
-    beneath: &Path,
-    (series, known): (&str, &[String]),
-    host: &dyn Protection,
-) -> Result<Vec<Note>> {
-    let known = Known { series: vec![series.to_owned()], checkpoints: known.to_vec() };
-    let left = left_on(machine, &[beneath.to_owned()], &known, host)?;
+pub fn recover(subject: &Whole<'_>, beneath: &Path, known: &Known) -> Result<Vec<Note>> {
+    let left = left_on(subject, &[beneath.to_owned()], known)?;
     let mut notes = Vec::new();
     for leftover in &left {
-        notes.extend(put_right(machine, leftover, host)?);
+        notes.extend(put_right(subject, leftover)?);
     }
     Ok(notes)
 }
@@ -149,13 +154,10 @@ pub fn recover(
 /// job which is under way is looked at, too.
 ///
 /// # Errors
-/// The host does not answer, or a job of somebody else is under way ([`Kind::Locked`]).
-pub fn left_on(
-    machine: Uuid,
-    beneath: &[PathBuf],
-    known: &Known,
-    host: &dyn Protection,
-) -> Result<Vec<Leftover>> {
+/// The host does not answer, or a job of somebody else, or another run of ours, is under way
+/// ([`Kind::Locked`]).
+pub fn left_on(subject: &Whole<'_>, beneath: &[PathBuf], known: &Known) -> Result<Vec<Leftover>> {
+    let (host, machine) = (subject.host, subject.machine);
     let mut found = Vec::new();
     let mut folders = beneath.to_vec();
     let power = host.power(machine)?;
@@ -170,16 +172,24 @@ pub fn left_on(
     folders.dedup();
     let (mut scratch, mut notes) = (Vec::new(), String::new());
     for folder in folders {
-        let note = Scratch::note_of(&folder, machine)
+        let seen = Scratch::look(&folder, machine)
             .map_err(|error| Error::io("cannot look for scratch files in", &folder, error))?;
-        if let Some(note) = note {
-            notes += &note;
-            scratch.push(Leftover::Scratch(folder));
+        match seen {
+            Seen::Nothing => {}
+            Seen::InUse => return Err(in_use(&folder)),
+            Seen::Left(note) => {
+                notes += &note;
+                scratch.push(Leftover::Scratch(folder));
+            }
         }
     }
-    if !scratch.is_empty() {
-        found.extend(stopped(host, machine, &power, &notes)?);
-    }
+    let stands = if scratch.is_empty() { None } else { stopped(host, machine, &power, &notes)? };
+    // A frozen guest is thawed before its images are merged; one that has no room needs that first.
+    let (before, after): (Vec<_>, Vec<_>) =
+        stands.into_iter().partition(|one| *one == Leftover::Frozen);
+    found.extend(before);
+    found.extend(temporary::left_on(subject)?.into_iter().map(Leftover::Snapshot));
+    found.extend(after);
     let checkpoints = host.checkpoints(machine)?;
     // Newest first, so that each gives what it counted to its parent.
     let unknown = checkpoints.into_iter().rev().filter(|name| known.is_unknown(name));
@@ -190,6 +200,15 @@ pub fn left_on(
     }
     found.extend(scratch);
     Ok(found)
+}
+
+/// A run that is under way, of a relift which has another state folder: it holds another lock.
+fn in_use(beneath: &Path) -> Error {
+    let beneath = beneath.display();
+    Error::new(
+        Kind::Locked,
+        format!("another relift backs up the machine now, by way of {beneath}"),
+    )
 }
 
 /// The folder beneath which a disk of a job has its scratch file, where the job is one of ours.
@@ -223,21 +242,22 @@ fn stopped(
 ///
 /// # Errors
 /// The host refuses.
-pub fn put_right(
-    machine: Uuid,
-    leftover: &Leftover,
-    host: &dyn Protection,
-) -> Result<Option<Note>> {
+pub fn put_right(subject: &Whole<'_>, leftover: &Leftover) -> Result<Option<Note>> {
+    let (host, machine) = (subject.host, subject.machine);
     let is_gone = match leftover {
         Leftover::Job => host.abort_job(machine).map(|()| true)?,
         Leftover::Started => host.destroy(machine).map(|()| true)?,
         Leftover::Stopped => host.resume(machine).map(|()| true)?,
         Leftover::Frozen => host.thaw(machine, THAW_LIMIT).map(|_| true)?,
         Leftover::Scratch(beneath) => {
-            let left = Scratch::left(beneath, machine)
+            let left = Scratch::take_over(beneath, machine)
                 .map_err(|error| Error::io("cannot look for scratch files in", beneath, error))?;
             drop(left);
             !Scratch::folder_of(beneath, machine).exists()
+        }
+        Leftover::Snapshot(name) => {
+            let _lock = subject.records.lock()?;
+            temporary::put_right(subject, name).map(|()| true)?
         }
         Leftover::Checkpoint(name) => forget_checkpoint(host, machine, name),
     };
@@ -252,10 +272,30 @@ mod tests {
     };
 
     use super::*;
-    use crate::create::fixture::{Lab, MACHINE};
+    use crate::{
+        create::fixture::{Lab, MACHINE},
+        snapshot::Records,
+    };
+
+    /// Notes of no snapshot.
+    fn records() -> Records {
+        Records::of(Path::new("/nonexistent"), MACHINE)
+    }
+
+    fn subject<'a>(fake: &'a Fake, records: &'a Records) -> Whole<'a> {
+        Whole { host: fake, files: fake, machine: MACHINE, name: "web", records, foreign: &[] }
+    }
 
     fn known() -> Known {
         Known { series: vec!["aaaa".to_owned()], checkpoints: vec!["relift-aaaa-2".to_owned()] }
+    }
+
+    /// The folder that a killed run leaves.
+    fn left(beneath: &Path, note: &str) -> PathBuf {
+        let folder = Scratch::folder_of(beneath, MACHINE);
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("note"), note).unwrap();
+        folder
     }
 
     fn checkpoints(names: &[&str]) -> Vec<(String, String)> {
@@ -270,11 +310,11 @@ mod tests {
         let names = ["relift-aaaa-1", "relift-aaaa-2", "relift-bbbb-1", "theirs", "relift-aaaa-3"];
         let guest = FakeGuest { checkpoints: checkpoints(&names), ..FakeGuest::default() };
         let host = Fake::new(None).with_guest(guest);
-        let left = left_on(MACHINE, &[], &known(), &host).unwrap();
+        let left = left_on(&subject(&host, &records()), &[], &known()).unwrap();
         let unknown = ["relift-aaaa-3", "relift-aaaa-1"].map(str::to_owned);
         assert_eq!(left, unknown.map(Leftover::Checkpoint));
         assert_eq!(host.acts(), [""; 0], "a look changes nothing");
-        let notes = recover(MACHINE, Path::new("/none"), ("aaaa", &known().checkpoints), &host);
+        let notes = recover(&subject(&host, &records()), Path::new("/none"), &known());
         assert_eq!(
             notes.unwrap(),
             ["relift-aaaa-3", "relift-aaaa-1"]
@@ -289,9 +329,7 @@ mod tests {
     #[test]
     fn a_job_of_ours_is_ended_wherever_its_scratch_files_lie_and_the_guest_goes_on() {
         let images = tempfile::tempdir().unwrap();
-        let scratch = Scratch::make(images.path(), MACHINE, "the machine was on").unwrap();
-        let file = scratch.file("vda");
-        std::mem::forget(scratch);
+        let file = left(images.path(), "the machine was on").join("vda.scratch");
         let job = format!(
             "<domainbackup mode='pull'><server transport='unix' socket='/s'/><disks>\
              <disk name='vda' backup='yes' type='file'><scratch file='{}'/></disk></disks></domainbackup>",
@@ -303,11 +341,13 @@ mod tests {
             ..FakeGuest::default()
         };
         let host = Fake::new(None).with_guest(guest);
-        let left = left_on(MACHINE, &[], &known(), &host).unwrap();
+        let left = left_on(&subject(&host, &records()), &[], &known()).unwrap();
         let beneath = images.path().to_owned();
         assert_eq!(left, [Leftover::Job, Leftover::Stopped, Leftover::Scratch(beneath)]);
-        let notes: Vec<_> =
-            left.iter().map(|it| put_right(MACHINE, it, &host).unwrap().unwrap().0).collect();
+        let notes: Vec<_> = left
+            .iter()
+            .map(|it| put_right(&subject(&host, &records()), it).unwrap().unwrap().0)
+            .collect();
         let folder = Scratch::folder_of(images.path(), MACHINE);
         assert_eq!(
             notes,
@@ -317,7 +357,10 @@ mod tests {
                 format!("removed {}, which an interrupted run had left", folder.display()),
             ]
         );
-        assert_eq!(left_on(MACHINE, &[images.path().to_owned()], &known(), &host).unwrap(), []);
+        assert_eq!(
+            left_on(&subject(&host, &records()), &[images.path().to_owned()], &known()).unwrap(),
+            []
+        );
     }
 
     #[test]
@@ -329,14 +372,15 @@ mod tests {
             ("was on", Power::Running, true, Some(Leftover::Frozen)),
             ("was on", Power::Running, false, None),
         ] {
-            std::mem::forget(Scratch::make(images.path(), MACHINE, note).unwrap());
+            left(images.path(), note);
             let guest = FakeGuest { power, is_frozen, ..FakeGuest::default() };
             let host = Fake::new(None).with_guest(guest);
             let beneath = [images.path().to_owned()];
-            let left = left_on(MACHINE, &beneath, &known(), &host).unwrap();
+            let left = left_on(&subject(&host, &records()), &beneath, &known()).unwrap();
             let scratch = Leftover::Scratch(images.path().to_owned());
             assert_eq!(left, want.into_iter().chain([scratch]).collect::<Vec<_>>());
-            recover(MACHINE, images.path(), ("aaaa", &[]), &host).unwrap();
+            let none = Known { checkpoints: Vec::new(), ..known() };
+            recover(&subject(&host, &records()), images.path(), &none).unwrap();
             assert!(!Scratch::folder_of(images.path(), MACHINE).exists());
             assert!(!host.guest().is_frozen);
         }
@@ -348,7 +392,7 @@ mod tests {
             <target file='/theirs'/></disk></disks></domainbackup>";
         let guest = FakeGuest { backup: Some(job.to_owned()), ..FakeGuest::default() };
         let host = Fake::new(None).with_guest(guest);
-        let error = left_on(MACHINE, &[], &known(), &host).unwrap_err();
+        let error = left_on(&subject(&host, &records()), &[], &known()).unwrap_err();
         assert_eq!(error.to_string(), "another program backs up the machine now");
         assert_eq!(host.acts(), [""; 0]);
     }
@@ -357,11 +401,11 @@ mod tests {
     fn after(lab: &Lab, guest: FakeGuest, note: Option<&str>) -> (Fake, Vec<String>) {
         let beneath = lab.path("");
         if let Some(note) = note {
-            std::mem::forget(Scratch::make(&beneath, MACHINE, note).unwrap());
+            left(&beneath, note);
         }
         let fake = Fake::new(None).with_guest(guest);
-        let known = ["relift-s-1".to_owned()];
-        let notes = recover(MACHINE, &beneath, ("s", &known), &fake).unwrap();
+        let known = crate::create::fixture::known(&["relift-s-1"]);
+        let notes = recover(&subject(&fake, &records()), &beneath, &known).unwrap();
         assert!(!lab.scratch().exists());
         let folder = lab.scratch().display().to_string();
         let told = notes.into_iter().map(|Note(text)| text.replace(&folder, "F")).collect();
@@ -435,6 +479,25 @@ mod tests {
         ];
         assert_eq!(told, want);
         assert_eq!(fake.guest().power, Power::Off);
+    }
+
+    #[test]
+    fn a_run_that_is_under_way_is_not_taken_for_an_interrupted_one() {
+        let lab = Lab::new();
+        let beneath = lab.scratch().parent().unwrap().to_owned();
+        let live = Scratch::make(&beneath, MACHINE, "the machine was on").unwrap();
+        let guest = FakeGuest { is_frozen: true, backup: job(&lab), ..lab.guest() };
+        let fake = Fake::new(None).with_guest(guest);
+        // Wherever the other one looks for scratch files: the job tells where they are.
+        for folders in [&[beneath.clone()][..], &[]] {
+            let error = left_on(&subject(&fake, &records()), folders, &known()).unwrap_err();
+            let text =
+                format!("another relift backs up the machine now, by way of {}", beneath.display());
+            assert_eq!((error.kind(), error.to_string()), (Kind::Locked, text));
+        }
+        put_right(&subject(&fake, &records()), &Leftover::Scratch(beneath.clone())).unwrap();
+        assert!(live.folder().exists() && fake.acts().is_empty());
+        drop(live);
     }
 
     #[test]

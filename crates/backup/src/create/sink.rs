@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use bundle::{Mode, Point, Template};
-use disk::{Image, Progress};
+use bundle::{Mode, Node, Point, Snapshot, Template};
+use disk::{Image, Progress, ReadAt};
+use ovf::EntryName;
 
 use super::{Note, base::Reading, template::Footing};
 use crate::Result;
@@ -17,6 +18,8 @@ pub struct Begun<'a> {
     pub capacity_bytes: u64,
     /// All of it, or what stands on its image in the point before.
     pub mode: Mode,
+    /// The member that all of it stands on: an image that a snapshot keeps.
+    pub kept: Option<&'a str>,
     /// The disk of a template that all of it stands on, and which is not in the bundle.
     pub stands_on: Option<&'a Footing>,
 }
@@ -28,6 +31,7 @@ impl<'a> Begun<'a> {
             target: &reading.disk.target,
             capacity_bytes: reading.capacity_bytes,
             mode: reading.mode,
+            kept: None,
             stands_on: reading.stands_on.as_ref().filter(|_| reading.mode == Mode::Full),
         }
     }
@@ -54,7 +58,10 @@ pub trait Sink: Send {
     /// The points that the bundle has, in their order.
     fn points(&self) -> &[Point];
 
-    /// The last of them.
+    /// The snapshots that it tells of.
+    fn snapshots(&self) -> &[Snapshot];
+
+    /// The last point.
     fn last(&self) -> Option<&Point> {
         self.points().last()
     }
@@ -85,6 +92,36 @@ pub trait Sink: Send {
         workers: usize,
         progress: &dyn Progress,
     ) -> Result<Written>;
+
+    /// Copies an image that a snapshot keeps into the member that the node names, above the one that it
+    /// stands on.
+    ///
+    /// # Errors
+    /// As [`image`](Self::image).
+    fn layer(
+        &mut self,
+        node: &Node,
+        image: &dyn Image,
+        workers: usize,
+        progress: &dyn Progress,
+    ) -> Result<()>;
+
+    /// Writes a member of this name: the definition or the memory of a snapshot.
+    ///
+    /// # Errors
+    /// As [`image`](Self::image).
+    fn member(
+        &mut self,
+        name: &EntryName,
+        bytes: &dyn ReadAt,
+        progress: &dyn Progress,
+    ) -> Result<()>;
+
+    /// Tells of the snapshots that the members are of, each before its children.
+    ///
+    /// # Errors
+    /// The bundle takes no more.
+    fn tell_of(&mut self, snapshots: Vec<Snapshot>) -> Result<()>;
 
     /// Copies a file as it is, unless the bundle has one of that name and length already.
     ///

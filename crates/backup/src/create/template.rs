@@ -194,6 +194,18 @@ pub(super) fn settle(readings: &mut [Reading], before: Before<'_>, clone_copy: C
     }
 }
 
+/// A clone that goes into the bundle with its snapshots is copied whole: the lowest image that they stand on is
+/// that of its template.
+pub(super) fn take_with_tree(readings: &mut [Reading]) {
+    for reading in readings {
+        let Some(footing) = reading.stands_on.take() else { continue };
+        let (path, template) = (footing.path.display(), &footing.template);
+        reading.reason = Some(format!(
+            "it is copied with its snapshots, and so with the disk {path} of its template {template}"
+        ));
+    }
+}
+
 /// The disk of the template that the increments of a disk end at.
 fn last_footing<'a>(before: Before<'a>, target: &str) -> Option<&'a TemplateDisk> {
     let disks = before.points.iter().rev().filter_map(|point| point.disk(target));

@@ -3,9 +3,9 @@
 mod clones;
 mod rules;
 
-use std::rc::Rc;
+use std::{fs::File, io::Write as _, rc::Rc};
 
-use bundle::Level;
+use bundle::{Indication, Level, State};
 use disk::{Alone, Declared, Format, Unheard};
 use host::{
     fake::{Fake, FakeGuest},
@@ -13,13 +13,17 @@ use host::{
 };
 
 use super::{
-    fixture::{CAPACITY_BYTES, CHANGE_BYTES, Keepers, Lab, MACHINE},
+    fixture::{CAPACITY_BYTES, CHANGE_BYTES, Keepers, Lab, MACHINE, known},
     *,
 };
 
 /// A job of another program, as libvirt tells of it.
 const FOREIGN: &str = "<domainbackup mode='pull'><disks><disk name='vda' backup='yes' type='file'>\
     <scratch file='/elsewhere/vda'/></disk></disks></domainbackup>";
+
+/// What is told of the last increment of a bundle.
+const LAST: &str =
+    "the bundle has all the increments that it may have: the next backup is a full one";
 
 fn host(guest: FakeGuest) -> Rc<Fake> {
     Rc::new(Fake::new(None).with_guest(guest))
@@ -204,7 +208,7 @@ fn a_guest_that_a_full_scratch_file_stopped_goes_on_once_the_job_is_over() {
     // One that stood still before is not let go on.
     let power = Power::Paused { by_error: true };
     let fake = host(FakeGuest { power: power.clone(), ..lab.guest() });
-    let request = Request { known: vec!["relift-s-100".to_owned()], ..lab.request(200) };
+    let request = Request { known: known(&["relift-s-100"]), ..lab.request(200) };
     let made = lab.run(&request, &fake).unwrap();
     assert_eq!((made.point.state, fake.guest().power), (State::Paused, power));
     assert_eq!(fake.acts(), ["begin backup with relift-s-200", "abort job"]);
@@ -219,15 +223,15 @@ fn checkpoints_that_other_bundles_of_the_folder_need_stay_until_the_point_is_the
             .into(),
         ..lab.guest()
     };
-    let known = vec!["relift-s-2".to_owned()];
+    let known = known(&["relift-s-2"]);
     let wish = Wish::Full;
-    let request = Request { known, wish, is_incrementable: false, ..lab.request(100) };
+    let request = Request { known, wish, keeps: Keeps::Nothing, ..lab.request(100) };
     let fake = host(guest);
     let made = lab.run(&request, &fake).unwrap();
     assert_eq!(made.notes, ["deleted the checkpoint relift-s-1, which no point knows"]);
     assert_eq!(names(&fake.guest()), ["relift-s-2", "relift-t-3", "theirs"]);
     std::fs::remove_file(lab.path("web.tar")).unwrap();
-    let made = lab.run(&Request { is_incrementable: true, ..request }, &fake).unwrap();
+    let made = lab.run(&Request { keeps: Keeps::Checkpoint, ..request }, &fake).unwrap();
     assert_eq!(made.notes, [""; 0]);
     assert_eq!(names(&fake.guest()), ["relift-t-3", "theirs", "relift-s-100"]);
 }
@@ -236,7 +240,7 @@ fn checkpoints_that_other_bundles_of_the_folder_need_stay_until_the_point_is_the
 fn a_machine_that_is_off_is_read_from_its_images_without_an_act() {
     let lab = Lab::new();
     let fake = host(off(&lab));
-    let request = Request { is_incrementable: false, ..lab.request(100) };
+    let request = Request { keeps: Keeps::Nothing, ..lab.request(100) };
     let made = lab.run(&request, &fake).unwrap();
     assert_eq!((made.point.state, made.point.checkpoint.is_none()), (State::Off, true));
     assert_eq!((made.point.indications.len(), fake.acts().len()), (0, 0));
@@ -277,8 +281,119 @@ fn two_points_of_one_second_have_checkpoints_of_their_own() {
     let lab = Lab::new();
     let checkpoints = vec![("relift-s-100".to_owned(), String::new())];
     let fake = host(FakeGuest { checkpoints, ..lab.guest() });
-    let known = vec!["relift-s-100".to_owned()];
+    let known = known(&["relift-s-100"]);
     let made = lab.run(&Request { known, ..lab.request(100) }, &fake).unwrap();
     assert_eq!(made.point.checkpoint.unwrap().name, "relift-s-100-2");
     assert_eq!(names(&fake.guest()), ["relift-s-100-2"]);
+}
+
+#[test]
+fn the_last_increment_of_a_bundle_takes_the_checkpoints_with_it() {
+    let lab = Lab::new();
+    let fake = host(lab.guest());
+    lab.run(&lab.request(100), &fake).unwrap();
+    fake.disturb(|guest| guest.checkpoints.push(("relift-t-3".to_owned(), String::new())));
+    lab.write("vda", 3, 0xaa);
+    let last = Request { keeps: Keeps::Last, ..lab.request(200) };
+    let made = lab.run(&last, &fake).unwrap();
+    assert_eq!(modes(&made), [(Mode::Incremental, None); 2]);
+    assert_eq!(made.notes, [LAST]);
+    assert_eq!(made.point.checkpoint, None);
+    assert!(!lab.bundle().manifest().unwrap().unwrap().incrementable);
+    assert_eq!(names(&fake.guest()), ["relift-t-3"], "those of another folder stay");
+    let acts = ["freeze", "begin backup", "thaw", "abort job", "delete checkpoint relift-s-100"];
+    assert_eq!(fake.acts()[4..], acts);
+    is_quiet(&lab, &fake, "at the end");
+}
+
+#[test]
+fn the_last_increment_of_a_machine_that_is_off_drops_its_checkpoint_before_its_process() {
+    let lab = Lab::new();
+    let fake = host(off(&lab));
+    lab.run(&lab.request(100), &fake).unwrap();
+    let last = Request { keeps: Keeps::Last, ..lab.request(200) };
+    assert_eq!(lab.run(&last, &fake).unwrap().notes, [LAST]);
+    let (start, end) = (format!("start paused {MACHINE}"), format!("destroy {MACHINE}"));
+    let acts = [&start, "begin backup", "abort job", "delete checkpoint relift-s-100", &end];
+    assert_eq!(fake.acts()[4..], acts);
+}
+
+#[test]
+fn a_backup_that_was_to_be_the_last_increment_and_is_a_full_one_can_be_gone_on_with() {
+    let lab = Lab::new();
+    let fake = host(lab.guest());
+    lab.run(&lab.request(100), &fake).unwrap();
+    fake.disturb(|guest| guest.lost_bitmaps = vec!["vda".to_owned(), "vdb".to_owned()]);
+    let last = Request { keeps: Keeps::Last, ..lab.request(200) };
+    let made = lab.run(&last, &fake).unwrap();
+    assert_eq!((made.point.mode, &*made.notes), (Mode::Full, &[][..]));
+    assert_eq!(names(&fake.guest()), ["relift-s-200"]);
+    assert!(lab.bundle().manifest().unwrap().unwrap().incrementable);
+}
+
+#[test]
+fn a_checkpoint_that_a_damaged_bundle_may_know_stays_and_is_told() {
+    let lab = Lab::new();
+    let checkpoints = ["relift-s-1", "relift-s-2", "relift-t-3"];
+    let checkpoints = checkpoints.map(|name| (name.to_owned(), String::new())).into();
+    let fake = host(FakeGuest { checkpoints, ..lab.guest() });
+    let known = Known { series: Vec::new(), ..known(&["relift-s-2"]) };
+    let doubt = Some("/b/cut.tar is damaged".to_owned());
+    let made = lab.run(&Request { known, doubt, ..lab.request(100) }, &fake).unwrap();
+    let note = "a checkpoint that no point knows stays: /b/cut.tar is damaged";
+    assert_eq!(made.notes, [note]);
+    assert_eq!(names(&fake.guest()), ["relift-s-1", "relift-t-3", "relift-s-100"]);
+}
+
+#[test]
+fn an_image_of_a_machine_that_is_off_must_not_change_while_the_disks_are_read() {
+    let lab = Lab::new();
+    let fake = host(off(&lab));
+    // Somebody starts the machine elsewhere, when its first disk has been read.
+    let write = |lab: &Lab, target: &str| {
+        if target == "vdb" {
+            let image = File::options().append(true).open(lab.path("vda.qcow2"));
+            image.unwrap().write_all(&[1]).unwrap();
+        }
+    };
+    let keepers = Keepers { copying: write, ..Keepers::of(&fake) };
+    let request = Request { keeps: Keeps::Nothing, ..lab.request(100) };
+    let error = lab.run_with(&request, &keepers).unwrap_err();
+    let image = lab.path("vda.qcow2").display().to_string();
+    assert_eq!(error.to_string(), format!("the image {image} cannot be read"));
+    let changed = "the file changed while it was read: it had 262144 bytes, now it has 262145";
+    let causes = std::iter::successors(std::error::Error::source(&error), |cause| cause.source());
+    let causes: Vec<_> = causes.map(ToString::to_string).collect();
+    assert_eq!(causes, ["cannot read or write the image", changed]);
+    assert_eq!(error.code(), Some(code::Code::E0508));
+    assert!(!lab.path("web.tar").exists());
+    assert_eq!(fake.acts(), [""; 0]);
+}
+
+#[test]
+fn where_nothing_has_changed_no_point_is_made_if_none_is_wanted() {
+    let lab = Lab::new();
+    let fake = host(lab.guest());
+    lab.run(&lab.request(100), &fake).unwrap();
+    let before = std::fs::read(lab.path("web.tar")).unwrap();
+    let unchanged_from = Some(lab.definition());
+    let wanted =
+        |seconds| Request { unchanged_from: unchanged_from.clone(), ..lab.request(seconds) };
+    let outcome = lab.come_of(&wanted(200), &Keepers::of(&fake)).unwrap();
+    assert!(matches!(&outcome, Outcome::Unchanged { notes } if notes.is_empty()), "{outcome:?}");
+    assert!(std::fs::read(lab.path("web.tar")).unwrap() == before);
+    assert_eq!(names(&fake.guest()), ["relift-s-100"], "it goes on counting");
+    is_quiet(&lab, &fake, "unchanged");
+    // Another definition is something new, and so is a cluster that is zeros now.
+    fake.disturb(|guest| guest.definition = guest.definition.replace("16384", "32768"));
+    lab.run(&wanted(300), &fake).unwrap();
+    fake.disturb(|guest| guest.definition = lab.definition());
+    lab.write("vdb", 15, 0);
+    let made = lab.run(&wanted(400), &fake).unwrap();
+    assert_eq!(modes(&made), [(Mode::Incremental, None); 2]);
+    // A machine that is off is turned off again.
+    fake.disturb(|guest| guest.power = Power::Off);
+    let outcome = lab.come_of(&wanted(500), &Keepers::of(&fake)).unwrap();
+    assert!(matches!(outcome, Outcome::Unchanged { .. }), "{outcome:?}");
+    assert_eq!((fake.guest().power, names(&fake.guest())), (Power::Off, vec!["relift-s-400"]));
 }

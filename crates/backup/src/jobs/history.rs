@@ -45,6 +45,8 @@ pub enum RunState {
     Started,
     /// It is done.
     Done,
+    /// It is done: nothing has changed, and nothing was written.
+    Unchanged,
     /// It is not done.
     Failed,
     /// Somebody stopped it.
@@ -52,12 +54,19 @@ pub enum RunState {
 }
 
 impl RunState {
+    /// Whether it is what was wanted.
+    #[must_use]
+    pub const fn is_done(self) -> bool {
+        matches!(self, Self::Done | Self::Unchanged)
+    }
+
     /// The word for it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Started => "started",
             Self::Done => "done",
+            Self::Unchanged => "unchanged",
             Self::Failed => "failed",
             Self::Stopped => "stopped",
         }

@@ -75,6 +75,8 @@ fn create(job: &Job, vm: &str) -> Step {
         ]),
         None => words.push("--mode=full".to_owned()),
     }
+    words.extend(job.skip_unchanged.then(|| "--skip-unchanged".to_owned()));
+    words.extend(job.limit_rate.as_ref().map(|rate| format!("--limit-rate={rate}")));
     words.extend(job.words.iter().cloned());
     words.extend(["--".to_owned(), vm.to_owned()]);
     Step { kind: StepKind::Create, words }
@@ -156,11 +158,13 @@ mod tests {
         );
         assert_eq!(job.steps_after("-web", &[]), []);
         job.max_increments = Some(6);
+        job.skip_unchanged = true;
+        job.limit_rate = Some("50M".to_owned());
         job.connect = Some("qemu:///session".to_owned());
         assert_eq!(
             lines(&steps(&job, "web", &[])),
             ["backup create --connect=qemu:///session --storage=/srv --mode=auto --incrementable \
-              --max-increments=6 --quiesce=require -- web"]
+              --max-increments=6 --skip-unchanged --limit-rate=50M --quiesce=require -- web"]
         );
         job.task = Task::Verify;
         job.words = Vec::new();

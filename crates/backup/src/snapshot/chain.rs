@@ -22,28 +22,56 @@ use crate::{Error, Kind, Result};
 const MAX_DEPTH: usize = 256;
 
 /// An open chain.
-pub(super) struct Chain {
+pub(crate) struct Chain {
     /// The content of the disk.
-    pub(super) image: Box<dyn Image>,
+    pub(crate) image: Box<dyn Image>,
     /// The image on which each stands.
-    pub(super) below: BTreeMap<PathBuf, PathBuf>,
+    pub(crate) below: BTreeMap<PathBuf, PathBuf>,
 }
 
-/// Opens the chain that ends at this image.
+/// Opens the chain that ends at this image, whose format has a name.
 ///
 /// # Errors
 /// An image is not there, cannot be read, or names something that is no file.
 pub(super) fn open(image: &Path, format: &str) -> Result<Chain> {
-    let cannot = || format!("cannot read the image {}", image.display());
-    let format: Format = format.parse().map_err(|_| {
+    open_as(image, stated(image, format)?)
+}
+
+/// A format by its name, as that of an image.
+///
+/// # Errors
+/// It is none that is read.
+pub(crate) fn stated(image: &Path, format: &str) -> Result<Declared> {
+    format.parse().map(Declared::Stated).map_err(|_| {
         let text = format!("the image {} has the format {format}", image.display());
         Error::new(Kind::State, text)
-    })?;
+    })
+}
+
+/// Opens the chain that ends at this image, of whose format so much is known.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn open_as(image: &Path, format: Declared) -> Result<Chain> {
     let bytes = file(image).map_err(|error| Error::io("cannot open", image, error))?;
     let gate = Followed { root: image.to_owned(), below: RefCell::default() };
-    let opened = disk::open_behind(&gate, bytes, Declared::Stated(format))
-        .map_err(|error| Error::coded(error.code(), cannot(), error))?;
+    let opened =
+        disk::open_behind(&gate, bytes, format).map_err(|error| unreadable(image, error))?;
     Ok(Chain { image: opened, below: gate.below.into_inner() })
+}
+
+/// What an image says of the format of the one that it stands on.
+///
+/// # Errors
+/// It cannot be read.
+pub(crate) fn format_below(image: &Path) -> Result<Declared> {
+    let bytes = file(image).map_err(|error| Error::io("cannot open", image, error))?;
+    disk::qcow2::format_below(&*bytes).map_err(|error| unreadable(image, error))
+}
+
+fn unreadable(image: &Path, error: disk::Error) -> Error {
+    let text = format!("cannot read the image {}", image.display());
+    Error::coded(error.code(), text, error)
 }
 
 /// The images that one of another machine stands on, as far as they can be read; its format is whatever
@@ -89,7 +117,10 @@ impl Gate for Followed {
             disk::Error::new(DiskKind::Io, error)
         })?;
         let at = path.to_string_lossy().into_owned();
-        self.below.borrow_mut().insert(PathBuf::from(&from.name), path);
+        // A file with the clusters of an image is a part of it: it does not lie below.
+        if role == Role::BackingFile {
+            self.below.borrow_mut().insert(PathBuf::from(&from.name), path);
+        }
         Ok(Opened { bytes, place: Place { name: at, file: None } })
     }
 

@@ -18,16 +18,16 @@ use super::{
 const CAPACITY_BYTES: u64 = 1 << 20;
 
 /// The machine.
-pub(super) const MACHINE: Uuid = Uuid([7; 16]);
+pub(crate) const MACHINE: Uuid = Uuid([7; 16]);
 
 /// A folder with the images `base.qcow2 <- base.s1.qcow2 <- base.s2.qcow2`.
-pub(super) struct Lab {
+pub(crate) struct Lab {
     folder: tempfile::TempDir,
-    pub(super) records: Records,
+    pub(crate) records: Records,
 }
 
 impl Lab {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let records = Records::of(&folder.path().join("state"), MACHINE);
         let lab = Self { folder, records };
@@ -38,18 +38,18 @@ impl Lab {
         lab
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub(super) fn overlay(&self, below: &str, name: &str) {
+    pub(crate) fn overlay(&self, below: &str, name: &str) {
         let image = self.path(below);
         let below = Below { image: &image, format: Format::Qcow2, capacity_bytes: CAPACITY_BYTES };
         overlay::create(&Fake::new(None), &self.path(name), below).unwrap();
     }
 
     /// The images that are there.
-    pub(super) fn images(&self) -> Vec<String> {
+    pub(crate) fn images(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.folder.path()).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let mut names: Vec<String> = names.filter(|name| name != "state").collect();
@@ -57,7 +57,7 @@ impl Lab {
         names
     }
 
-    pub(super) fn definition(&self, head: &str) -> String {
+    pub(crate) fn definition(&self, head: &str) -> String {
         let head = self.path(head);
         format!(
             "<domain type='qemu'><name>old</name><uuid>{MACHINE}</uuid><memory>16384</memory>\
@@ -71,7 +71,7 @@ impl Lab {
         )
     }
 
-    pub(super) fn snapshot(&self, name: &str, parent: Option<&str>, state: &str) -> KnownSnapshot {
+    pub(crate) fn snapshot(&self, name: &str, parent: Option<&str>, state: &str) -> KnownSnapshot {
         let parent =
             parent.map_or_else(String::new, |name| format!("<parent><name>{name}</name></parent>"));
         let definition = self.definition(state);
@@ -85,7 +85,7 @@ impl Lab {
     }
 
     /// The machine, off: it writes to the second overlay, s1 keeps the base and s2 the first overlay.
-    pub(super) fn guest(&self) -> FakeGuest {
+    pub(crate) fn guest(&self) -> FakeGuest {
         let mut second = self.snapshot("s2", Some("s1"), "base.s1.qcow2");
         second.is_current = true;
         FakeGuest {
@@ -96,13 +96,13 @@ impl Lab {
         }
     }
 
-    pub(super) fn subject<'a>(&'a self, fake: &'a Fake) -> Subject<'a, Fake> {
+    pub(crate) fn subject<'a>(&'a self, fake: &'a Fake) -> Subject<'a, Fake> {
         let (machine, records) = (MACHINE, &self.records);
         Subject { host: fake, files: fake, machine, name: "web", records, foreign: &[] }
     }
 
     /// The acts, with the folder called `F`.
-    pub(super) fn acts(&self, fake: &Fake) -> Vec<String> {
+    pub(crate) fn acts(&self, fake: &Fake) -> Vec<String> {
         let folder = self.folder.path().display().to_string();
         fake.acts().iter().map(|act| act.replace(&folder, "F")).collect()
     }

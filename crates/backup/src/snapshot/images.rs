@@ -14,22 +14,24 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::Included;
+
 /// The images of a machine.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Images {
+pub(crate) struct Images {
     /// What the machine writes to, by the disk's name.
-    pub(super) heads: BTreeMap<String, PathBuf>,
+    pub(crate) heads: BTreeMap<String, PathBuf>,
     /// The snapshots, parents before their children.
-    pub(super) states: Vec<State>,
+    pub(crate) states: Vec<State>,
     /// What each image stands on; a base has no entry.
-    pub(super) below: BTreeMap<PathBuf, PathBuf>,
+    pub(crate) below: BTreeMap<PathBuf, PathBuf>,
     /// Images that other machines use.
-    pub(super) foreign: BTreeSet<PathBuf>,
+    pub(crate) foreign: BTreeSet<PathBuf>,
 }
 
 /// What a snapshot keeps.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct State {
+pub(crate) struct State {
     /// Its name.
     pub(super) name: String,
     /// The snapshot that it follows.
@@ -78,7 +80,7 @@ pub enum End {
 
 impl Images {
     /// The images that a chain consists of, the upper ones first.
-    pub(super) fn chain<'a>(&'a self, top: &'a Path) -> impl Iterator<Item = &'a Path> {
+    pub(crate) fn chain<'a>(&'a self, top: &'a Path) -> impl Iterator<Item = &'a Path> {
         // Whoever read the chains has refused circles; a limit costs nothing.
         let limit = self.below.len().saturating_add(1);
         std::iter::successors(Some(top), |image| self.below.get(*image).map(PathBuf::as_path))
@@ -100,7 +102,7 @@ impl Images {
 
     /// Whether the machine, a snapshot or another machine stands on this image.
     #[must_use]
-    pub(super) fn uses(&self, image: &Path) -> bool {
+    pub(crate) fn uses(&self, image: &Path) -> bool {
         self.needed().contains(image)
     }
 
@@ -136,6 +138,24 @@ impl Images {
                 || self.children(image).next().is_some()
         };
         heads.map(|(_, head)| head.clone()).filter(|head| !needed(head)).collect()
+    }
+
+    /// Whether a snapshot of these disks, with an overlay each, could be taken and at once deleted so that the
+    /// machine went on with the images that it has now.
+    #[must_use]
+    pub(crate) fn can_come_back(&self, disks: &[Included]) -> bool {
+        let mut after = self.clone();
+        let images = disks.iter().map(|disk| (disk.target.clone(), disk.image.clone()));
+        let name = "\0".to_owned();
+        let state = State { name: name.clone(), images: images.collect(), ..State::default() };
+        after.states.push(state);
+        for Included { target, image, overlay } in disks {
+            after.heads.insert(target.clone(), overlay.clone());
+            after.below.insert(overlay.clone(), image.clone());
+        }
+        let is_merged = |step: &&Step| matches!(step, Step::Merge { end: End::Active, .. });
+        let steps = after.delete(&name).unwrap_or_default();
+        steps.iter().filter(is_merged).count() == disks.len()
     }
 
     fn release(&mut self, target: &str, image: &Path, steps: &mut Vec<Step>) {
@@ -257,6 +277,25 @@ mod tests {
 
     fn keep(image: &str, why: &str) -> Step {
         Step::Keep { image: image.into(), why: why.to_owned() }
+    }
+
+    #[test]
+    fn a_snapshot_comes_back_unless_somebody_else_stands_on_what_the_machine_writes_to() {
+        let disk = |target: &str, image: &str| Included {
+            target: target.to_owned(),
+            image: image.into(),
+            overlay: format!("{image}.new").into(),
+        };
+        let mut images = row();
+        assert!(images.can_come_back(&[disk("vda", "c")]));
+        images.heads.insert("vdb".to_owned(), "alone".into());
+        assert!(images.can_come_back(&[disk("vda", "c"), disk("vdb", "alone")]));
+        let before = images.clone();
+        images.foreign.insert("alone".into());
+        assert!(!images.can_come_back(&[disk("vda", "c"), disk("vdb", "alone")]));
+        images = before;
+        images.states.push(state("s4", None, "c"));
+        assert!(!images.can_come_back(&[disk("vda", "c")]), "its state would be written to");
     }
 
     #[test]

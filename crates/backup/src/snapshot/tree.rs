@@ -151,7 +151,7 @@ impl Found {
     ///
     /// # Errors
     /// It failed, is being taken, or is half deleted.
-    pub(super) fn check_usable(&self) -> Result<&(ReadSnapshot, String)> {
+    pub(crate) fn check_usable(&self) -> Result<&(ReadSnapshot, String)> {
         let name = &self.name;
         let refuse = |why: String| Err(Error::new(Kind::State, why));
         match (self.record.phase, &self.record.error) {
@@ -178,7 +178,7 @@ impl Found {
     ///
     /// # Errors
     /// As [`check_usable`](Self::check_usable), and when there is none.
-    pub(super) fn definition(&self) -> Result<&str> {
+    pub(crate) fn definition(&self) -> Result<&str> {
         let (kept, _) = self.check_usable()?;
         let then = kept.inactive_domain.as_deref().or(kept.domain.as_deref());
         let none = || {
@@ -283,7 +283,7 @@ fn allocated(file: &Path) -> Option<u64> {
 ///
 /// # Errors
 /// The host does not say what the machine is made of, or an image cannot be read.
-pub(super) fn images<H: Guest + ?Sized>(subject: &Subject<'_, H>, tree: &Tree) -> Result<Images> {
+pub(crate) fn images<H: Guest + ?Sized>(subject: &Subject<'_, H>, tree: &Tree) -> Result<Images> {
     let mut images = Images::default();
     let mut seen = BTreeSet::new();
     let mut look = |images: &mut Images, image: &Path, format: &str| -> Result<()> {

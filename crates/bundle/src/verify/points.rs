@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use disk::{Alone, Declared, Format, Progress};
+use disk::Progress;
 
 use super::{Fault, Level, names};
-use crate::{Bundle, Error, Manifest, Node, Result, chain};
+use crate::{Bundle, Error, Manifest, Node, Result, Snapshot, chain};
 
 /// The most points that a message names (ours); the others are counted.
 const MAX_NAMED: usize = 8;
@@ -30,9 +30,8 @@ pub(super) fn check(
             if progress.stopped() {
                 return Err(Error::stopped());
             }
-            let chain = chain(&nodes, member);
-            let is_known = chain.iter().any(|node| names(faults, &node.member));
-            if let Some(error) = walk(bundle, &chain).err().filter(|_| !is_known) {
+            let is_known = chain(&nodes, member).iter().any(|node| names(faults, &node.member));
+            if let Some(error) = walk(bundle, manifest, member).err().filter(|_| !is_known) {
                 faults.push(error.in_member(member).into());
             }
         }
@@ -41,33 +40,34 @@ pub(super) fn check(
     Ok(())
 }
 
-/// The images of points that no other image stands on: who walks through them has seen every chain.
+/// The images of points and of their snapshots that no other image stands on: who walks through them has
+/// seen every chain.
 fn tops<'a>(manifest: &'a Manifest, nodes: &[Node]) -> Vec<&'a str> {
     let below: HashSet<&str> = nodes.iter().filter_map(|node| node.backing.as_deref()).collect();
     let disks = manifest.points.iter().flat_map(|point| &point.disks);
-    let mut tops: Vec<&str> = disks.map(|disk| disk.member.as_str()).collect();
+    let disks = disks.map(|disk| disk.member.as_str());
+    let named: HashSet<&String> =
+        manifest.points.iter().flat_map(|point| &point.snapshots).collect();
+    let kept = manifest.snapshots.iter().filter(|one| named.contains(&one.name));
+    let mut tops: Vec<&str> = disks.chain(kept.flat_map(images)).collect();
     tops.retain(|member| !below.contains(member));
     tops.sort_unstable();
     tops.dedup();
     tops
 }
 
-/// Reads the tables of a whole chain, as a restore does; the bytes of each image were compared.
-///
-/// Where the lowest stands on a disk of a template, which is in no bundle, each is read by itself.
-fn walk(bundle: &Bundle, chain: &[&Node]) -> Result<()> {
-    let is_whole = chain.last().is_none_or(|lowest| lowest.backing.is_none());
-    let depth = if is_whole { 1 } else { chain.len() };
-    for node in chain.iter().take(depth) {
-        let Some(member) = bundle.member(&node.member) else { continue };
-        let image = if is_whole {
-            bundle.image(member)?
-        } else {
-            disk::open_behind(&Alone, bundle.bytes(member)?, Declared::Stated(Format::Qcow2))?
-        };
-        image.extents().try_for_each(|extent| extent.map(drop))?;
-    }
-    Ok(())
+/// The images that a snapshot keeps.
+fn images(snapshot: &Snapshot) -> impl Iterator<Item = &str> {
+    snapshot.nodes.iter().chain(snapshot.disks.values()).map(String::as_str)
+}
+
+/// Reads the tables of a whole chain, as a restore does; the bytes of each image were compared. Disks of a
+/// template are no part of the bundle.
+fn walk(bundle: &Bundle, manifest: &Manifest, member: &str) -> Result<()> {
+    let Some(member) = bundle.member(member) else { return Ok(()) };
+    let below = manifest.template.as_ref().map_or(&[][..], |template| &template.disks);
+    let image = bundle.image_above(member, below)?;
+    image.extents().try_for_each(|extent| extent.map(drop)).map_err(Error::from)
 }
 
 /// One fault for each damaged image that points need.
@@ -82,7 +82,7 @@ fn spoilt(manifest: &Manifest, nodes: &[Node], faults: &[Fault]) -> Vec<Fault> {
         });
         let kept = manifest.snapshots.iter().filter(|one| point.snapshots.contains(&one.name));
         let kept = kept.flat_map(|one| {
-            let images = one.nodes.iter().flat_map(|member| chain(nodes, member));
+            let images = images(one).flat_map(|member| chain(nodes, member));
             let images = images.map(|node| node.member.as_str());
             images.chain([one.config.as_str()]).chain(one.memory.as_deref())
         });
@@ -107,7 +107,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        Form, MemberDigest, Mode, Point, PointDisk, State,
+        Form, MemberDigest, Mode, Point, PointDisk, State, Template, TemplateDisk,
         sample::{self, CAPACITY_BYTES, delta, disk, foreign, xml},
     };
 
@@ -134,38 +134,127 @@ mod tests {
         }
     }
 
+    fn digest((name, bytes): &(&str, Vec<u8>)) -> MemberDigest {
+        MemberDigest {
+            name: (*name).to_owned(),
+            length_bytes: bytes.len() as u64,
+            blake3: blake3::hash(bytes).to_hex().to_string(),
+        }
+    }
+
+    /// Changes the data of the member of this name.
+    fn spoil(members: &mut [(&str, Vec<u8>)], damaged: &str) {
+        for (_, bytes) in members.iter_mut().filter(|(name, _)| *name == damaged) {
+            // In the data, behind the tables.
+            let at = bytes.iter().rposition(|byte| matches!(byte, 1..=3)).unwrap();
+            bytes[at] ^= 0x40;
+        }
+    }
+
+    /// What a verification says of these members and what the manifest tells of them.
+    fn found(
+        members: &[(&str, Vec<u8>)],
+        manifest: &Manifest,
+        level: Level,
+    ) -> Vec<(String, String)> {
+        let mut members = members.to_vec();
+        members.push(("1-manifest.json", manifest.to_bytes().unwrap()));
+        let bundle = sample::open(foreign(Form::Tar, &members));
+        let report = crate::verify(&bundle, level, &Unheard).unwrap();
+        report.faults.into_iter().map(|it| (it.member.unwrap(), it.message)).collect()
+    }
+
     /// A full image, an increment, a full image again; the member of this name is damaged.
     fn faults(damaged: &str, level: Level) -> Vec<(String, String)> {
-        let members = [
+        let mut members = [
             ("1-a.xml", xml("a")),
             ("a.qcow2", disk(1)),
             ("b.snapshot", delta("a.qcow2", 2)),
             ("c.qcow2", disk(3)),
         ];
-        let digests = members.iter().map(|(name, bytes)| MemberDigest {
-            name: (*name).to_owned(),
-            length_bytes: bytes.len() as u64,
-            blake3: blake3::hash(bytes).to_hex().to_string(),
-        });
         let manifest = Manifest {
             points: vec![
                 point("p1", "a.qcow2", Mode::Full),
                 point("p2", "b.snapshot", Mode::Incremental),
                 point("p3", "c.qcow2", Mode::Full),
             ],
-            members: digests.collect(),
+            members: members.iter().map(digest).collect(),
             ..Manifest::default()
         };
-        let mut members = members.to_vec();
-        for (_, bytes) in members.iter_mut().filter(|(name, _)| *name == damaged) {
-            // In the data, behind the tables.
-            let at = bytes.iter().rposition(|byte| matches!(byte, 1..=3)).unwrap();
-            bytes[at] ^= 0x40;
+        spoil(&mut members, damaged);
+        found(&members, &manifest, level)
+    }
+
+    /// A full image above one that a snapshot keeps, beside another that only a snapshot has; the member of
+    /// this name is damaged.
+    fn kept(damaged: &str) -> Vec<(String, String)> {
+        let mut members = [
+            ("1-a.xml", xml("a")),
+            ("base.qcow2", disk(1)),
+            ("branch.snapshot", delta("base.qcow2", 2)),
+            ("full.qcow2", delta("base.qcow2", 3)),
+        ];
+        let snapshot = |name: &str, node: &str| Snapshot {
+            name: name.to_owned(),
+            parent: None,
+            created_unix_seconds: 1,
+            config: "1-a.xml".to_owned(),
+            nodes: Vec::new(),
+            disks: BTreeMap::from([("vda".to_owned(), node.to_owned())]),
+            memory: None,
+        };
+        let snapshots = vec![snapshot("one", "base.qcow2"), snapshot("other", "branch.snapshot")];
+        let names = snapshots.iter().map(|one| one.name.clone()).collect();
+        let manifest = Manifest {
+            points: vec![Point { snapshots: names, ..point("p1", "full.qcow2", Mode::Full) }],
+            snapshots,
+            members: members.iter().map(digest).collect(),
+            ..Manifest::default()
+        };
+        spoil(&mut members, damaged);
+        found(&members, &manifest, Level::Deep)
+    }
+
+    #[test]
+    fn the_images_that_snapshots_keep_are_walked_and_spoil_the_points_that_they_come_back_with() {
+        assert_eq!(kept(""), []);
+        for damaged in ["base.qcow2", "branch.snapshot"] {
+            let found = kept(damaged);
+            let [(member, digest), (again, spoilt)] = found.as_slice() else { panic!("{found:?}") };
+            assert_eq!((member.as_str(), again.as_str()), (damaged, damaged));
+            assert!(digest.starts_with("the BLAKE3 digest is "), "{digest}");
+            assert_eq!(*spoilt, "it spoils the points that need it: p1");
         }
-        members.push(("1-manifest.json", manifest.to_bytes().unwrap()));
-        let bundle = sample::open(foreign(Form::Tar, &members));
-        let report = crate::verify(&bundle, level, &Unheard).unwrap();
-        report.faults.into_iter().map(|it| (it.member.unwrap(), it.message)).collect()
+    }
+
+    #[test]
+    fn the_chain_of_a_thin_clone_is_walked_down_to_its_template() {
+        let golden = "/pool/golden.qcow2".to_owned();
+        let members = [
+            ("1-a.xml", xml("a")),
+            ("a.qcow2", delta(&golden, 1)),
+            ("b.snapshot", delta("a.qcow2", 2)),
+        ];
+        let template = Template {
+            name: "golden".to_owned(),
+            uuid: None,
+            disks: vec![TemplateDisk {
+                member: "a.qcow2".to_owned(),
+                backing: golden.clone(),
+                path: golden,
+                state: crate::ImageState::default(),
+            }],
+        };
+        let manifest = Manifest {
+            points: vec![
+                point("p1", "a.qcow2", Mode::Full),
+                point("p2", "b.snapshot", Mode::Incremental),
+            ],
+            members: members.iter().map(digest).collect(),
+            template: Some(template),
+            ..Manifest::default()
+        };
+        assert_eq!(found(&members, &manifest, Level::Deep), []);
     }
 
     #[test]

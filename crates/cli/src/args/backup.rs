@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{HostArgs, PlaceArgs, QuiesceArgs};
+use crate::rate::RateLimit;
 
 mod create;
 
@@ -223,6 +224,9 @@ pub(crate) struct BackupAppendArgs {
     /// Keep what the guest overwrites meanwhile beneath this folder; default: beside its first disk.
     #[arg(long, value_name = "DIR")]
     pub(crate) scratch: Option<PathBuf>,
+    /// Read the disks no faster than this many bytes a second, such as 50M, 200MiB/s or 1GB/s.
+    #[arg(long, value_name = "RATE", conflicts_with = "members")]
+    pub(crate) limit_rate: Option<RateLimit>,
 }
 
 /// `backup copy`.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{BackupVerifyLevel, KeepArgs, ShelfArgs};
+use crate::rate::RateLimit;
 
 /// The examples of `job`.
 pub(super) const EXAMPLES: &str = "\
@@ -123,9 +124,16 @@ pub(crate) struct JobAddArgs {
     pub(crate) concurrency: u32,
     #[command(flatten)]
     pub(crate) shelf: ShelfArgs,
-    /// Increments, and after N of them a full backup (default: full backups).
+    /// Increments; with the Nth the machine's checkpoints go, and the next backup is a full one (default: full
+    /// backups; 0: no limit).
     #[arg(long, value_name = "N")]
     pub(crate) max_increments: Option<u32>,
+    /// Write no increment where neither a disk nor the definition of the machine has changed.
+    #[arg(long, requires = "max_increments")]
+    pub(crate) skip_unchanged: bool,
+    /// Read the disks no faster than this many bytes a second, such as 50M, 200MiB/s or 1GB/s.
+    #[arg(long, value_name = "RATE")]
+    pub(crate) limit_rate: Option<RateLimit>,
     /// How far what was written is looked at before older ones may go.
     #[arg(long, value_enum, default_value_t = BackupVerifyLevel::Deep)]
     pub(crate) verify: BackupVerifyLevel,

@@ -24,8 +24,14 @@ use crate::signals::Stop;
 ///
 /// What is read to open it, headers and small files, is not held back.
 pub(crate) struct Paced<'a> {
-    source: Box<dyn Source + 'a>,
+    source: Held<'a>,
     pace: Arc<Pace>,
+}
+
+/// The source beneath, whoever has it.
+enum Held<'a> {
+    Own(Box<dyn Source + 'a>),
+    Lent(&'a dyn Source),
 }
 
 impl<'a> Paced<'a> {
@@ -38,32 +44,42 @@ impl<'a> Paced<'a> {
         match limit {
             Some(limit) => {
                 let pace = Arc::new(Pace::new(limit, Arc::clone(stop)));
-                Box::new(Self { source, pace })
+                Box::new(Self { source: Held::Own(source), pace })
             }
             None => source,
+        }
+    }
+
+    fn source(&self) -> &dyn Source {
+        match &self.source {
+            Held::Own(source) => &**source,
+            Held::Lent(source) => *source,
         }
     }
 }
 
 impl Source for Paced<'_> {
     fn facts(&self) -> &Facts {
-        self.source.facts()
+        self.source().facts()
     }
 
     fn bytes(&self, name: &EntryName) -> Result<Option<Arc<dyn ReadAt>>, Error> {
-        Lent { source: &*self.source, pace: &self.pace }.bytes(name)
+        let bytes = self.source().bytes(name)?;
+        Ok(bytes.map(|bytes| PacedBytes::over(bytes, name, &self.pace)))
     }
 
     fn check(&self, name: &EntryName) -> Option<Check> {
-        Lent { source: &*self.source, pace: &self.pace }.check(name)
+        let check = self.source().check(name)?;
+        let (pace, name) = (Arc::clone(&self.pace), Arc::<str>::from(name.as_str()));
+        Some(Box::new(move |progress| check(&PacedProgress::of(progress, pace, name))))
     }
 
     fn access(&self, name: &EntryName) -> Access {
-        self.source.access(name)
+        self.source().access(name)
     }
 
     fn check_unchanged(&self) -> Result<(), Error> {
-        self.source.check_unchanged()
+        self.source().check_unchanged()
     }
 
     fn deliver(
@@ -72,10 +88,15 @@ impl Source for Paced<'_> {
         take: &mut Take<'_>,
     ) -> Result<(), Error> {
         let pace = &self.pace;
-        self.source.deliver(wanted, &mut |name, delivery| match delivery {
+        let source = match &mut self.source {
+            Held::Own(source) => source,
+            Held::Lent(source) => return lend(*source, pace, wanted, take),
+        };
+        source.deliver(wanted, &mut |name, delivery| match delivery {
             Delivery::Whole(bytes, source) => {
                 let bytes = PacedBytes::over(bytes, name, pace);
-                take(name, Delivery::Whole(bytes, &Lent { source, pace }))
+                let lent = Paced { source: Held::Lent(source), pace: Arc::clone(pace) };
+                take(name, Delivery::Whole(bytes, &lent))
             }
             Delivery::Stream { reader, length_bytes } => {
                 let reader = &mut PacedReader { reader, pace };
@@ -85,50 +106,20 @@ impl Source for Paced<'_> {
     }
 }
 
-/// The same, of a source that is only lent.
-struct Lent<'a> {
-    source: &'a dyn Source,
-    pace: &'a Arc<Pace>,
-}
-
-impl Source for Lent<'_> {
-    fn facts(&self) -> &Facts {
-        self.source.facts()
-    }
-
-    fn bytes(&self, name: &EntryName) -> Result<Option<Arc<dyn ReadAt>>, Error> {
-        let bytes = self.source.bytes(name)?;
-        Ok(bytes.map(|bytes| PacedBytes::over(bytes, name, self.pace)))
-    }
-
-    fn check(&self, name: &EntryName) -> Option<Check> {
-        let check = self.source.check(name)?;
-        let (pace, name) = (Arc::clone(self.pace), Arc::<str>::from(name.as_str()));
-        Some(Box::new(move |progress| {
-            check(&PacedCheck { progress, pace, name, done_bytes: AtomicU64::new(0) })
-        }))
-    }
-
-    fn access(&self, name: &EntryName) -> Access {
-        self.source.access(name)
-    }
-
-    fn check_unchanged(&self) -> Result<(), Error> {
-        self.source.check_unchanged()
-    }
-
-    fn deliver(
-        &mut self,
-        wanted: &dyn Fn(&EntryName) -> bool,
-        take: &mut Take<'_>,
-    ) -> Result<(), Error> {
-        for name in self.facts().names().iter().filter(|name| wanted(name)) {
-            if let Some(bytes) = self.bytes(name)? {
-                take(name, Delivery::Whole(bytes, self))?;
-            }
+/// Hands over the members of a source that is only lent, in the order of its names.
+fn lend(
+    source: &dyn Source,
+    pace: &Arc<Pace>,
+    wanted: &dyn Fn(&EntryName) -> bool,
+    take: &mut Take<'_>,
+) -> Result<(), Error> {
+    let lent = Paced { source: Held::Lent(source), pace: Arc::clone(pace) };
+    for name in source.facts().names().iter().filter(|name| wanted(name)) {
+        if let Some(bytes) = lent.bytes(name)? {
+            take(name, Delivery::Whole(bytes, &lent))?;
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// A member that is read at any place.
@@ -184,15 +175,22 @@ impl Read for PacedReader<'_> {
     }
 }
 
-/// What a source compares by itself, front to end, beside the copy.
-struct PacedCheck<'a> {
+/// Who hears how far a file is that is read front to end, and holds it back.
+pub(super) struct PacedProgress<'a> {
     progress: &'a dyn Progress,
     pace: Arc<Pace>,
     name: Arc<str>,
     done_bytes: AtomicU64,
 }
 
-impl Progress for PacedCheck<'_> {
+impl<'a> PacedProgress<'a> {
+    /// Hears of the file of this name what `progress` hears then.
+    pub(super) fn of(progress: &'a dyn Progress, pace: Arc<Pace>, name: Arc<str>) -> Self {
+        Self { progress, pace, name, done_bytes: AtomicU64::new(0) }
+    }
+}
+
+impl Progress for PacedProgress<'_> {
     fn advance(&self, done_bytes: u64) {
         let start = self.done_bytes.fetch_add(done_bytes, Ordering::Relaxed);
         self.pace.read_range(&self.name, start, done_bytes);

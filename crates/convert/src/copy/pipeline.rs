@@ -57,9 +57,10 @@ impl<'a> Pipeline<'a> {
             .thread_name(|number| format!("convert-{number}"))
             .build()
             .map_err(|error| Error::reading(std::io::Error::other(error)))?;
+        let read_bytes = decoder.image.map_or(disk::READ_BYTES, Image::read_bytes);
         let (give_back, spare) = sync_channel(workers * BATCHES_PER_WORKER);
         for _ in 0..workers * BATCHES_PER_WORKER {
-            give_back.send(Batch::new()).expect("the channel has room for every batch");
+            give_back.send(Batch::new(read_bytes)).expect("the channel has room for every batch");
         }
         let control = Control::new(with.progress, give_back, decoder.capacity_bytes);
         let tools = Toolbox::new(workers, encoding)?;

@@ -97,6 +97,17 @@ fn data_file(
     Ok(Some(opened.map_or_else(|| Arc::new(Vec::new()) as _, |opened| opened.bytes)))
 }
 
+/// What an image says of the format of the one below it; [`Declared::Unknown`] where it says nothing, or
+/// stands alone.
+///
+/// # Errors
+/// It is no sound qcow2 image, or names a format that is not read.
+pub fn format_below(bytes: &dyn ReadAt) -> Result<Declared> {
+    let (header, extensions) = front(bytes)?;
+    let Some(name) = header.backing() else { return Ok(Declared::Unknown) };
+    backing_format(name, extensions.backing_format.as_deref())
+}
+
 /// What the image says of its backing file's format; without a word the magic decides, and an image
 /// without one is refused: it is raw only when that is said.
 fn backing_format(name: &FileName, format: Option<&str>) -> Result<Declared> {
@@ -123,4 +134,29 @@ fn followed(role: Role, name: &FileName) -> Result<&FileName> {
         return Err(Error::new(Kind::Denied, leaf));
     }
     Ok(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use testkit::Qcow2;
+
+    use super::*;
+
+    #[test]
+    fn an_image_says_the_format_of_the_one_below_it_or_nothing() {
+        let image = || Qcow2::new(1 << 20);
+        for (image, want) in [
+            (image().backing("a.img", Some("raw")), Ok(Declared::Stated(Format::Raw))),
+            (image().backing("a.qcow2", Some("qcow2")), Ok(Declared::Stated(Format::Qcow2))),
+            (image().backing("a.qcow2", None), Ok(Declared::Unknown)),
+            (image(), Ok(Declared::Unknown)),
+            (
+                image().backing("a.x", Some("luks")),
+                Err("the backing file 'a.x' has the format 'luks', which is not read".to_owned()),
+            ),
+        ] {
+            let found = format_below(&image.build().bytes).map_err(|error| error.to_string());
+            assert_eq!(found, want);
+        }
+    }
 }

@@ -146,6 +146,13 @@ impl Checkpoints for Fake {
         found.map(|(_, xml)| xml.clone()).ok_or_else(|| missing(name))
     }
 
+    fn create_checkpoint(&self, _machine: Uuid, xml: &str) -> Result<(), LibvirtError> {
+        self.order(format!("create checkpoint {}", name(xml)))?;
+        let made = (name(xml).to_owned(), xml.to_owned());
+        self.guest.borrow_mut().checkpoints.push(made);
+        Ok(())
+    }
+
     fn delete_checkpoint(
         &self,
         _machine: Uuid,
@@ -180,8 +187,9 @@ impl Snapshots for Fake {
 
     fn create_snapshot(&self, _machine: Uuid, xml: &str, keeps: Keeps) -> Result<(), LibvirtError> {
         self.order(format!("create snapshot {} of {keeps:?}", name(xml)))?;
+        let kept = self.begin_overlays(xml, keeps);
         if keeps != Keeps::DisksUntold {
-            self.tell_of(xml);
+            self.tell_of(&kept);
         }
         Ok(())
     }
@@ -237,7 +245,11 @@ impl BlockJobs for Fake {
             file.map_or_else(String::new, |file| format!(" {word} {file}"))
         };
         let images = format!("{}{}", part("from", commit.top), part("into", commit.base));
-        self.order(format!("commit {}{images}", commit.target))
+        self.order(format!("commit {}{images}", commit.target))?;
+        if let (None, Some(base)) = (commit.top, commit.base) {
+            self.go_on_in(commit.target, base);
+        }
+        Ok(())
     }
 
     fn block_job(&self, _machine: Uuid, _target: &str) -> Result<Option<BlockJob>, LibvirtError> {

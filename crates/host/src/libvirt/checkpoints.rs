@@ -3,7 +3,7 @@
 use vm::Uuid;
 
 use super::{
-    Libvirt, LibvirtError,
+    Extent, Libvirt, LibvirtError, Scope, deletion,
     virsh::{MAX_LISTED, Order},
 };
 
@@ -14,24 +14,6 @@ pub enum Detail {
     Definition,
     /// What was written since, too: the `size` of each disk, in bytes. The machine has to run.
     Size,
-}
-
-/// What is deleted of a checkpoint or a snapshot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Extent {
-    /// All of it.
-    Whole,
-    /// What libvirt knows of it; bitmaps and images stay as they are, or are gone already.
-    Metadata,
-}
-
-/// Which checkpoints or snapshots are deleted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    /// That one alone; its children get its parent.
-    One,
-    /// That one, and all that follow from it.
-    WithChildren,
 }
 
 /// The checkpoints of a machine.
@@ -53,6 +35,12 @@ pub trait Checkpoints {
         name: &str,
         detail: Detail,
     ) -> Result<String, LibvirtError>;
+
+    /// Makes a checkpoint by its document: what is written to its disks from now on is counted.
+    ///
+    /// # Errors
+    /// The machine is off, one of that name is there, or an image can keep no bitmap.
+    fn create_checkpoint(&self, machine: Uuid, xml: &str) -> Result<(), LibvirtError>;
 
     /// Deletes checkpoints. One that is deleted whole leaves what was written since it to its parent.
     ///
@@ -96,6 +84,10 @@ impl Checkpoints for Libvirt {
         self.exact_text(&Order { what: &what, verb, values: &values })
     }
 
+    fn create_checkpoint(&self, machine: Uuid, xml: &str) -> Result<(), LibvirtError> {
+        self.checkpoint_by(&["checkpoint-create"], "make", machine, xml)
+    }
+
     fn delete_checkpoint(
         &self,
         machine: Uuid,
@@ -103,29 +95,32 @@ impl Checkpoints for Libvirt {
         scope: Scope,
         extent: Extent,
     ) -> Result<(), LibvirtError> {
-        let verb: &'static [&'static str] = match (scope, extent) {
-            (Scope::One, Extent::Whole) => &["checkpoint-delete"],
-            (Scope::One, Extent::Metadata) => &["checkpoint-delete", "--metadata"],
-            (Scope::WithChildren, Extent::Whole) => &["checkpoint-delete", "--children"],
-            (Scope::WithChildren, Extent::Metadata) => {
-                &["checkpoint-delete", "--children", "--metadata"]
-            }
-        };
+        let verb = deletion::words("checkpoint-delete", scope, extent);
         let (what, machine) = (format!("delete the checkpoint {name}"), machine.to_string());
         let values = [("--domain", &*machine), ("--checkpointname", name)];
-        self.act(&Order { what: &what, verb, values: &values }, b"")
+        self.act(&Order { what: &what, verb: &verb, values: &values }, b"")
     }
 
     fn redefine_checkpoint(&self, machine: Uuid, xml: &str) -> Result<(), LibvirtError> {
-        let machine = machine.to_string();
-        let what = format!("tell of a checkpoint of the machine {machine}");
-        let values = [("--domain", &*machine), ("--xmlfile", "/dev/stdin")];
         let verb = &["checkpoint-create", "--redefine"];
-        self.act(&Order { what: &what, verb, values: &values }, xml.as_bytes())
+        self.checkpoint_by(verb, "tell of", machine, xml)
     }
 }
 
 impl Libvirt {
+    fn checkpoint_by(
+        &self,
+        verb: &'static [&'static str],
+        what: &str,
+        machine: Uuid,
+        xml: &str,
+    ) -> Result<(), LibvirtError> {
+        let machine = machine.to_string();
+        let what = format!("{what} a checkpoint of the machine {machine}");
+        let values = [("--domain", &*machine), ("--xmlfile", "/dev/stdin")];
+        self.act(&Order { what: &what, verb, values: &values }, xml.as_bytes())
+    }
+
     /// Asks for a list of names of a machine's, one a line.
     pub(super) fn names(
         &self,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use vm::Uuid;
 
-use super::{Extent, Libvirt, LibvirtError, Scope, error::There as _, virsh::Order};
+use super::{Extent, Libvirt, LibvirtError, Scope, deletion, error::There as _, virsh::Order};
 
 /// A snapshot as libvirt knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,17 +143,10 @@ impl Snapshots for Libvirt {
         scope: Scope,
         extent: Extent,
     ) -> Result<(), LibvirtError> {
-        let verb: &'static [&'static str] = match (scope, extent) {
-            (Scope::One, Extent::Whole) => &["snapshot-delete"],
-            (Scope::One, Extent::Metadata) => &["snapshot-delete", "--metadata"],
-            (Scope::WithChildren, Extent::Whole) => &["snapshot-delete", "--children"],
-            (Scope::WithChildren, Extent::Metadata) => {
-                &["snapshot-delete", "--children", "--metadata"]
-            }
-        };
+        let verb = deletion::words("snapshot-delete", scope, extent);
         let (what, machine) = (format!("delete the snapshot {name}"), machine.to_string());
         let values = [("--domain", &*machine), ("--snapshotname", name)];
-        self.long_act(&Order { what: &what, verb, values: &values }, b"")
+        self.long_act(&Order { what: &what, verb: &verb, values: &values }, b"")
     }
 
     fn revert(&self, machine: Uuid, name: &str) -> Result<(), LibvirtError> {

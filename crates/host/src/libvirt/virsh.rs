@@ -49,7 +49,7 @@ pub(super) struct Order<'a> {
     /// What is tried, as an error says it: `define the machine a`.
     pub(super) what: &'a str,
     /// The command, then its flags.
-    pub(super) verb: &'static [&'static str],
+    pub(super) verb: &'a [&'static str],
     /// Options with the values that come from outside.
     pub(super) values: &'a [(&'static str, &'a str)],
 }

@@ -1,6 +1,6 @@
 //! Converting the images of a plan as the source hands them over.
 
-use std::{io::Read, sync::Arc, thread};
+use std::{collections::BTreeSet, io::Read, sync::Arc, thread};
 
 use code::Code;
 use convert::{
@@ -19,6 +19,7 @@ use crate::{
     Delivery, Error, Facts, ManifestPolicy, PackedImage, Plan, Reading, Source, VerifyOutput,
     Watch,
     plan::{FilePlan, FileRole, MachinePlan, NodeFile, capacity},
+    source::Check,
     undo::Undo,
     verify,
 };
@@ -220,8 +221,9 @@ impl<'a, 'u> Images<'a, 'u> {
         let (converted, digests) = thread::scope(|scope| {
             let hashing = (!algorithms.is_empty())
                 .then(|| scope.spawn(|| digest::digest(&**bytes, algorithms, watch)));
-            let check = package.check(name);
-            let checking = scope.spawn(|| check.map_or(Ok(()), |check| check(&Unsaid(watch))));
+            let checks = checks(package, name, jobs);
+            let check_all = || checks.into_iter().try_for_each(|check| check(&Unsaid(watch)));
+            let checking = scope.spawn(check_all);
             let converted = jobs.iter().try_for_each(|job| self.image(*job, package));
             let checked = checking.join().unwrap_or_else(|_| {
                 Err(Error::new(Code::E0605, format!("{name} could not be checked")))
@@ -264,9 +266,15 @@ impl<'a, 'u> Images<'a, 'u> {
         self.begin(job, Some(capacity_bytes));
         self.warn(job, image.warnings());
         let file = self.place(job)?;
-        let output = copy::Output { file, capacity_bytes, options: options(job.file) };
-        let done = copy::write_image(&*image, output, copy_settings(self.with), self.with.watch)
-            .map_err(|error| about(error, job.file))?;
+        let (settings, watch) = (copy_settings(self.with), self.with.watch);
+        let done = match &job.file.role {
+            FileRole::Merged(node) => nodes::merge(&*image, (node, file), settings, watch),
+            _ => {
+                let output = copy::Output { file, capacity_bytes, options: options(job.file) };
+                copy::write_image(&*image, output, settings, watch)
+            }
+        };
+        let done = done.map_err(|error| about(error, job.file))?;
         self.keep(job, capacity_bytes, done)
     }
 
@@ -454,13 +462,23 @@ fn file_name(file: &FilePlan) -> String {
     file.member().map_or_else(|| file.to.display().to_string(), ToString::to_string)
 }
 
+/// What compares a member, and all that the images made of it stand on as far as it becomes a part of them,
+/// with what the source knows.
+fn checks(package: &dyn Source, name: &EntryName, jobs: &[Job<'_>]) -> Vec<Check> {
+    let images = jobs.iter().filter_map(|job| job.file.image.as_ref());
+    let below: BTreeSet<&EntryName> = images.flat_map(|image| &image.parents).collect();
+    std::iter::once(name).chain(below).filter_map(|name| package.check(name)).collect()
+}
+
 /// What a file is written as; a medium is copied as it is.
 const fn options(file: &FilePlan) -> TargetOptions {
     match file.role {
         FileRole::Disk { output, .. } => output,
-        FileRole::Node(_) | FileRole::Made(_) | FileRole::Medium | FileRole::Kept => {
-            TargetOptions::Raw
-        }
+        FileRole::Node(_)
+        | FileRole::Merged(_)
+        | FileRole::Made(_)
+        | FileRole::Medium
+        | FileRole::Kept => TargetOptions::Raw,
     }
 }
 
@@ -521,7 +539,7 @@ pub(super) fn look_back(
         FileRole::Disk { output, .. } if output.format() == DiskFormat::Qcow2 => {
             disk::Format::Qcow2
         }
-        FileRole::Node(_) => disk::Format::Qcow2,
+        FileRole::Node(_) | FileRole::Merged(_) => disk::Format::Qcow2,
         _ => disk::Format::Raw,
     };
     // What it stands on may have no name yet: it is looked at by itself.

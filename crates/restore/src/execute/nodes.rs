@@ -1,7 +1,10 @@
-//! An image of a backup becomes a file: its clusters as they are, its head with another parent's name.
+//! Images of a backup become a file: one with its clusters as they are and another parent's name in its head,
+//! or several as one, above what the lowest of them stands on.
 
-use convert::copy::{Summary, verbatim};
-use disk::{Format, Progress, ReadAt, WriteAt, qcow2};
+use std::sync::Arc;
+
+use convert::copy::{Settings, Summary, copy_image, verbatim};
+use disk::{Compression, Format, Image, Progress, ReadAt, WriteAt, qcow2};
 
 use crate::{Error, plan::NodeFile};
 
@@ -31,6 +34,24 @@ pub(super) fn copy(
     let done = verbatim(bytes, file, progress)?;
     file.write_all_at(&head, 0).map_err(|source| Error::writing("the image's head", source))?;
     Ok(done)
+}
+
+/// Writes the upper images of a chain as one: what none of them has is not in it either, and zeros of theirs
+/// hide what it stands on.
+///
+/// # Errors
+/// As [`copy_image`], and for a name that the format has no room for.
+pub(super) fn merge(
+    image: &dyn Image,
+    (node, file): (&NodeFile, Arc<dyn WriteAt>),
+    settings: Settings,
+    progress: &dyn Progress,
+) -> Result<Summary, convert::Error> {
+    let backing = node.backing.clone().map(|name| qcow2::Backing { name, format: Format::Qcow2 });
+    let options = qcow2::Options { compression: Compression::None, backing };
+    let mut target = qcow2::Writer::create_with(file, image.capacity_bytes(), options)
+        .map_err(convert::Error::target_image)?;
+    copy_image(image, &mut target, settings, progress)
 }
 
 /// The first byte in which a copy is not what it was made from, behind its head.

@@ -1,12 +1,13 @@
 //! What an image of a package may open: plain names of its own folder, and what the descriptor says.
 
-use disk::{FileName, Gate, Kind, Opened, Place, Role};
+use disk::{FileName, Gate, Kind, Names, Opened, Place, Role};
 use ovf::EntryName;
 
 use super::PackedImage;
-use crate::{Error, Source, source::Access};
+use crate::{Error, Source, SourceKind, source::Access};
 
-/// The most images that may stand above one another in a package: the limit of this product.
+/// The most images that may stand above one another in a package: the limit of this product. A backup has
+/// a limit of its own, and tells how many there are.
 const MAX_CHAIN: usize = 16;
 
 /// Opens what lies in the same folder of the package, and nothing else.
@@ -108,8 +109,18 @@ impl Gate for Package<'_> {
         Place { name: self.image.name.to_string(), file: None }
     }
 
+    fn names(&self, from: &Place) -> Names {
+        match &self.image.lowest {
+            Some(lowest) if lowest.as_str() == from.name => Names::PassedOver,
+            _ => Names::Followed,
+        }
+    }
+
     fn max_depth(&self) -> usize {
-        MAX_CHAIN
+        match self.source.facts().kind {
+            SourceKind::Bundle => MAX_CHAIN.max(self.image.parents.len().saturating_add(1)),
+            _ => MAX_CHAIN,
+        }
     }
 }
 

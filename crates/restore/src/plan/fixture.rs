@@ -206,7 +206,7 @@ impl Case {
         self
     }
 
-    /// Makes the backup a point of these drives and members.
+    /// Adds a point of these drives and members, which is the one that is meant.
     pub(super) fn point(mut self, disks: &[(&str, &str)]) -> Self {
         let disks = disks.iter().map(|(target, member)| PointDisk {
             target: (*target).to_owned(),
@@ -228,6 +228,7 @@ impl Case {
             checkpoint: None,
             snapshots: Vec::new(),
         };
+        self.of_backup().points.push(point.clone());
         self.of_backup().point = Some(point);
         self
     }
@@ -286,7 +287,7 @@ pub(super) fn files(plan: &Plan) -> &[FilePlan] {
 /// What each image stands on.
 pub(super) fn backings(plan: &Plan) -> Vec<Option<String>> {
     let backing = |file: &FilePlan| match &file.role {
-        FileRole::Node(node) => node.backing.clone(),
+        FileRole::Node(node) | FileRole::Merged(node) => node.backing.clone(),
         _ => None,
     };
     files(plan).iter().map(backing).collect()

@@ -18,7 +18,7 @@ use convert::DiskBus;
 use vm::{Chipset, DiskFormat, Firmware, MacAddress, NicModel, NicTarget, Uuid};
 
 use super::Choices;
-use crate::{Error, Facts, Selection};
+use crate::{Error, Facts};
 
 pub(super) use settle::settle;
 pub use values::{DiskValues, Hang, MachineValues, NicValues, Word};
@@ -192,9 +192,8 @@ impl Pinned {
         disks.filter_map(|disk| Some(&disk.to.as_ref()?.value)).filter(|path| path.is_absolute())
     }
 
-    /// Fails for a machine that the source does not have.
-    pub(super) fn check_machines(&self, selection: &Selection) -> Result<(), Error> {
-        let there: Vec<&str> = selection.systems.iter().map(|one| one.handle.as_str()).collect();
+    /// Fails for a machine that the source does not have; these are the ids of those that it has.
+    pub(super) fn check_machines(&self, there: &[&str]) -> Result<(), Error> {
         for PinnedMachine { id: Said { value, line }, .. } in &self.machines {
             if !there.contains(&value.as_str()) {
                 let text = format!("line {line}: the source has no machine with the id '{value}'");
@@ -227,6 +226,12 @@ impl PinnedMachine {
     /// What is said of a disk.
     pub(super) fn disk(&self, id: &str) -> Option<&PinnedDisk> {
         self.disks.iter().find(|disk| disk.id.value == id)
+    }
+
+    /// The same for a machine that is restored as it was defined, which has one name and no rule for it.
+    pub(super) fn of_definition(&self, choices: &Choices) -> Choices {
+        let name = value(self.name.as_ref()).or_else(|| choices.name.clone());
+        Choices { name, ..self.over(choices) }
     }
 
     /// The choices with what is said of this machine taken for chosen.

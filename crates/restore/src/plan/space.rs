@@ -58,7 +58,9 @@ pub(super) fn of(
             .and_then(|image| image.info.as_ref().ok());
         let is_packed = info.is_some_and(|info| info.variant == "streamOptimized");
         let (full, needed, least) = match &file.role {
-            FileRole::Medium | FileRole::Kept | FileRole::Node(_) => (packed, packed, packed),
+            FileRole::Medium | FileRole::Kept | FileRole::Node(_) | FileRole::Merged(_) => {
+                (packed, packed, packed)
+            }
             FileRole::Made(made) => {
                 let length = made.bytes().len() as u64;
                 (length, length, length)

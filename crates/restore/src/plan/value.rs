@@ -115,7 +115,7 @@ pub struct SnapshotPlan {
     pub document: String,
 }
 
-/// An image of a backup that stays as it is, but for the name of the one it stands on.
+/// An image of a backup, of which the name of the one it stands on is new.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeFile {
     /// The size of the guest's disk.
@@ -198,6 +198,9 @@ pub enum FileRole {
     },
     /// An image of a backup, kept with its clusters where they are.
     Node(NodeFile),
+    /// Images of a point of a backup that become one, which stands on another image: they were never
+    /// files of the machine.
+    Merged(NodeFile),
     /// A file that the planner made itself.
     Made(Made),
     /// A CD or floppy image, copied as it is.

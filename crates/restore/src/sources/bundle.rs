@@ -23,19 +23,6 @@ pub(super) struct BundleFile {
     bundle: Arc<Bundle>,
 }
 
-impl BundleFile {
-    /// What an image is read from: itself, and in a point all that it stands on, since they become one.
-    fn read_with(&self, name: &EntryName) -> Vec<String> {
-        let backup = self.facts.description.native().and_then(|native| native.backup.as_ref());
-        let chain = match backup.filter(|backup| backup.point.is_some()) {
-            Some(backup) => ::bundle::chain(&backup.nodes, name.as_str()),
-            None => Vec::new(),
-        };
-        let below = chain.into_iter().skip(1).map(|node| node.member.clone());
-        std::iter::once(name.to_string()).chain(below).collect()
-    }
-}
-
 /// Opens an archive as a backup, where it is one: it has a definition among its members, or disks
 /// and no descriptor of another kind.
 ///
@@ -149,12 +136,10 @@ impl Source for BundleFile {
 
     fn check(&self, name: &EntryName) -> Option<Check> {
         let bundle = Arc::clone(&self.bundle);
-        let members = self.read_with(name);
-        Some(Box::new(move |progress| {
-            members.iter().try_for_each(|name| match bundle.member(name) {
-                Some(member) => Ok(bundle.check_member(member, progress)?),
-                None => Err(Error::new(Code::E0104, format!("{name} is not in the backup"))),
-            })
+        let name = name.clone();
+        Some(Box::new(move |progress| match bundle.member(name.as_str()) {
+            Some(member) => Ok(bundle.check_member(member, progress)?),
+            None => Err(Error::new(Code::E0104, format!("{name} is not in the backup"))),
         }))
     }
 

@@ -175,6 +175,60 @@ fn a_restore_with_snapshots_that_fails_leaves_nothing_on_the_host_whichever_act_
     fails_cleanly(&pool, &due, &|| restore::open(&path, &Policy::default()).unwrap());
 }
 
+/// What a snapshot keeps is a file of its own, and the images of the point are one.
+#[test]
+fn a_restore_of_a_point_above_a_kept_image_leaves_nothing_whichever_act_fails() {
+    let folder = visible();
+    let pool = folder.path().join("images");
+    let path = folder.path().join("web.tar");
+    point(&path, &pool);
+    let due = [
+        "create base.qcow2",
+        "create top.snapshot",
+        "create fresh.memory",
+        "publish base.qcow2",
+        "publish top.snapshot",
+        "publish fresh.memory",
+        "sync images",
+        "refresh default",
+        "define web",
+        "snapshot fresh",
+        "start",
+    ];
+    fails_cleanly(&pool, &due, &|| restore::open(&path, &Policy::default()).unwrap());
+}
+
+#[test]
+fn a_point_is_written_above_the_kept_image_with_what_it_has_itself() {
+    let folder = visible();
+    let pool = folder.path().join("images");
+    fs::create_dir(&pool).unwrap();
+    let path = folder.path().join("web.tar");
+    point(&path, &pool);
+    let mut source = restore::open(&path, &Policy::default()).unwrap();
+    bring(&mut *source, &pool, &Choices::default(), &Fake::new(None)).unwrap();
+    let top = Arc::new(fs::read(pool.join("top.snapshot")).unwrap());
+    let top =
+        disk::open_behind(&disk::Alone, top, disk::Declared::Stated(disk::Format::Qcow2)).unwrap();
+    assert_eq!(top.info().references[0].name, "base.qcow2");
+    let has = |cluster: u64| top.extent_at(cluster * 65536).unwrap().kind != disk::ExtentKind::Hole;
+    assert_eq!([0, 1, 2, 3, 4].map(has), [false, false, true, true, false]);
+}
+
+/// Nobody deletes a backup that is open to be restored.
+#[test]
+fn a_backup_is_pinned_while_it_is_open_and_a_writer_keeps_nobody_from_reading() {
+    let folder = visible();
+    let path = folder.path().join("web.tar");
+    backup(&path, folder.path());
+    let other = fs::File::open(&path).unwrap();
+    let source = restore::open(&path, &Policy::default()).unwrap();
+    assert_eq!(bundle::lock(&other).unwrap_err().code(), code::Code::E0602);
+    drop(source);
+    bundle::lock(&other).unwrap();
+    restore::open(&path, &Policy::default()).unwrap();
+}
+
 pub(crate) fn domain(image: &Path) -> Vec<u8> {
     let image = image.display();
     format!(
@@ -295,4 +349,75 @@ pub(crate) fn backup(path: &Path, pool: &Path) {
         Bundle::open(bytes).expect("the test made it so").nodes().expect("the test made it so"),
         manifest.nodes
     );
+}
+
+/// Writes a backup of two points of a machine that has a snapshot: a whole image above the one that the
+/// snapshot keeps, and what changed since.
+fn point(path: &Path, pool: &Path) {
+    let cluster = |number, backing| {
+        let image = Qcow2::new(MIB).backing(backing, Some("qcow2"));
+        image.cluster(number, Qcow2Cluster::Data(testkit::content(65536))).build().bytes
+    };
+    let medium = fs::File::create_new(path).expect("the test made it so");
+    let options = Options { form: Form::Tar, level: 1, unix_seconds: 17 };
+    let mut writer = Writer::new(&medium, options);
+    for (name, bytes) in [
+        ("17-web.xml", domain(&pool.join("top.snapshot"))),
+        ("16-web.xml", domain(&pool.join("base.qcow2"))),
+        ("base.qcow2", image().build().bytes),
+        ("full.qcow2", cluster(2, "base.qcow2")),
+        ("later.snapshot", cluster(3, "full.qcow2")),
+        ("fresh.memory", vec![5; 700]),
+    ] {
+        writer
+            .add(&EntryName::parse(name).expect("the test made it so"), &bytes, &Unheard)
+            .expect("the test made it so");
+    }
+    let node = |member: &str, backing: Option<&str>| Node {
+        member: member.to_owned(),
+        capacity_bytes: MIB,
+        backing: backing.map(str::to_owned),
+    };
+    let point = |id: &str, member: &str, mode| bundle::Point {
+        id: id.to_owned(),
+        created_unix_seconds: 17,
+        mode,
+        config: "17-web.xml".to_owned(),
+        state: bundle::State::Running,
+        indications: Vec::new(),
+        disks: vec![bundle::PointDisk {
+            target: "vda".to_owned(),
+            member: member.to_owned(),
+            capacity_bytes: MIB,
+            mode,
+            reason: None,
+            read_bytes: 65536,
+        }],
+        left_out: Vec::new(),
+        checkpoint: None,
+        snapshots: vec!["fresh".to_owned()],
+    };
+    let manifest = Manifest {
+        nodes: vec![
+            node("base.qcow2", None),
+            node("full.qcow2", Some("base.qcow2")),
+            node("later.snapshot", Some("full.qcow2")),
+        ],
+        snapshots: vec![Snapshot {
+            name: "fresh".to_owned(),
+            parent: None,
+            created_unix_seconds: 16,
+            config: "16-web.xml".to_owned(),
+            nodes: Vec::new(),
+            disks: [("vda".to_owned(), "base.qcow2".to_owned())].into(),
+            memory: Some("fresh.memory".to_owned()),
+        }],
+        members: writer.written().expect("the test made it so").to_vec(),
+        points: vec![
+            point("p1", "full.qcow2", bundle::Mode::Full),
+            point("p2", "later.snapshot", bundle::Mode::Incremental),
+        ],
+        ..Manifest::default()
+    };
+    writer.finish(Some(&manifest)).expect("the test made it so");
 }

@@ -1,6 +1,7 @@
 //! Thin clones and templates.
 
 use disk::ExtentKind;
+use host::libvirt::KnownMachine;
 use testkit::{Qcow2, Qcow2Cluster};
 
 use super::*;
@@ -90,7 +91,7 @@ fn a_thin_clone_is_copied_down_to_its_template_running_or_off() {
     for power in [Power::Off, Power::Running] {
         let (lab, machines) = cloned();
         let fake = host(FakeGuest { power: power.clone(), ..lab.guest() });
-        let request = Request { machines, is_incrementable: false, ..lab.request(100) };
+        let request = Request { machines, keeps: Keeps::Nothing, ..lab.request(100) };
         let made = lab.run(&request, &fake).unwrap();
         let member = &made.point.disks[0].member;
         assert_eq!(above_golden(&lab, member), (vec![1, 10], seen()), "{power:?}");
@@ -167,7 +168,7 @@ fn a_template_that_runs_is_an_error_and_a_clone_can_be_copied_whole() {
     let (lab, mut machines) = cloned();
     machines[1].is_active = true;
     let fake = host(off(&lab));
-    let request = Request { machines, is_incrementable: false, ..lab.request(100) };
+    let request = Request { machines, keeps: Keeps::Nothing, ..lab.request(100) };
     let error = lab.run(&request, &fake).unwrap_err();
     let want = format!(
         "golden runs, and its disk {} is below the disk vda of the machine: it changes there",
@@ -189,7 +190,7 @@ fn what_stands_on_a_second_template_or_on_nobodys_image_is_copied_whole() {
     build(&lab, "vdb.qcow2", &clone);
     machines.push(known(&lab, "other", 8, "other.qcow2"));
     let fake = host(off(&lab));
-    let request = Request { machines, is_incrementable: false, ..lab.request(100) };
+    let request = Request { machines, keeps: Keeps::Nothing, ..lab.request(100) };
     let made = lab.run(&request, &fake).unwrap();
     let reason = format!(
         "it stands on {}, a template beside that of the backup: it is copied with it",
@@ -210,7 +211,7 @@ fn a_template_that_is_no_qcow2_is_copied_with_its_clone() {
     let clone = Qcow2::new(CAPACITY_BYTES).backing("golden.raw", Some("raw"));
     build(&lab, "vda.qcow2", &clone);
     let machines = vec![known(&lab, "golden", 9, "golden.raw")];
-    let request = Request { machines, is_incrementable: false, ..lab.request(100) };
+    let request = Request { machines, keeps: Keeps::Nothing, ..lab.request(100) };
     let made = lab.run(&request, &host(off(&lab))).unwrap();
     let note = format!(
         "vda is copied with its template: its template's disk {} is no qcow2 that can be read: ",
@@ -246,7 +247,7 @@ fn a_machine_that_others_stand_on_is_a_template_while_it_is_off() {
     ] {
         std::fs::remove_file(lab.path("web.tar")).unwrap();
         let fake = host(FakeGuest { power, ..lab.guest() });
-        lab.run(&Request { marking, is_incrementable: false, ..request.clone() }, &fake).unwrap();
+        lab.run(&Request { marking, keeps: Keeps::Nothing, ..request.clone() }, &fake).unwrap();
         assert_eq!(is_template(), want, "{marking:?}");
     }
     let marking = Marking::Template;

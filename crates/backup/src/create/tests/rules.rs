@@ -53,7 +53,7 @@ fn volumes_of_lvm_and_zfs_are_read_whole_each_time_and_off_from_the_device_itsel
         let made = lab.run(&lab.request(200), &fake).unwrap();
         assert_eq!(modes(&made), [(Mode::Incremental, None), (Mode::Full, Some(&*why))]);
         std::fs::remove_file(lab.path("web.tar")).unwrap();
-        let plain = Request { is_incrementable: false, ..lab.request(300) };
+        let plain = Request { keeps: Keeps::Nothing, ..lab.request(300) };
         let made = lab.run(&plain, &fake).unwrap();
         assert_eq!(modes(&made)[1], (Mode::Full, None));
         assert_eq!(content(&lab, &made.point.disks[1].member), [0x5a; CAPACITY_BYTES as usize]);
@@ -69,7 +69,7 @@ fn a_device_is_read_while_its_machine_is_off() {
          <target dev='vdb' bus='virtio'/></disk>",
         lab.path("sdx").display()
     );
-    let request = Request { is_incrementable: false, ..lab.request(100) };
+    let request = Request { keeps: Keeps::Nothing, ..lab.request(100) };
     let made = lab.run(&request, &host(with(&lab, &disk))).unwrap();
     assert_eq!(content(&lab, &made.point.disks[1].member), [0x5a; CAPACITY_BYTES as usize]);
 }
@@ -79,7 +79,7 @@ fn what_can_be_read_only_by_a_process_of_the_machine_is_told_while_it_is_off() {
     let lab = Lab::new();
     let disk = "<disk type='network' device='disk'><driver type='raw'/>\
         <source protocol='rbd' name='pool/a'/><target dev='vdb' bus='virtio'/></disk>";
-    let request = Request { is_incrementable: false, ..lab.request(100) };
+    let request = Request { keeps: Keeps::Nothing, ..lab.request(100) };
     let error = lab.run(&request, &host(with(&lab, disk))).unwrap_err();
     let want = "the disk vdb is on rbd:pool/a: it can be read while the machine runs, or is started \
         with --incrementable";
@@ -95,7 +95,7 @@ fn luns_are_in_the_definition_and_not_copied() {
         <hostdev mode='subsystem' type='scsi'><source><adapter name='scsi_host2'/>\
         <address bus='0' target='1' unit='3'/></source></hostdev>";
     let definition = lab.definition().replace("</devices>", &format!("{lun}</devices>"));
-    let request = Request { is_incrementable: false, ..lab.request(100) };
+    let request = Request { keeps: Keeps::Nothing, ..lab.request(100) };
     let made = lab.run(&request, &host(FakeGuest { definition, ..off(&lab) })).unwrap();
     let left: Vec<_> =
         made.point.left_out.iter().map(|it| (it.target.as_str(), it.reason.as_str())).collect();

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::super::QuiesceArgs;
+use crate::rate::RateLimit;
 
 /// The examples of `backup create`.
 pub(super) const EXAMPLES: &str = "\
@@ -13,7 +14,8 @@ EXAMPLES
   relift backup create web01 --dry-run
   relift backup append --last web01
   relift backup create web01 --mode incremental --storage /srv/backup
-  relift backup create web01 -o web01.tar.zst --quiesce require";
+  relift backup create web01 -o web01.tar.zst --quiesce require
+  relift backup create web01 --memory";
 
 /// `backup create`.
 #[derive(Debug, Args)]
@@ -29,15 +31,23 @@ pub(crate) struct BackupCreateArgs {
     /// How much is read; auto: what changed where that is known, else everything, with the reason.
     #[arg(long, value_enum, default_value_t = ModeChoice::Auto)]
     pub(crate) mode: ModeChoice,
-    /// Read everything once the bundle has N increments: a new bundle begins. 0: no limit.
+    /// Write nothing where neither a disk nor the definition has changed since the last point.
+    #[arg(long)]
+    pub(crate) skip_unchanged: bool,
+    /// With the Nth increment the bundle is done: the machine's checkpoints go, and the next backup begins a
+    /// new one. 0: no limit.
     #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) max_increments: usize,
+    pub(crate) max_increments: u32,
     /// Copy the images in CD drives, too.
     #[arg(long, value_enum, default_value_t = IsoChoice::Exclude)]
     pub(crate) iso: IsoChoice,
     /// Write a new bundle as .tar.zst (zstd, or zstd:LEVEL from 1 to 22), or as .tar (none).
     #[arg(long, value_name = "HOW", default_value = "none", conflicts_with = "output")]
     pub(crate) compress: String,
+    /// Keep the guest's memory, too, as a snapshot that a restored machine can be taken back to: a full backup
+    /// of a machine that is on, whose guest is not frozen.
+    #[arg(long)]
+    pub(crate) memory: bool,
     #[command(flatten)]
     pub(crate) quiet: QuiesceArgs,
     /// Leave a disk out, by its target (vdb); can be repeated.
@@ -70,6 +80,9 @@ pub(crate) struct BackupCreateArgs {
     /// Keep what the guest overwrites meanwhile beneath this folder; default: beside its first disk.
     #[arg(long, value_name = "DIR")]
     pub(crate) scratch: Option<PathBuf>,
+    /// Read the disks no faster than this many bytes a second, such as 50M, 200MiB/s or 1GB/s.
+    #[arg(long, value_name = "RATE")]
+    pub(crate) limit_rate: Option<RateLimit>,
     /// Worker threads.
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<usize>,

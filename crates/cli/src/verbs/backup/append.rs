@@ -99,7 +99,9 @@ fn machine_of(path: &Path) -> Result<String> {
         return Err(none("has no point that an increment could stand on"));
     }
     if !manifest.incrementable {
-        return Err(none("was not made with --incrementable"));
+        return Err(none(
+            "takes no increments: it was made without --incrementable, or has had its last",
+        ));
     }
     Ok(manifest.vm.uuid.unwrap_or(manifest.vm.name))
 }

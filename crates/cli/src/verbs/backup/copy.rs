@@ -60,7 +60,7 @@ pub(in crate::verbs) fn run(
     let cannot = |error: std::io::Error| super::unreadable(&source, &error);
     let file = File::open(&source).map_err(cannot)?;
     // Nobody adds to it or deletes it meanwhile.
-    bundle::lock(&file).map_err(|error| super::refused(error, &source))?;
+    bundle::pin(&file).map_err(|error| super::refused(error, &source))?;
     let bundle = super::of_file(file.try_clone().map_err(cannot)?, &source)?;
     // What cannot be understood is no backup that somebody could rely on.
     bundle.config().map_err(|error| super::refused(error, &source))?;

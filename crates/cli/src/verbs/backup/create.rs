@@ -1,6 +1,8 @@
 //! `backup create`: a point of a machine, in a new bundle or behind the points of one.
 
+mod hears;
 mod told;
+mod words;
 
 use std::{
     fs::File,
@@ -8,17 +10,21 @@ use std::{
 };
 
 use backup::{
+    Facts,
     create::{
-        Before, Bundled, CloneCopy, Doors, Looks, Made, Marking, Named, Request, Sink, Step, Watch,
+        Before, Bundled, CloneCopy, Doors, Keeps, Looks, Marking, Named, Outcome, Request, Sink,
         Wish, create, plan, series_of,
     },
     quiesce::Processes,
+    repair::known_by,
+    snapshot::{MemoryFile, Records},
 };
-use bundle::{Bundle, DEFAULT_LEVEL, Form, Level, Manifest, Mode, Options, Point, Vm};
+use bundle::{Bundle, DEFAULT_LEVEL, Form, Level, Manifest, Options, Point, Vm};
 use code::Code;
-use disk::Progress;
 use host::{
-    Host as _, dir,
+    Host as _,
+    dir::{self, Dir},
+    here,
     libvirt::{KnownMachine, Libvirt},
     lock,
 };
@@ -33,16 +39,22 @@ use crate::{
     failure::{Failure, Result},
     json::Message,
     progress::Gauge,
+    rate::PacedSink,
     report::Report,
     session::Session,
     show::clean,
     state,
 };
+use hears::Hears;
 pub(super) use told::BackupData;
-use told::{Data, PlanData};
+use told::{Data, PlanData, UnchangedData};
+use words::{check, form, tags};
 
 /// The program, as manifests name it.
 const TOOL: &str = concat!("relift ", env!("CARGO_PKG_VERSION"));
+
+/// What of the definition in a point is compared with the present one: a longer one is another one.
+const MAX_DEFINITION_BYTES: u64 = 16 << 20;
 
 /// Backs up each machine, one after the other.
 pub(in crate::verbs) fn run(
@@ -69,9 +81,11 @@ pub(super) fn append(
         where_to: BackupPlaceArgs { output, storage: None, pool: None },
         incrementable: true,
         mode: ModeChoice::Incremental,
+        skip_unchanged: false,
         max_increments: 0,
         iso: IsoChoice::Exclude,
         compress,
+        memory: false,
         quiet: args.quiet,
         exclude_disk: Vec::new(),
         with_template: false,
@@ -80,6 +94,7 @@ pub(super) fn append(
         note: None,
         protect: false,
         scratch: args.scratch.clone(),
+        limit_rate: args.limit_rate,
         jobs: None,
         dry_run: false,
         verify: AfterwardsChoice::Quick,
@@ -104,31 +119,28 @@ fn back_up(
     let chosen: Vec<_> =
         args.machines.iter().map(|name| find(&machines, name, uri)).collect::<Result<_>>()?;
     let folder = folder(args, &host)?;
-    let (mut backups, mut plans, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
+    let mut data = Data { dry_run: args.dry_run, ..Data::default() };
+    let mut warnings = Vec::new();
     for machine in chosen {
+        let others = machines.iter().filter(|one| one.uuid != machine.uuid);
+        let foreign: Vec<_> = others.flat_map(|one| one.disks.iter().cloned()).collect();
         let (machines, folder) = (machines.as_slice(), folder.as_path());
-        let job = Job { args, session, gauge, host: &host, machine, machines, folder };
+        let job = Job { args, session, gauge, host: &host, machine, machines, foreign, folder };
         if args.dry_run {
-            plans.push(job.plan()?);
+            data.plans.push(job.plan()?);
             continue;
         }
-        let (data, more) = job.run()?;
-        warnings.extend(more);
-        session.events.send(&Event::Item { path: &data.path, file_bytes: data.file_bytes });
-        backups.push(data);
+        match job.run()? {
+            Told::Made(made, more) => {
+                warnings.extend(more);
+                let BackupData { path, file_bytes, .. } = &*made;
+                session.events.send(&Event::Item { path, file_bytes: *file_bytes });
+                data.backups.push(*made);
+            }
+            Told::Unchanged(unchanged) => data.unchanged.push(unchanged),
+        }
     }
-    let data = Data { dry_run: args.dry_run, backups, plans };
     Ok((data, warnings))
-}
-
-fn check(args: &BackupCreateArgs) -> Result<()> {
-    if args.where_to.output.is_some() && args.machines.len() > 1 {
-        return Err(Failure::usage("-o names one file, and there are several machines")
-            .tip("name a folder instead: --storage DIR"));
-    }
-    form(args)?;
-    tags(args)?;
-    Ok(())
 }
 
 /// The machine that somebody means.
@@ -165,44 +177,10 @@ fn folder(args: &BackupCreateArgs, host: &Libvirt) -> Result<PathBuf> {
         .map_err(|error| Failure::usage("--storage is no path").cause(error.to_string()))
 }
 
-/// The form of a new bundle, and how hard it is compressed.
-fn form(args: &BackupCreateArgs) -> Result<(Form, i32)> {
-    if let Some(file) = &args.where_to.output {
-        let name = file.to_string_lossy();
-        return match (name.ends_with(".tar"), name.ends_with(".tar.zst")) {
-            (true, _) => Ok((Form::Tar, DEFAULT_LEVEL)),
-            (_, true) => Ok((Form::TarZst, DEFAULT_LEVEL)),
-            _ => Err(Failure::usage(format!("-o {name} ends neither in .tar nor in .tar.zst"))),
-        };
-    }
-    let level = |text: &str| text.parse().ok().filter(|level| (1..=22).contains(level));
-    let how = args.compress.as_str();
-    match (how, how.strip_prefix("zstd:").and_then(level)) {
-        ("none", _) => Ok((Form::Tar, DEFAULT_LEVEL)),
-        ("zstd", _) => Ok((Form::TarZst, DEFAULT_LEVEL)),
-        (_, Some(level)) => Ok((Form::TarZst, level)),
-        _ => Err(Failure::usage(format!(
-            "--compress {how} is none of none, zstd, zstd:1 to zstd:22"
-        ))),
-    }
-}
-
-fn tags(args: &BackupCreateArgs) -> Result<std::collections::BTreeMap<String, String>> {
-    let tag = |text: &String| {
-        let (key, value) = text.split_once('=').filter(|(key, _)| !key.is_empty())?;
-        Some((key.to_owned(), value.to_owned()))
-    };
-    let one = |text: &String| {
-        tag(text).ok_or_else(|| Failure::usage(format!("--tag {text} is not KEY=VALUE")))
-    };
-    args.tag.iter().map(one).collect()
-}
-
-/// Whether a point is made for a later increment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Keeps {
-    Yes,
-    No,
+/// What came of one machine.
+enum Told {
+    Made(Box<BackupData>, Vec<Message>),
+    Unchanged(UnchangedData),
 }
 
 /// The backup of one machine.
@@ -214,23 +192,35 @@ struct Job<'a> {
     machine: &'a KnownMachine,
     /// All of the host.
     machines: &'a [KnownMachine],
+    /// The images of the other machines.
+    foreign: Vec<PathBuf>,
     folder: &'a Path,
 }
 
 impl Job<'_> {
-    fn run(&self) -> Result<(BackupData, Vec<Message>)> {
+    fn run(&self) -> Result<Told> {
         let state = state::of_environment();
         state.make()?;
         let _alone = self.alone(&state)?;
         let now = clock::stamp_seconds()?;
         let entries = backup::list(self.folder, &[])?;
-        let (path, made, before_bytes) = match self.existing(&entries)? {
-            Some(path) => self.extend(&path, &self.request(now, Keeps::Yes, &entries))?,
-            None => self.begin(&self.request(now, self.keeps(), &entries))?,
+        let existing = self.existing(&entries)?;
+        let request = self.request(now, self.keeps(existing.as_deref())?, &entries);
+        let (path, outcome, before_bytes) = match existing {
+            Some(path) => self.extend(&path, &request)?,
+            None => self.begin(&request)?,
         };
         state.note_place(self.folder)?;
-        let warnings = told::restless(&made);
-        Ok((told::data(self.machine, &path, &made, before_bytes), warnings))
+        Ok(match outcome {
+            Outcome::Made(made) => {
+                let data = told::data(self.machine, &path, &made, before_bytes);
+                Told::Made(Box::new(data), told::warnings(&made))
+            }
+            Outcome::Unchanged { notes } => {
+                let (vm, path) = (self.machine.name.clone(), path.display().to_string());
+                Told::Unchanged(UnchangedData { vm, path, notes })
+            }
+        })
     }
 
     /// What would be done now.
@@ -238,12 +228,16 @@ impl Job<'_> {
         let now = clock::stamp_seconds()?;
         let entries = backup::list(self.folder, &[])?;
         let existing = self.existing(&entries)?;
-        let keeps = if existing.is_some() { Keeps::Yes } else { self.keeps() };
-        let before = match &existing {
+        let keeps = self.keeps(existing.as_deref())?;
+        let manifest = match &existing {
             Some(path) => super::open(path)?.manifest()?.unwrap_or_default(),
             None => Manifest::default(),
         };
-        let before = Before { points: &before.points, template: before.template.as_ref() };
+        let before = Before {
+            points: &manifest.points,
+            snapshots: &manifest.snapshots,
+            template: manifest.template.as_ref(),
+        };
         let extends = existing.is_some();
         let path = existing.map_or_else(|| self.new_path(now), Ok)?;
         let request = self.request(now, keeps, &entries);
@@ -270,7 +264,7 @@ impl Job<'_> {
         if let Some(file) = &self.args.where_to.output {
             return self.named(file);
         }
-        if self.args.mode == ModeChoice::Full {
+        if self.args.mode == ModeChoice::Full || self.args.memory {
             return Ok(None);
         }
         let uuid = self.machine.uuid.to_string();
@@ -282,7 +276,8 @@ impl Job<'_> {
         let newest = ours.max_by_key(|entry| {
             entry.facts().and_then(|facts| Some(facts.points.last()?.created_unix_seconds))
         });
-        let newest = newest.filter(|entry| !self.is_long_enough(entry));
+        let is_full_due = |facts: &Facts| backup::is_full_due(facts.increments(), self.limit());
+        let newest = newest.filter(|entry| !entry.facts().is_some_and(is_full_due));
         if newest.is_none() && self.args.mode == ModeChoice::Incremental {
             let folder = self.folder.display();
             let text = format!(
@@ -326,24 +321,32 @@ impl Job<'_> {
             .fix("find one: relift backup list --vm VM"))
     }
 
-    /// Whether a bundle has as many increments as it may have.
-    fn is_long_enough(&self, entry: &backup::Entry) -> bool {
-        let points = entry.facts().map(|facts| facts.points.as_slice()).unwrap_or_default();
-        let since_full =
-            points.iter().rev().take_while(|point| point.mode == Mode::Incremental).count();
-        self.args.max_increments > 0 && since_full >= self.args.max_increments
+    /// How many increments a bundle may have, if that is limited.
+    fn limit(&self) -> Option<u32> {
+        Some(self.args.max_increments).filter(|max| *max > 0)
     }
 
-    /// Whether a new bundle is to get increments.
-    fn keeps(&self) -> Keeps {
-        if self.args.incrementable { Keeps::Yes } else { Keeps::No }
+    /// What stays on the machine behind the point that goes into an existing bundle, or a new one.
+    fn keeps(&self, existing: Option<&Path>) -> Result<Keeps> {
+        Ok(match existing {
+            Some(path) if self.is_last_increment(path)? => Keeps::Last,
+            Some(_) => Keeps::Checkpoint,
+            None if self.args.incrementable => Keeps::Checkpoint,
+            None => Keeps::Nothing,
+        })
+    }
+
+    /// Whether a bundle may get only one more increment.
+    fn is_last_increment(&self, path: &Path) -> Result<bool> {
+        let Some(limit) = self.limit() else { return Ok(false) };
+        let increments = backup::one(path, &[])?.facts().map_or(0, Facts::increments);
+        Ok(backup::is_full_due(increments + 1, Some(limit)))
     }
 
     fn request(&self, now: u64, keeps: Keeps, entries: &[backup::Entry]) -> Request {
-        let facts = entries.iter().filter_map(backup::Entry::facts);
-        let known = facts.flat_map(|facts| &facts.points);
-        let known = known.filter_map(|moment| moment.checkpoint.clone()).collect();
-        let BackupCreateArgs { mode, exclude_disk, iso, quiet, scratch, jobs, .. } = self.args;
+        let (known, doubt) = known_by(self.folder, entries);
+        let BackupCreateArgs { mode, exclude_disk, iso, memory, quiet, scratch, jobs, .. } =
+            self.args;
         let BackupCreateArgs { template, with_template, .. } = self.args;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Request {
@@ -354,16 +357,22 @@ impl Job<'_> {
                 ModeChoice::Full => Wish::Full,
                 ModeChoice::Incremental => Wish::Incremental,
             },
-            is_incrementable: keeps == Keeps::Yes,
+            keeps,
             excluded: exclude_disk.clone(),
             with_media: *iso == IsoChoice::Include,
+            memory: if *memory { MemoryFile::Kept } else { MemoryFile::None },
             quiesce: quiet.quiesce.into(),
             deadline: quiet.deadline.0,
             workers: jobs.unwrap_or(cores),
             unix_seconds: now,
             series: series_of(self.folder),
             known,
-            scratch: scratch.clone(),
+            doubt,
+            unchanged_from: None,
+            // The host is told of files in it, and runs in another folder.
+            scratch: scratch
+                .as_ref()
+                .map(|folder| std::path::absolute(folder).unwrap_or_else(|_| folder.clone())),
             machines: self.machines.to_vec(),
             marking: match template {
                 TemplateChoice::Auto => Marking::ByClones,
@@ -380,11 +389,24 @@ impl Job<'_> {
     fn with_doors<T>(&self, act: impl FnOnce(&Doors<'_>) -> backup::Result<T>) -> Result<T> {
         let guards = Processes { uri: self.host.uri() };
         let hears = Hears(self.gauge);
-        Ok(act(&Doors { host: self.host, guards: &guards, watch: &hears })?)
+        let files = Dir::new(here::name());
+        let records = Records::of(state::of_environment().folder(), self.machine.uuid);
+        Ok(act(&Doors {
+            host: self.host,
+            guards: &guards,
+            watch: &hears,
+            files: &files,
+            records: &records,
+            foreign: &self.foreign,
+        })?)
     }
 
-    fn create(&self, request: &Request, sink: &mut dyn Sink) -> Result<Made> {
-        self.with_doors(|doors| create(request, sink, doors))
+    fn create(&self, request: &Request, sink: &mut dyn Sink) -> Result<Outcome> {
+        let Some(limit) = self.args.limit_rate else {
+            return self.with_doors(|doors| create(request, sink, doors));
+        };
+        let mut sink = PacedSink::over(sink, limit, &self.session.stop);
+        self.with_doors(|doors| create(request, &mut sink, doors))
     }
 
     /// Where a new bundle goes.
@@ -397,7 +419,7 @@ impl Job<'_> {
     }
 
     /// A point in a new bundle, which gets its name when it is whole.
-    fn begin(&self, request: &Request) -> Result<(PathBuf, Made, u64)> {
+    fn begin(&self, request: &Request) -> Result<(PathBuf, Outcome, u64)> {
         let (form, level) = form(self.args)?;
         let path = self.new_path(request.unix_seconds)?;
         let manifest = Manifest {
@@ -416,17 +438,14 @@ impl Job<'_> {
             .map_err(Into::into)
             .map(|inner| Named::new(inner, (&host, &partial), self.looks()))
             .and_then(|mut sink| self.create(request, &mut sink));
-        match made {
-            Ok(made) => Ok((path, made, 0)),
-            Err(failure) => {
-                drop(host.remove_file(&partial.path));
-                Err(failure)
-            }
+        if !matches!(made, Ok(Outcome::Made(_))) {
+            drop(host.remove_file(&partial.path));
         }
+        Ok((path, made?, 0))
     }
 
     /// A point behind those of a bundle.
-    fn extend(&self, path: &Path, request: &Request) -> Result<(PathBuf, Made, u64)> {
+    fn extend(&self, path: &Path, request: &Request) -> Result<(PathBuf, Outcome, u64)> {
         let cannot = |error: std::io::Error| super::unreadable(path, &error);
         let refused = |error| super::refused(error, path);
         let file = File::options().read(true).write(true).open(path).map_err(cannot)?;
@@ -438,9 +457,15 @@ impl Job<'_> {
         let options = Options { form: bundle.form(), level: DEFAULT_LEVEL, unix_seconds };
         let mut sink =
             Bundled::extend(&bundle, &file, options, true).map_err(Box::<Failure>::from)?;
-        let made = self.create(request, &mut sink)?;
-        self.looks().at(&file)?;
-        Ok((path.to_owned(), made, before_bytes))
+        let unchanged_from = match self.args.skip_unchanged {
+            true => last_definition(&bundle).map_err(refused)?,
+            false => None,
+        };
+        let outcome = self.create(&Request { unchanged_from, ..request.clone() }, &mut sink)?;
+        if let Outcome::Made(_) = &outcome {
+            self.looks().at(&file)?;
+        }
+        Ok((path.to_owned(), outcome, before_bytes))
     }
 
     /// How what was written is looked at.
@@ -464,28 +489,12 @@ impl Job<'_> {
     }
 }
 
-/// Tells the steps of a backup.
-struct Hears<'a>(&'a Gauge<'a>);
-
-impl Progress for Hears<'_> {
-    fn advance(&self, done_bytes: u64) {
-        self.0.advance(done_bytes);
-    }
-
-    fn stopped(&self) -> bool {
-        self.0.stopped()
-    }
-}
-
-impl Watch for Hears<'_> {
-    fn begin(&self, step: Step<'_>) {
-        match step {
-            Step::Look => self.0.phase("look", None, None),
-            Step::Freeze => self.0.phase("freeze", None, None),
-            Step::Copy { target, total_bytes } => {
-                self.0.phase("copy", Some(&format!("disk={target}")), Some(total_bytes));
-            }
-            Step::Publish => self.0.phase("publish", None, None),
-        }
-    }
+/// The definition in the last point of a bundle, as it stands there.
+fn last_definition(bundle: &Bundle) -> bundle::Result<Option<String>> {
+    let last = bundle.points()?.pop();
+    let Some(member) = last.and_then(|point| bundle.member(&point.config)) else { return Ok(None) };
+    let mut bytes =
+        vec![0; usize::try_from(member.length_bytes.min(MAX_DEFINITION_BYTES)).unwrap_or(0)];
+    bundle.bytes(member)?.read_exact_at(&mut bytes, 0)?;
+    Ok(String::from_utf8(bytes).ok())
 }

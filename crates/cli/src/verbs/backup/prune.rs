@@ -54,12 +54,15 @@ pub(in crate::verbs) fn run(args: &BackupPruneArgs, session: &Session) -> Result
     if !args.vm.is_empty() {
         entries.retain(|entry| entry.facts().is_some_and(|facts| args.vm.contains(&facts.vm)));
     }
+    for entry in &mut entries {
+        entry.is_in_use = backup::is_in_use(&entry.path);
+    }
     let rules =
         Rules { missing_bytes: missing(args.keep.make_room.as_deref(), &folders)?, ..rules };
     let zone = zone(args.tz.as_deref())?;
     let items: Vec<Item> = entries.iter().map(Entry::item).collect();
     let failures = state.failures()?;
-    let outcome = backup::decide(&items, &rules, &failures, clock::now_seconds(), &zone);
+    let mut outcome = backup::decide(&items, &rules, &failures, clock::now_seconds(), &zone);
     let gone = |verdict: &Verdict| matches!(verdict, Verdict::Drop(_));
     let mut gone: Vec<&Entry> = entries
         .iter()
@@ -75,20 +78,39 @@ pub(in crate::verbs) fn run(args: &BackupPruneArgs, session: &Session) -> Result
             let room = ByteSize(outcome.freed_bytes);
             confirm::ask(&format!("{} backups, {room}, will be deleted.", gone.len()))?;
         }
-        delete(&gone, session)?;
+        let busy = delete(&gone, session)?;
+        keep(&busy, &entries, (&rules, &mut outcome));
     }
     Ok(report(args, &entries, &outcome, &table))
 }
 
-fn delete(gone: &[&Entry], session: &Session) -> Result<()> {
+/// Deletes backups, and gives those that somebody began to read or write since they were listed.
+fn delete(gone: &[&Entry], session: &Session) -> Result<Vec<PathBuf>> {
+    let mut busy = Vec::new();
     for entry in gone {
         if session.stop.is_asked() {
             return Err(Failure::stopped(code::ExitStatus::Interrupted));
         }
-        backup::remove(&entry.path)?;
-        session.detail(&format!("deleted {}", entry.path.display()));
+        match backup::remove(&entry.path) {
+            Err(error) if error.code() == Some(Code::E0602) => busy.push(entry.path.clone()),
+            done => {
+                done?;
+                session.detail(&format!("deleted {}", entry.path.display()));
+            }
+        }
     }
-    Ok(())
+    Ok(busy)
+}
+
+/// Says of backups that they were not deleted after all.
+fn keep(busy: &[PathBuf], entries: &[Entry], (rules, outcome): (&Rules, &mut Outcome)) {
+    let all = entries.iter().zip(&mut outcome.verdicts);
+    for (entry, verdict) in all.filter(|(entry, _)| busy.contains(&entry.path)) {
+        *verdict = Verdict::Keep(vec![Kept::InUse]);
+        outcome.freed_bytes = outcome.freed_bytes.saturating_sub(entry.file_bytes);
+    }
+    let wanted = rules.missing_bytes.unwrap_or_default();
+    outcome.missing_bytes = wanted.saturating_sub(outcome.freed_bytes);
 }
 
 fn report(args: &BackupPruneArgs, entries: &[Entry], outcome: &Outcome, table: &str) -> Report {
@@ -210,7 +232,28 @@ fn zone(name: Option<&str>) -> Result<TimeZone> {
 
 #[cfg(test)]
 mod tests {
+    use backup::{Contents, Dropped};
+
     use super::*;
+
+    #[test]
+    fn what_somebody_began_to_read_is_told_as_kept_and_gives_no_room() {
+        let entry = |name: &str| Entry {
+            id: name.to_owned(),
+            path: PathBuf::from(format!("{name}.tar")),
+            file_bytes: 100,
+            contents: Contents::Damaged { code: Code::E0101, message: String::new() },
+            verified: None,
+            is_in_use: false,
+        };
+        let entries = [entry("a"), entry("b")];
+        let verdicts = vec![Verdict::Drop(Dropped::NotKept); 2];
+        let mut outcome = Outcome { verdicts, freed_bytes: 200, missing_bytes: 0 };
+        let rules = Rules { missing_bytes: Some(150), ..Rules::default() };
+        keep(&[PathBuf::from("b.tar")], &entries, (&rules, &mut outcome));
+        let verdicts = vec![Verdict::Drop(Dropped::NotKept), Verdict::Keep(vec![Kept::InUse])];
+        assert_eq!(outcome, Outcome { verdicts, freed_bytes: 100, missing_bytes: 50 });
+    }
 
     #[test]
     fn flags_become_rules() {

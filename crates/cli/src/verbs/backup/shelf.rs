@@ -78,14 +78,10 @@ pub(super) fn pool_folder(name: &str, uri: &str) -> Result<PathBuf> {
 
 impl From<backup::Error> for Box<Failure> {
     fn from(error: backup::Error) -> Self {
-        let cause = std::error::Error::source(&error).map(ToString::to_string);
-        let failure = match error.code() {
+        match error.code() {
             Some(code) => Failure::new(code, error.to_string()),
             None => Failure::usage(error.to_string()),
-        };
-        match cause {
-            Some(cause) => failure.cause(cause),
-            None => failure,
         }
+        .because(&error)
     }
 }

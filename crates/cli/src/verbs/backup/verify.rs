@@ -123,7 +123,11 @@ pub(in crate::verbs) fn verify(
     level: Level,
     gauge: &Gauge<'_>,
 ) -> Result<(Bundle, Found)> {
-    let bundle = super::open(path)?;
+    let cannot = |error: std::io::Error| super::unreadable(path, &error);
+    let file = super::open_file(path).map_err(cannot)?;
+    // Nobody deletes it meanwhile; who writes it now, this process perhaps, keeps others from that, too.
+    let _is_pinned = bundle::pin(&file).is_ok();
+    let bundle = super::of_file(file, path)?;
     let name = path.display().to_string();
     let total = (level != Level::Quick).then(|| bundle.archive_bytes());
     gauge.phase("verify", Some(&name), total);

@@ -5,10 +5,14 @@ use std::path::Path;
 use backup::{
     State,
     create::{Known, Leftover},
-    repair::{Held, half_written, known_in, remove_half_written},
+    repair::{Held, Reach, half_written, known_in, remove_half_written},
 };
 use code::Code;
-use host::libvirt::{KnownMachine, Libvirt};
+use host::{
+    dir::Dir,
+    here,
+    libvirt::{KnownMachine, Libvirt},
+};
 use serde::Serialize;
 
 use super::{Check, warn};
@@ -109,7 +113,11 @@ pub(super) fn of_machines(args: &DoctorArgs, host: &Libvirt) -> Result<Vec<Left>
         }));
     }
     for machine in chosen {
-        left.extend(of_machine(args, &state, (machine, &known), host));
+        let others = machines.iter().filter(|one| one.uuid != machine.uuid);
+        let foreign: Vec<_> = others.flat_map(|one| one.disks.iter().cloned()).collect();
+        let files = Dir::new(here::name());
+        let reach = Reach { host, files: &files, name: &machine.name, foreign: &foreign };
+        left.extend(of_machine(args, &state, (machine, &known), reach));
     }
     Ok(left)
 }
@@ -119,12 +127,12 @@ fn of_machine(
     args: &DoctorArgs,
     state: &State,
     (machine, known): (&KnownMachine, &Known),
-    host: &Libvirt,
+    reach: Reach<'_>,
 ) -> Vec<Left> {
     let told =
         |state, what: String, code| Left { vm: Some(machine.name.clone()), state, what, code };
     let looked = Held::take(state, machine.uuid)
-        .and_then(|held| held.look(known, host).map(|found| (held, found)));
+        .and_then(|held| held.look(known, reach).map(|found| (held, found)));
     let (held, found) = match looked {
         Ok(looked) => looked,
         Err(error) if error.code() == Some(Code::E0602) => {
@@ -139,7 +147,7 @@ fn of_machine(
         if !args.repair || args.dry_run {
             return told(Fate::Found, leftover.found(), None);
         }
-        match held.put_right(leftover, host) {
+        match held.put_right(leftover, reach) {
             Ok(Some(note)) => told(Fate::Repaired, note.0, None),
             Ok(None) => told(Fate::Skipped, format!("{}: it stays", leftover.found()), None),
             Err(error) => {

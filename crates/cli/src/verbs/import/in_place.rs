@@ -29,7 +29,10 @@ pub(super) fn choose(back: Option<&BackArgs>, to: &Target, request: &mut Request
     };
     let flag = if back.in_place { "--in-place" } else { "--disk" };
     if request.plan_file.is_some() {
-        return Err(Failure::usage(format!("{flag} is for a backup, and a plan file was given")));
+        let text = format!("{flag} is for a backup, and a plan file was given");
+        let why = "what is replaced is looked at when it is done, not when a plan is written";
+        let tip = format!("relift restore FILE {flag} … --dry-run shows it");
+        return Err(Failure::usage(text).cause(why).tip(tip));
     }
     if let (Target::Folder(_), true) = (to, back.in_place) {
         let failure = Failure::usage("--in-place is for a host, and --to names a folder");

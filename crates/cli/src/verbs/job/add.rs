@@ -62,6 +62,8 @@ fn job(args: &JobAddArgs, session: &Session) -> Result<Job> {
     job.connect = session.hypervisor.words().map(|[_, uri]| uri.to_owned());
     job.place = place(args)?;
     job.max_increments = args.max_increments;
+    job.skip_unchanged = args.skip_unchanged;
+    job.limit_rate = args.limit_rate.map(|rate| rate.to_string());
     job.verify = match args.verify {
         BackupVerifyLevel::Quick => Verify::Quick,
         BackupVerifyLevel::Deep => Verify::Deep,

@@ -83,7 +83,7 @@ fn last(job: &Job, history: &[Run]) -> Option<LastData> {
         RunState::Failed => 3,
         RunState::Started => 2,
         RunState::Stopped => 1,
-        RunState::Done => 0,
+        RunState::Done | RunState::Unchanged => 0,
     };
     let worst = ends.iter().map(|(_, run)| *run).max_by_key(|run| rank(run))?;
     Some(LastData { t: worst.t.clone(), state: worst.state.as_str() })

@@ -10,7 +10,7 @@ mod hall;
 
 use std::thread;
 
-use backup::{Job, Run, RunState, State, Turn, Turns};
+use backup::{Job, Run, State, Turn, Turns};
 use code::{Code, ExitStatus};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -113,6 +113,7 @@ fn due(state: &State, session: &Session) -> Result<Vec<(Turns, Job)>> {
 
 fn report(runs: Vec<Run>) -> Report {
     let failure = failure(&runs);
+    let done = runs.iter().filter(|run| run.state.is_done()).count();
     let of = |run: Run| RunData {
         job: run.job,
         vm: run.vm,
@@ -123,7 +124,6 @@ fn report(runs: Vec<Run>) -> Report {
         files: run.files,
     };
     let runs: Vec<RunData> = runs.into_iter().map(of).collect();
-    let done = runs.iter().filter(|run| run.state == RunState::Done.as_str()).count();
     let failed = runs.len() - done;
     let line = |run: &RunData| {
         let why = match (&run.code, &run.message) {
@@ -143,7 +143,7 @@ fn report(runs: Vec<Run>) -> Report {
 
 /// Why the run is not the wanted one: where nothing but turns was missing, another time may help.
 fn failure(runs: &[Run]) -> Option<Box<Failure>> {
-    let bad: Vec<&Run> = runs.iter().filter(|run| run.state != RunState::Done).collect();
+    let bad: Vec<&Run> = runs.iter().filter(|run| !run.state.is_done()).collect();
     let first = bad.first()?;
     if bad.iter().all(|run| run.code.as_deref() == Some(Code::E0602.as_str())) {
         let message = first.message.clone().unwrap_or_default();
@@ -157,6 +157,8 @@ fn failure(runs: &[Run]) -> Option<Box<Failure>> {
 
 #[cfg(test)]
 mod tests {
+    use backup::RunState;
+
     use super::*;
 
     fn run(vm: &str, state: RunState, code: Option<&str>) -> Run {

@@ -7,6 +7,7 @@ use super::{JobData, emit, enable, machines};
 use crate::{
     args::JobShowArgs,
     failure::Result,
+    rate::RateLimit,
     report::Report,
     show::{clean, quoted},
 };
@@ -53,6 +54,8 @@ fn text(job: &Job, data: &Data, next: Option<String>) -> String {
     let schedule = job.schedule.as_deref().unwrap_or("by hand");
     lines.push(format!("  schedule   {schedule}{zone}"));
     lines.extend(next.map(|next| format!("  next run   {next}")));
+    let rate = job.limit_rate.as_deref().and_then(|rate| rate.parse::<RateLimit>().ok());
+    lines.extend(rate.map(|rate| format!("  rate       at most {} a second", rate.size())));
     lines.extend(data.on_calendar.iter().map(|line| format!("  systemd    {line}")));
     for words in &data.commands {
         let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();

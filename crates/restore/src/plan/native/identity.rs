@@ -25,15 +25,20 @@ pub(super) fn plan(inputs: &Inputs<'_>, draft: &mut Draft) {
     draft.changes.name = Some(name.clone());
     let identity = identity(inputs, &name);
     let from = old.uuid.map(|uuid| uuid.to_string()).unwrap_or_default();
-    draft.rows.push(match (choices.hardware.uuid, old.uuid, inputs.standing) {
-        (_, _, Some(standing)) => {
+    let hardware = &choices.hardware;
+    draft.rows.push(match (hardware.given_uuid, hardware.uuid, old.uuid, inputs.standing) {
+        (_, _, _, Some(standing)) => {
             draft.changes.uuid = Some(standing.uuid);
             let to = standing.uuid.to_string();
             let row = Row::kept("uuid", "UUID", &from, &to);
             let row = if from == to { row } else { row.changed() };
             row.because("that of the machine whose place is taken")
         }
-        (Origin::Keep, Some(_), None) => {
+        (Some(uuid), _, _, None) => {
+            draft.changes.uuid = Some(uuid);
+            Row::kept("uuid", "UUID", &from, uuid.to_string()).changed().because("set by you")
+        }
+        (None, Origin::Keep, Some(_), None) => {
             Row::kept("uuid", "UUID", &from, &from).because("asked for")
         }
         _ => {
@@ -46,9 +51,16 @@ pub(super) fn plan(inputs: &Inputs<'_>, draft: &mut Draft) {
     for (card, nic) in old.nics.iter().enumerate() {
         let (item, label) = (format!("nic{card}"), format!("nic {card}"));
         let from = format!("{} {}", nic.model.as_str(), shown(nic.mac));
-        let row = match (choices.hardware.mac, nic.mac) {
-            (_, Some(_)) if inputs.standing.is_some() => Row::kept(&item, &label, &from, &from),
-            (Origin::Keep, Some(_)) => Row::kept(&item, &label, &from, &from).because("asked for"),
+        let row = match (hardware.mac_of(&item), hardware.mac, nic.mac) {
+            (_, _, Some(_)) if inputs.standing.is_some() => Row::kept(&item, &label, &from, &from),
+            (Some(mac), ..) => {
+                draft.changes.macs.insert(card, mac);
+                let to = format!("{} {mac}", nic.model.as_str());
+                Row::kept(&item, &label, from, to).changed().because("set by you")
+            }
+            (None, Origin::Keep, Some(_)) => {
+                Row::kept(&item, &label, &from, &from).because("asked for")
+            }
             _ => {
                 let mac = identity.mac(card);
                 draft.changes.macs.insert(card, mac);

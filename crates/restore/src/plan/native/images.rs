@@ -1,7 +1,13 @@
 //! The images of a backup: each becomes a file of its own, standing on what it stood on.
+//!
+//! | the image is | it becomes |
+//! |---|---|
+//! | one of the machine, or kept by a snapshot of it | a file with its very clusters |
+//! | of a point, with those of older points below it | one file, above the image that a snapshot or template keeps, if any |
+//! | any, with another `--format` or `--compress` | one file with all that it stands on |
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     iter::{once, repeat, successors},
     path::{Path, PathBuf},
 };
@@ -22,26 +28,69 @@ use super::{
 };
 use crate::{
     PackedImage,
+    native::Backup,
     plan::{FilePlan, FileRole, NodeFile},
 };
 
 /// Where the images of a backup go, by their members.
 pub(super) struct Images<'a> {
     inputs: &'a Inputs<'a>,
+    /// The images of disks of points: parts of the backup alone, which were never files of the machine.
+    of_points: BTreeSet<&'a str>,
     placed: BTreeMap<String, PathBuf>,
+    /// The lower images of files that several become, and the uppermost one of each.
+    tops: BTreeMap<String, String>,
     /// The drives that images were restored for, by their members.
     users: BTreeMap<String, String>,
     disks: u16,
 }
 
-impl<'a> Images<'a> {
-    pub(super) const fn new(inputs: &'a Inputs<'a>) -> Self {
-        Self { inputs, placed: BTreeMap::new(), users: BTreeMap::new(), disks: 0 }
+/// Images that become one file, the uppermost first.
+struct Part {
+    top: Node,
+    below: Vec<Node>,
+    makes: Makes,
+}
+
+/// What becomes of the images of a part.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Makes {
+    /// It is one image, and stays as it is.
+    Node,
+    /// They are a point's, and stand on another image.
+    Merged,
+    /// They stand on nothing that is a file of its own.
+    Disk,
+}
+
+impl Part {
+    fn layers(&self) -> impl Iterator<Item = &Node> {
+        once(&self.top).chain(&self.below)
     }
 
-    /// Where an image goes.
+    fn lowest(&self) -> &Node {
+        self.below.last().unwrap_or(&self.top)
+    }
+}
+
+impl<'a> Images<'a> {
+    pub(super) fn new(inputs: &'a Inputs<'a>) -> Self {
+        let points = inputs.native.backup.iter().flat_map(|backup| &backup.points);
+        let disks = points.flat_map(|point| &point.disks);
+        Self {
+            inputs,
+            of_points: disks.map(|disk| disk.member.as_str()).collect(),
+            placed: BTreeMap::new(),
+            tops: BTreeMap::new(),
+            users: BTreeMap::new(),
+            disks: 0,
+        }
+    }
+
+    /// Where an image goes, by itself or as a part of another.
     pub(super) fn path(&self, member: &str) -> Option<&Path> {
-        self.placed.get(member).map(PathBuf::as_path)
+        let as_part = || self.placed.get(self.tops.get(member)?);
+        self.placed.get(member).or_else(as_part).map(PathBuf::as_path)
     }
 
     /// The drive that an image was restored for.
@@ -58,22 +107,22 @@ impl<'a> Images<'a> {
         (places, draft): (&mut Places<'_>, &mut Draft),
     ) -> Row {
         places.when_full(node.capacity_bytes);
-        let chain = self.chain(node);
+        let parts = self.parts(node);
         let top = file_of(&drive.source);
         let told = drive.chain.iter().map(|image| file_of(&image.source)).chain(repeat(None));
         // A definition that does not tell what an image stands on had it in the same folder.
-        let originals = once(top.map(Path::to_owned)).chain(chain.iter().skip(1).zip(told).map(
-            |(node, told)| {
+        let originals = once(top.map(Path::to_owned)).chain(parts.iter().skip(1).zip(told).map(
+            |(part, told)| {
                 told.map_or_else(
-                    || Some(top?.with_file_name(&node.member)),
+                    || Some(top?.with_file_name(&part.top.member)),
                     |it| Some(it.to_owned()),
                 )
             },
         ));
         let originals: Vec<Option<PathBuf>> = originals.collect();
         let mut notes = Vec::new();
-        for (node, original) in chain.iter().zip(&originals).rev() {
-            notes.extend(self.image(node, original.as_deref(), places, draft));
+        for (part, original) in parts.iter().zip(&originals).rev() {
+            notes.extend(self.part(part, original.as_deref(), places, draft));
         }
         self.users.insert(node.member.clone(), drive.target.clone());
         let disk = DiskId(self.disks);
@@ -89,17 +138,7 @@ impl<'a> Images<'a> {
         }
         let to = path.display().to_string();
         let row = notes.into_iter().fold(Row { to, ..row }.changed_if(&drive.source), Row::note);
-        match chain.len() {
-            _ if !self.inputs.keeps_chains() && node.backing.is_some() => {
-                let size = ByteSize(node.capacity_bytes);
-                row.because(format!("{size}, restored as one image with all that it stands on"))
-            }
-            1 => row.because(format!("{}, restored", ByteSize(node.capacity_bytes))),
-            more => {
-                let size = ByteSize(node.capacity_bytes);
-                row.because(format!("{size}, restored with {} images that it stands on", more - 1))
-            }
-        }
+        row.because(told_of(node, &parts))
     }
 
     /// Plans what no drive of the current machine uses: the images of its snapshots.
@@ -108,12 +147,15 @@ impl<'a> Images<'a> {
         if !self.inputs.keeps_chains() || self.inputs.is_partial() {
             return;
         }
-        for node in &backup.nodes {
+        let kept = backup.point.is_some().then(|| kept(backup, &self.of_points));
+        let comes = |node: &&Node| kept.as_ref().is_none_or(|it| it.contains(&*node.member));
+        for node in backup.nodes.iter().filter(comes) {
             if self.placed.contains_key(&node.member) || self.is_of_ignored(node) {
                 continue;
             }
             let beside = self.beside(node, draft);
-            let notes = self.image(node, beside.as_deref(), places, draft);
+            let part = Part { top: node.clone(), below: Vec::new(), makes: Makes::Node };
+            let notes = self.part(&part, beside.as_deref(), places, draft);
             let to = self.path(&node.member).map(|path| path.display().to_string());
             let item = format!("image.{}", node.member);
             let row = Row::kept(&item, "image", &node.member, to.unwrap_or_default())
@@ -132,7 +174,7 @@ impl<'a> Images<'a> {
 
     /// Whether an image belongs to a disk that was left out.
     fn is_of_ignored(&self, node: &Node) -> bool {
-        let bottom = |node: &Node| self.chain(node).last().map(|node| node.member.clone());
+        let bottom = |node: &Node| self.layers(node).last().map(|node| node.member);
         let drives = self.inputs.definition.drives.iter().enumerate();
         let mut ignored = drives.filter(|(number, drive)| {
             self.inputs.is_ignored(&format!("disk{number}"), drive) || !self.inputs.is_chosen(drive)
@@ -143,44 +185,56 @@ impl<'a> Images<'a> {
         })
     }
 
-    fn image(
+    fn part(
         &mut self,
-        node: &Node,
+        part: &Part,
         original: Option<&Path>,
         places: &mut Places<'_>,
         draft: &mut Draft,
     ) -> Vec<Note> {
-        if self.placed.contains_key(&node.member) {
+        let top = &part.top;
+        if self.placed.contains_key(&top.member) {
             return Vec::new();
         }
-        let Ok(name) = EntryName::parse(&node.member) else { return Vec::new() };
-        let original = original.map(|path| path.with_file_name(self.name(node, path)));
-        let placed =
-            places.place(original.as_deref(), &self.name(node, Path::new("")), self.length(node));
-        self.placed.insert(node.member.clone(), placed.path.clone());
-        let below = self.backing(node, &placed.path);
-        let image = Some(PackedImage::plain(name, Declared::Stated(Format::Qcow2)));
-        let role = if self.inputs.keeps_chains() {
-            let backing = below.as_ref().ok().cloned().flatten();
-            FileRole::Node(NodeFile { capacity_bytes: node.capacity_bytes, backing })
-        } else {
-            let stated_bytes = Some(node.capacity_bytes);
-            FileRole::Disk { disk: DiskId(0), stated_bytes, output: self.inputs.choices.output }
+        let Ok(name) = EntryName::parse(&top.member) else { return Vec::new() };
+        let original = original.map(|path| path.with_file_name(self.name(part, Some(path))));
+        let length = self.length(part);
+        let placed = places.place(original.as_deref(), &self.name(part, None), length);
+        self.placed.insert(top.member.clone(), placed.path.clone());
+        let lower = part.below.iter().map(|node| (node.member.clone(), top.member.clone()));
+        self.tops.extend(lower);
+        let below = self.backing(part, &placed.path);
+        let role = self.role(part, below.as_ref().ok().cloned().flatten());
+        let entry = |node: &Node| EntryName::parse(&node.member).ok();
+        let image = PackedImage {
+            parents: part.below.iter().filter_map(entry).collect(),
+            lowest: entry(part.lowest()).filter(|_| part.makes == Makes::Merged),
+            ..PackedImage::plain(name, Declared::Stated(Format::Qcow2))
         };
-        draft.files.push(FilePlan { image, href: None, to: placed.path, role });
+        draft.files.push(FilePlan { image: Some(image), href: None, to: placed.path, role });
         placed.note.into_iter().chain(below.err()).collect()
     }
 
-    /// What the header of an image will call the one that it stands on.
+    fn role(&self, part: &Part, backing: Option<String>) -> FileRole {
+        let capacity_bytes = part.top.capacity_bytes;
+        match part.makes {
+            Makes::Node => FileRole::Node(NodeFile { capacity_bytes, backing }),
+            Makes::Merged => FileRole::Merged(NodeFile { capacity_bytes, backing }),
+            Makes::Disk => FileRole::Disk {
+                disk: DiskId(0),
+                stated_bytes: Some(capacity_bytes),
+                output: self.inputs.choices.output,
+            },
+        }
+    }
+
+    /// What the header of the file will call the image that it stands on.
     ///
     /// # Errors
     /// What keeps it from being there.
-    fn backing(&self, node: &Node, path: &Path) -> Result<Option<String>, Note> {
+    fn backing(&self, part: &Part, path: &Path) -> Result<Option<String>, Note> {
+        let node = part.lowest();
         let Some(below) = &node.backing else { return Ok(None) };
-        if !self.inputs.keeps_chains() {
-            let disk = self.layers(node).find_map(|node| template::disk_below(self.inputs, &node));
-            return disk.map_or(Ok(None), |disk| template::check(self.inputs, disk).map(|()| None));
-        }
         if let Some(placed) = self.placed.get(below) {
             return Ok(Some(shortest(placed, path)));
         }
@@ -191,18 +245,15 @@ impl<'a> Images<'a> {
         Err(Note::blocker(Code::E0104, text))
     }
 
-    /// How much a file is taken to need: its member's bytes, or those of all images that become one.
-    fn length(&self, node: &Node) -> u64 {
-        let length = |member: &str| {
-            let name = EntryName::parse(member).ok();
+    /// How much a file is taken to need: the bytes of its members.
+    fn length(&self, part: &Part) -> u64 {
+        let length = |node: &Node| {
+            let name = EntryName::parse(&node.member).ok();
             let member = name.and_then(|name| self.inputs.facts.member(&name));
             member.map_or(0, |member| member.length_bytes)
         };
-        if self.inputs.keeps_chains() {
-            return length(&node.member);
-        }
-        let stored = self.layers(node).map(|node| length(&node.member));
-        stored.fold(0, u64::saturating_add).min(node.capacity_bytes)
+        let stored = part.layers().map(length).fold(0, u64::saturating_add);
+        if part.makes == Makes::Node { stored } else { stored.min(part.top.capacity_bytes) }
     }
 
     /// An image and all below it that are in the backup.
@@ -211,36 +262,83 @@ impl<'a> Images<'a> {
         successors(Some(node.clone()), move |node| backup?.node(node.backing.as_ref()?).cloned())
     }
 
-    /// The image and those below it; only itself where chains are made one image.
-    fn chain(&self, node: &Node) -> Vec<Node> {
-        let most = if self.inputs.keeps_chains() { usize::MAX } else { 1 };
-        self.layers(node).take(most).collect()
+    /// The files that an image and those below it become, the uppermost first.
+    fn parts(&self, node: &Node) -> Vec<Part> {
+        let mut below: Vec<Node> = self.layers(node).skip(1).collect();
+        let is_of_point = |node: &Node| self.of_points.contains(node.member.as_str());
+        let top = node.clone();
+        if !self.inputs.keeps_chains() {
+            return vec![Part { top, below, makes: Makes::Disk }];
+        }
+        let alone = |top| Part { top, below: Vec::new(), makes: Makes::Node };
+        if !is_of_point(node) {
+            return once(top).chain(below).map(alone).collect();
+        }
+        let end = below.iter().position(|node| !is_of_point(node)).unwrap_or(below.len());
+        let kept = below.split_off(end);
+        let stands = below.last().unwrap_or(&top).backing.is_some();
+        let makes = if stands { Makes::Merged } else { Makes::Disk };
+        once(Part { top, below, makes }).chain(kept.into_iter().map(alone)).collect()
     }
 
     /// What a file is called: as it was, else as the member, with the ending of a new format.
     ///
     /// A member of a point has the time in its name, which a disk of a machine has not: that is called
     /// after the machine and the drive.
-    fn name(&self, node: &Node, original: &Path) -> String {
+    fn name(&self, part: &Part, original: Option<&Path>) -> String {
         let disks = self.inputs.point().map(|point| &point.disks).into_iter().flatten();
-        let disk = disks.into_iter().find(|disk| disk.member == node.member);
+        let disk = disks.into_iter().find(|disk| disk.member == part.top.member);
         let machine = &self.inputs.definition.machine.name;
         let named = disk.map(|disk| format!("{}-{}.", convert::slug(machine), disk.target));
-        let new = named.as_ref().unwrap_or(&node.member);
-        let old = original.file_name().and_then(|name| name.to_str()).unwrap_or(new);
-        if self.inputs.keeps_chains() {
-            return old.to_owned();
+        let new = named.as_ref().unwrap_or(&part.top.member);
+        let old = original.and_then(|path| path.file_name()?.to_str());
+        match (part.makes, old) {
+            (Makes::Node | Makes::Merged, Some(old)) => old.to_owned(),
+            (Makes::Node, None) => new.clone(),
+            (Makes::Merged | Makes::Disk, old) => {
+                let old = old.unwrap_or(new);
+                let stem = old.rsplit_once('.').map_or(old, |(stem, _)| stem);
+                format!("{stem}.{}", self.inputs.format().as_str())
+            }
         }
-        let stem = old.rsplit_once('.').map_or(old, |(stem, _)| stem);
-        format!("{stem}.{}", self.inputs.format().as_str())
     }
 }
 
+/// Why a disk comes back as it does.
+fn told_of(node: &Node, parts: &[Part]) -> String {
+    let size = ByteSize(node.capacity_bytes);
+    let below = parts.len().saturating_sub(1);
+    match parts.first().map(|part| part.makes) {
+        Some(Makes::Disk) if node.backing.is_some() => {
+            format!("{size}, restored as one image with all that it stands on")
+        }
+        _ if below == 0 => format!("{size}, restored"),
+        _ => format!("{size}, restored with {below} images that it stands on"),
+    }
+}
+
+/// The images that the snapshots keep, with those below them.
+fn kept<'b>(backup: &'b Backup, of_points: &BTreeSet<&str>) -> BTreeSet<&'b str> {
+    let nodes: BTreeMap<&str, &Node> =
+        backup.nodes.iter().map(|node| (node.member.as_str(), node)).collect();
+    let mut kept = BTreeSet::new();
+    let snapshots = backup.snapshots.iter().map(|(snapshot, _)| snapshot);
+    for member in snapshots.flat_map(|one| one.nodes.iter().chain(one.disks.values())) {
+        let mut next = nodes.get(member.as_str());
+        while let Some(node) = next.filter(|node| !of_points.contains(node.member.as_str())) {
+            if !kept.insert(node.member.as_str()) {
+                break;
+            }
+            next = node.backing.as_deref().and_then(|below| nodes.get(below));
+        }
+    }
+    kept
+}
+
 impl Inputs<'_> {
-    /// Whether images stay as they are, one a file; else each disk becomes one image: in another format,
-    /// and of a point.
+    /// Whether images stay on one another; else each disk becomes one image, in another format.
     pub(super) fn keeps_chains(&self) -> bool {
-        self.choices.output == TargetOptions::default() && self.point().is_none()
+        self.choices.output == TargetOptions::default()
     }
 
     /// The point that is restored: its increments were never files of the machine.
@@ -280,7 +378,7 @@ fn shortest(below: &Path, above: &Path) -> String {
 /// The capacity of the disk that a file holds.
 pub(super) fn capacity(files: &[FilePlan], path: &Path) -> Option<u64> {
     match &files.iter().find(|file| file.to == path)?.role {
-        FileRole::Node(node) => Some(node.capacity_bytes),
+        FileRole::Node(node) | FileRole::Merged(node) => Some(node.capacity_bytes),
         FileRole::Disk { stated_bytes, .. } => *stated_bytes,
         FileRole::Made(_) | FileRole::Medium | FileRole::Kept => None,
     }
@@ -292,7 +390,7 @@ mod tests {
 
     use super::*;
     use crate::plan::fixture::{
-        Case, LENGTH_BYTES, backings, disk, lun, notes, paths, row, told, xml,
+        Case, LENGTH_BYTES, backings, disk, files, lun, notes, paths, row, told, xml,
     };
 
     /// A machine on two images, of whose lower one the definition does not tell.
@@ -366,6 +464,7 @@ mod tests {
             .image("web-vda-1.qcow2", None)
             .image("web-vda-2.snapshot", Some("web-vda-1.qcow2"))
             .image("web-vdb-2.qcow2", None)
+            .point(&[("vda", "web-vda-1.qcow2")])
             .point(&[("vda", "web-vda-2.snapshot"), ("vdb", "web-vdb-2.qcow2")])
     }
 
@@ -385,6 +484,66 @@ mod tests {
         let want = "1 MiB, restored as one image with all that it stands on";
         assert_eq!(row(&plan, "disk0").reason, want);
         assert!(xml(&plan).contains("/vm/web.qcow2") && !xml(&plan).contains("/dev/vg"));
+    }
+
+    /// A point whose full image stands on one that a snapshot of the machine keeps.
+    fn standing() -> Case {
+        Case::backup(&disk("vda", "/vm/web.clean"))
+            .image("web.qcow2", None)
+            .image("web-vda-1.qcow2", Some("web.qcow2"))
+            .image("web-vda-2.snapshot", Some("web-vda-1.qcow2"))
+            .point(&[("vda", "web-vda-1.qcow2")])
+            .point(&[("vda", "web-vda-2.snapshot")])
+    }
+
+    /// The members that a file is made of, and the lowest where the chain goes on below.
+    fn made_of(file: &FilePlan) -> (Vec<&str>, Option<&str>) {
+        let image = file.image.as_ref().unwrap();
+        let members = image.used().map(EntryName::as_str).collect();
+        (members, image.lowest.as_ref().map(EntryName::as_str))
+    }
+
+    /// SPACEVM-16: what a snapshot keeps comes back as a file of its own, and the point above it.
+    #[test]
+    fn a_point_becomes_one_image_above_the_one_that_a_snapshot_keeps() {
+        let plan = standing().plan();
+        assert_eq!(
+            (paths(&plan), told(&plan)),
+            (vec!["/vm/web.qcow2".to_owned(), "/vm/web.clean".to_owned()], vec![])
+        );
+        assert_eq!(backings(&plan), [None, Some("web.qcow2".to_owned())]);
+        let [kept, point] = files(&plan) else { panic!("two files") };
+        assert!(
+            matches!(kept.role, FileRole::Node(_)) && matches!(point.role, FileRole::Merged(_))
+        );
+        assert_eq!(made_of(kept), (vec!["web.qcow2"], None));
+        let members = vec!["web-vda-2.snapshot", "web-vda-1.qcow2"];
+        assert_eq!(made_of(point), (members, Some("web-vda-1.qcow2")));
+        assert_eq!(row(&plan, "disk0").reason, "1 MiB, restored with 1 images that it stands on");
+        assert_eq!(plan.space.needed_bytes, 3 * LENGTH_BYTES);
+        assert_eq!(plan.machines[0].machine.disks[0].capacity_bytes, 1 << 20);
+        // In another place its parent is found by its path.
+        let apart = standing().folders(|folder| folder.free_bytes = LENGTH_BYTES).plan();
+        assert_eq!(backings(&apart), [None, Some("/vm/web.qcow2".to_owned())]);
+    }
+
+    #[test]
+    fn a_point_in_another_format_is_one_image_with_what_snapshots_keep() {
+        let mut case = standing();
+        case.choices.output = TargetOptions::Raw;
+        let plan = case.plan();
+        assert_eq!((paths(&plan), told(&plan)), (vec!["/vm/web.raw".to_owned()], vec![]));
+        let members = vec!["web-vda-2.snapshot", "web-vda-1.qcow2", "web.qcow2"];
+        assert_eq!(made_of(&files(&plan)[0]), (members, None));
+    }
+
+    #[test]
+    fn a_disk_of_a_point_that_was_on_a_device_is_called_after_the_machine() {
+        let mut case = standing();
+        let drives = lun("vda", "/dev/vg/web");
+        let document = crate::plan::fixture::domain(&drives);
+        case.native().scrubbed = crate::Definition::parse(document).unwrap();
+        assert_eq!(paths(&case.plan()), ["/backups/web.qcow2", "/backups/web-vda.qcow2"]);
     }
 
     #[test]

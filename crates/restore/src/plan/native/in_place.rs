@@ -435,6 +435,39 @@ mod tests {
         assert_eq!(blocked(&case), [(Code::E0510, text.to_owned())]);
     }
 
+    /// SPACEVM-16: what the point's snapshots keep comes beside the old machine's files of those names.
+    #[test]
+    fn the_snapshots_of_a_point_take_the_place_of_those_that_are_there() {
+        let snapshot = bundle::Snapshot {
+            name: "fresh".to_owned(),
+            parent: None,
+            created_unix_seconds: 17,
+            config: "17-web.xml".to_owned(),
+            nodes: vec!["web.qcow2".to_owned()],
+            disks: [("vda".to_owned(), "web.qcow2".to_owned())].into(),
+            memory: None,
+        };
+        let case = whole()
+            .image("web-vda-1.qcow2", Some("web.qcow2"))
+            .image("web-vdb-1.qcow2", None)
+            .point(&[("vda", "web-vda-1.qcow2"), ("vdb", "web-vdb-1.qcow2")]);
+        let mut case = case.snapshot(snapshot, &disk("vda", "/vm/old.qcow2"));
+        case.host().standing.as_mut().unwrap().snapshots = vec!["fresh".into()];
+        let plan = case.plan();
+        assert_eq!(told(&plan), []);
+        assert_eq!(paths(&plan), ["/vm/web.qcow2", "/vm/web-2.qcow2", DATA]);
+        assert_eq!(plan.machines[0].snapshots.len(), 1);
+        // Of a chosen disk the chain comes alone, and the machine must not have snapshots.
+        case.choices.disks = vec!["vda".to_owned()];
+        assert_eq!(blocked(&case)[0].1, "snapshots of web would be lost: fresh");
+        case.host().standing.as_mut().unwrap().snapshots.clear();
+        let plan = case.plan();
+        assert_eq!(told(&plan), []);
+        assert_eq!(paths(&plan).len(), 2);
+        let want = "only disks come back: a snapshot is one of the whole machine";
+        assert_eq!(notes(&plan, "snapshot.fresh"), [(Code::W0203, want.to_owned())]);
+    }
+
     #[test]
     fn snapshots_that_do_not_come_back_block() {
         let mut case = whole();

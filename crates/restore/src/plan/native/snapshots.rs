@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use bundle::Snapshot;
+use bundle::{Node, Snapshot};
 use code::Code;
 use convert::{Note, Row};
 use domain::{Changes, Drive, DriveDevice, DriveSource, Finding};
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     Error, PackedImage, XmlTrust,
-    native::{Backup, is_member_of},
+    native::Backup,
     plan::{FilePlan, FileRole, SnapshotPlan},
 };
 
@@ -63,12 +63,12 @@ pub(super) fn plan(
             None => None,
         };
         let then = Then::parse(inputs, document)?;
-        let (changes, notes) = changes(inputs, snapshot, (&then, images), &draft.changes);
+        let (changes, notes) = changes((inputs, backup), snapshot, (&then, images), &draft.changes);
         let row = then.notes(inputs).chain(notes).fold(row, Row::note);
         let domain = domain::patch(then.document.as_bytes(), &changes)?;
         let stay = then.drives.iter().filter(|drive| !changes.detach.contains(&drive.target));
         let overlays = stay.map(|drive| {
-            let overlay = overlay(backup, snapshot, drive).and_then(|member| images.path(member));
+            let overlay = overlay((backup, images), snapshot, drive);
             (drive.target.clone(), overlay.map(Path::to_owned))
         });
         let text = domain::write_snapshot(&domain::Snapshot {
@@ -130,7 +130,7 @@ impl Then {
 /// What the definition of a snapshot shall say instead: the new machine's identity, and the images
 /// that held the disks then. No other path of the old host stays, but one that the machine keeps, too.
 fn changes(
-    inputs: &Inputs<'_>,
+    (inputs, backup): (&Inputs<'_>, &Backup),
     snapshot: &Snapshot,
     (then, images): (&Then, &Images<'_>),
     current: &Changes,
@@ -154,7 +154,7 @@ fn changes(
         };
         let is_kept = inputs.definition.drives.iter().any(|now| is_same(&now));
         let is_medium = matches!(drive.device, DriveDevice::Cdrom | DriveDevice::Floppy);
-        let node = snapshot.nodes.iter().find(|member| is_member_of(&drive.source, member));
+        let node = backup.held(snapshot, drive);
         if let Some(path) = node.and_then(|member| images.path(member)) {
             changes.images.insert(target.clone(), path.to_owned());
             changes.formats.insert(target, DiskFormat::Qcow2);
@@ -177,26 +177,26 @@ fn changes(
     (changes, notes)
 }
 
-/// The image that was begun when a snapshot was taken: of those that stand on its own, one that the
-/// machine as it is now stands on, else the first.
-fn overlay<'b>(backup: &'b Backup, snapshot: &Snapshot, drive: &Drive) -> Option<&'b str> {
-    let own = snapshot.nodes.iter().find(|member| is_member_of(&drive.source, member))?;
-    let above = backup.nodes.iter().filter(|node| node.backing.as_ref() == Some(own));
-    let above: Vec<&str> = above.map(|node| node.member.as_str()).collect();
+/// The file of the image that was begun when a snapshot was taken: of those that come back and stand on its
+/// own, one that the machine as it is now stands on, else the first.
+fn overlay<'i>(
+    (backup, images): (&Backup, &'i Images<'_>),
+    snapshot: &Snapshot,
+    drive: &Drive,
+) -> Option<&'i Path> {
+    let own = backup.held(snapshot, drive)?;
+    let above = backup.nodes.iter().filter(|node| node.backing.as_deref() == Some(own));
+    let above = above.filter_map(|node| Some((&*node.member, images.path(&node.member)?)));
+    let above: Vec<(&str, &Path)> = above.collect();
     let used = in_use(backup);
-    above.iter().copied().find(|member| used.contains(member)).or_else(|| above.first().copied())
+    let now = above.iter().find(|(member, _)| used.contains(member));
+    now.or_else(|| above.first()).map(|(_, path)| *path)
 }
 
-/// Images that are no state of a snapshot, and those below them: the machine as it is now.
+/// The images of the machine as it is now, and those below them.
 fn in_use(backup: &Backup) -> BTreeSet<&str> {
-    let is_below =
-        |member: &str| backup.nodes.iter().any(|node| node.backing.as_deref() == Some(member));
-    let is_kept = |member: &str| {
-        backup.snapshots.iter().any(|(one, _)| one.nodes.iter().any(|node| node == member))
-    };
-    let tops = backup.nodes.iter().filter(|node| !is_below(&node.member) && !is_kept(&node.member));
     let mut used = BTreeSet::new();
-    for top in tops {
+    for top in tops(backup) {
         let mut next = Some(top);
         while let Some(node) = next {
             used.insert(node.member.as_str());
@@ -204,6 +204,21 @@ fn in_use(backup: &Backup) -> BTreeSet<&str> {
         }
     }
     used
+}
+
+/// The images of the disks as they are now: those of the point, else what no image stands on and no
+/// snapshot keeps.
+fn tops(backup: &Backup) -> Vec<&Node> {
+    if let Some(point) = &backup.point {
+        return point.disks.iter().filter_map(|disk| backup.node(&disk.member)).collect();
+    }
+    let is_below =
+        |member: &str| backup.nodes.iter().any(|node| node.backing.as_deref() == Some(member));
+    let is_kept = |member: &str| {
+        backup.snapshots.iter().any(|(one, _)| one.nodes.iter().any(|node| node == member))
+    };
+    let nodes = backup.nodes.iter();
+    nodes.filter(|node| !is_below(&node.member) && !is_kept(&node.member)).collect()
 }
 
 /// Plans the file with a snapshot's memory.
@@ -292,6 +307,70 @@ mod tests {
             assert!(domain.contains(name.as_str()), "the new identity: {domain}");
         }
         assert!(planned[1].document.contains("file=\"/vm/two.memory\""));
+    }
+
+    /// Two points of a machine with a tree: one before its second snapshot, one after it.
+    fn points() -> Case {
+        let held = |name: &str, parent, member: &str| {
+            let disks = [("vda".to_owned(), member.to_owned())].into();
+            Snapshot { nodes: Vec::new(), disks, ..snapshot(name, parent, member) }
+        };
+        let memory = Some("two.memory".to_owned());
+        let two = Snapshot { memory, ..held("two", Some("one"), "kept-2.qcow2") };
+        let mut case = Case::backup(&disk("vda", "/vm/web.two"))
+            .image("kept-1.qcow2", None)
+            .image("web-vda-1.qcow2", Some("kept-1.qcow2"))
+            .image("kept-2.qcow2", Some("kept-1.qcow2"))
+            .image("branch.qcow2", Some("kept-1.qcow2"))
+            .image("web-vda-2.qcow2", Some("kept-2.qcow2"))
+            .image("web-vda-3.snapshot", Some("web-vda-2.qcow2"))
+            .member("two.memory")
+            .snapshot(held("one", None, "kept-1.qcow2"), &disk("vda", "/vm/web.qcow2"))
+            .snapshot(two, &disk("vda", "/vm/web.one"))
+            .snapshot(held("other", Some("one"), "branch.qcow2"), &disk("vda", "/vm/web.x"))
+            .point(&[("vda", "web-vda-1.qcow2")])
+            .point(&[("vda", "web-vda-2.qcow2")])
+            .point(&[("vda", "web-vda-3.snapshot")]);
+        let names = ["one", "two", "other"].map(str::to_owned).to_vec();
+        case.of_backup().point.as_mut().unwrap().snapshots = names;
+        case
+    }
+
+    /// SPACEVM-16: what libvirt calls a state's overlay is the machine's disk, whatever it is made of.
+    #[test]
+    fn the_snapshots_of_a_point_come_back_above_and_below_its_disks() {
+        let plan = points().plan();
+        assert_eq!(told(&plan), []);
+        let files = ["kept-1.qcow2", "kept-2.qcow2", "web.two", "branch.qcow2", "two.memory"];
+        assert_eq!(paths(&plan), files.map(|name| format!("/vm/{name}")));
+        let [one, two, other] = &plan.machines[0].snapshots[..] else { panic!("three snapshots") };
+        for (snapshot, overlay, held) in [
+            (one, Some("/vm/kept-2.qcow2"), "/vm/kept-1.qcow2"),
+            (two, Some("/vm/web.two"), "/vm/kept-2.qcow2"),
+            (other, None, "/vm/branch.qcow2"),
+        ] {
+            let (head, domain) = snapshot.document.split_once("<domain ").unwrap();
+            assert!(domain.contains(held), "{}: {domain}", snapshot.name);
+            let disks = head.split_once("<disks").unwrap().1;
+            assert_eq!(disks.contains("/vm/"), overlay.is_some(), "{disks}");
+            assert!(overlay.is_none_or(|path| disks.contains(path)), "{}: {disks}", snapshot.name);
+        }
+    }
+
+    /// An older point brings only what it had.
+    #[test]
+    fn a_point_from_before_a_snapshot_comes_without_it() {
+        let mut case = points();
+        let backup = case.of_backup();
+        backup.point =
+            Some(bundle::Point { snapshots: vec!["one".to_owned()], ..backup.points[0].clone() });
+        backup.snapshots.truncate(1);
+        let plan = case.plan();
+        assert_eq!(told(&plan), []);
+        assert_eq!(paths(&plan), ["/vm/kept-1.qcow2", "/vm/web.two"]);
+        let [one] = &plan.machines[0].snapshots[..] else { panic!("one snapshot") };
+        let (head, _) = one.document.split_once("<domain ").unwrap();
+        assert!(head.contains("/vm/web.two"), "{head}");
     }
 
     #[test]

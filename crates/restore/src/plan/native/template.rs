@@ -221,6 +221,23 @@ mod tests {
         assert_eq!(hostile.blockers()[0].1, want);
     }
 
+    /// SPACEVM-34: of a point only what is above the template's disk becomes one image.
+    #[test]
+    fn a_point_of_a_thin_clone_is_one_image_above_the_disk_of_its_template() {
+        let case = clone().image("clone-2.snapshot", Some("clone.qcow2"));
+        let mut case = case.point(&[("vda", "clone.qcow2")]).point(&[("vda", "clone-2.snapshot")]);
+        let plan = case.plan();
+        assert_eq!((paths(&plan), told(&plan)), (vec!["/vm/clone.qcow2".to_owned()], vec![]));
+        assert_eq!(backings(&plan), [Some(GOLDEN.to_owned())]);
+        case.choices.output = convert::copy::TargetOptions::Raw;
+        let want = "/vm/golden.qcow2 is not in the backup: the images of a clone stay as they are";
+        assert_eq!(case.blockers()[0].1, want);
+        let other = ImageState { length_bytes: 9001, ..state() };
+        case.target.templates.insert(PathBuf::from(GOLDEN), other);
+        case.choices.output = convert::copy::TargetOptions::default();
+        assert_eq!(case.blockers()[0].0, Code::W0605);
+    }
+
     #[test]
     fn a_folder_has_no_machines_to_compare_and_takes_the_template_by_its_state() {
         let mut case = clone();

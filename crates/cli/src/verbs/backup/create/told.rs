@@ -1,8 +1,8 @@
 //! What `backup create` tells of what it did, or would do.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use backup::create::{Made, Plan, Way};
+use backup::create::{Made, Plan, Untaken, Way};
 use bundle::Indication;
 use code::Code;
 use host::libvirt::KnownMachine;
@@ -12,12 +12,15 @@ use vm::ByteSize;
 use crate::{json::Message, show::clean};
 
 /// The document of `backup create`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct Data {
     /// Whether nothing was done.
     pub(super) dry_run: bool,
     /// The backups that were made.
     pub(super) backups: Vec<BackupData>,
+    /// The machines of which nothing was to be kept.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) unchanged: Vec<UnchangedData>,
     /// Those that would be made.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) plans: Vec<PlanData>,
@@ -39,7 +42,19 @@ pub(in crate::verbs::backup) struct BackupData {
     disks: Vec<DiskData>,
     left_out: Vec<LeftOutData>,
     template: bool,
+    /// The snapshots that come back with the point.
+    snapshots: Vec<String>,
+    /// Those that are not in it.
+    untaken: Vec<UntakenData>,
     notes: Vec<String>,
+}
+
+/// A machine that has not changed since the last point of its bundle.
+#[derive(Debug, Serialize)]
+pub(super) struct UnchangedData {
+    pub(super) vm: String,
+    pub(super) path: String,
+    pub(super) notes: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -52,6 +67,12 @@ struct DiskData {
     member: String,
     /// The disk of the template that is not copied with it.
     stands_on: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct UntakenData {
+    name: String,
+    reason: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -71,9 +92,17 @@ pub(super) struct PlanData {
     incrementable: bool,
     disks: Vec<PlannedDiskData>,
     left_out: Vec<LeftOutData>,
+    /// The snapshots that would come back with the point.
+    snapshots: Vec<String>,
+    /// Those that would not be in it.
+    untaken: Vec<UntakenData>,
+    /// Whether disks are read from images, from a job, or from below a snapshot of ours.
+    way: &'static str,
     /// The room where the bundle goes, in bytes.
     free_bytes: u64,
     scratch: Option<ScratchData>,
+    /// The folders of the overlays that the guest would write to meanwhile.
+    overlays: Vec<ScratchData>,
     recovers: bool,
     template: bool,
     notes: Vec<String>,
@@ -95,8 +124,15 @@ struct ScratchData {
     free_bytes: u64,
 }
 
-/// A guest that was not quiet is worth a warning.
-pub(super) fn restless(made: &Made) -> Vec<Message> {
+/// What is worth a warning: a guest that was not quiet, and snapshots that are not in the backup.
+pub(super) fn warnings(made: &Made) -> Vec<Message> {
+    let left = made.untaken.iter().map(|Untaken { name, reason }| {
+        Message::new(Code::W0612, format!("the snapshot {name} is not in the backup: {reason}"))
+    });
+    restless(made).into_iter().chain(left).collect()
+}
+
+fn restless(made: &Made) -> Vec<Message> {
     let is_restless =
         |it: &Indication| matches!(it, Indication::NoGuestAgent | Indication::QuiesceFailed);
     let found = made.point.indications.iter().find(|it| is_restless(it));
@@ -130,6 +166,8 @@ pub(super) fn data(
         disks: point.disks.iter().map(|disk| disk_data(disk, made)).collect(),
         left_out: left_out(&point.left_out),
         template: made.is_template,
+        snapshots: point.snapshots.clone(),
+        untaken: untaken(&made.untaken),
         notes: made.notes.clone(),
     }
 }
@@ -149,7 +187,8 @@ fn disk_data(disk: &bundle::PointDisk, made: &Made) -> DiskData {
 /// The report for people.
 pub(super) fn text(data: &Data) -> String {
     let made = data.backups.iter().map(lines);
-    let all = made.chain(data.plans.iter().map(planned_lines));
+    let all = made.chain(data.unchanged.iter().map(unchanged_lines));
+    let all = all.chain(data.plans.iter().map(planned_lines));
     all.map(|lines| lines.join("\n") + "\n").collect()
 }
 
@@ -174,6 +213,7 @@ fn lines(backup: &BackupData) -> Vec<String> {
     for left in &backup.left_out {
         lines.push(row(&left.target, format!("left out: {}", clean(&left.reason))));
     }
+    lines.extend(snapshots(&backup.snapshots));
     let again = if backup.incrementable { "incrementable" } else { "not incrementable" };
     let (added, all) = (ByteSize(backup.added_bytes), ByteSize(backup.file_bytes));
     let path = clean(&backup.path);
@@ -181,6 +221,13 @@ fn lines(backup: &BackupData) -> Vec<String> {
     lines.extend(backup.notes.iter().map(|note| row("note", clean(note))));
     lines.extend([String::new(), format!("Next:  relift backup verify {path}")]);
     lines
+}
+
+fn unchanged_lines(unchanged: &UnchangedData) -> Vec<String> {
+    let (vm, path) = (clean(&unchanged.vm), clean(&unchanged.path));
+    let head = format!("Nothing has changed on {vm} since the last point of {path}");
+    let notes = unchanged.notes.iter().map(|note| row("note", clean(note)));
+    std::iter::once(head).chain(notes).collect()
 }
 
 fn row(name: &str, text: impl std::fmt::Display) -> String {
@@ -201,6 +248,15 @@ pub(super) fn planned(
         capacity_bytes: disk.capacity_bytes,
         stands_on: disk.stands_on.map(|path| path.display().to_string()),
     });
+    let room = |(path, free_bytes): (PathBuf, u64)| ScratchData {
+        path: path.display().to_string(),
+        free_bytes,
+    };
+    let (way, scratch, overlays) = match plan.way {
+        Way::Images => ("images", None, Vec::new()),
+        Way::Job { scratch, free_bytes } => ("job", Some(room((scratch, free_bytes))), Vec::new()),
+        Way::Snapshot { folders } => ("snapshot", None, folders.into_iter().map(room).collect()),
+    };
     PlanData {
         vm: machine.name.clone(),
         path: path.display().to_string(),
@@ -209,17 +265,27 @@ pub(super) fn planned(
         incrementable: plan.is_incrementable,
         disks: disks.collect(),
         left_out: left_out(&plan.left_out),
+        snapshots: plan.snapshots,
+        untaken: untaken(&plan.untaken),
         free_bytes,
-        scratch: match plan.way {
-            Way::Images => None,
-            Way::Job { scratch, free_bytes } => {
-                Some(ScratchData { path: scratch.display().to_string(), free_bytes })
-            }
-        },
+        way,
+        scratch,
+        overlays,
         recovers: plan.recovers,
         template: plan.is_template,
         notes: plan.notes,
     }
+}
+
+fn untaken(snapshots: &[Untaken]) -> Vec<UntakenData> {
+    let one = |it: &Untaken| UntakenData { name: it.name.clone(), reason: it.reason.clone() };
+    snapshots.iter().map(one).collect()
+}
+
+/// The line with the snapshots of a backup.
+fn snapshots(names: &[String]) -> Option<String> {
+    let names: Vec<_> = names.iter().map(|name| clean(name)).collect();
+    (!names.is_empty()).then(|| row("snapshots", names.join(", ")))
 }
 
 fn left_out(disks: &[bundle::LeftOut]) -> Vec<LeftOutData> {
@@ -240,6 +306,10 @@ fn planned_lines(plan: &PlanData) -> Vec<String> {
     for left in &plan.left_out {
         lines.push(row(&left.target, format!("left out: {}", clean(&left.reason))));
     }
+    lines.extend(snapshots(&plan.snapshots));
+    lines.extend(plan.untaken.iter().map(|UntakenData { name, reason }| {
+        row("without", format!("the snapshot {}: {}", clean(name), clean(reason)))
+    }));
     let how = if plan.extends { "one more point in" } else { "a new file," };
     let again = if plan.incrementable { "incrementable" } else { "not incrementable" };
     let (path, free) = (clean(&plan.path), ByteSize(plan.free_bytes));
@@ -249,6 +319,13 @@ fn planned_lines(plan: &PlanData) -> Vec<String> {
         let what = format!("what the guest overwrites meanwhile, beneath {path} ({free} free)");
         lines.push(row("scratch", what));
     }
+    lines.extend(plan.overlays.iter().map(|ScratchData { path, free_bytes }| {
+        let (path, free) = (clean(path), ByteSize(*free_bytes));
+        row(
+            "snapshot",
+            format!("for the time of the backup, with overlays in {path} ({free} free)"),
+        )
+    }));
     if plan.recovers {
         lines.push(row("note", "what an interrupted run left is put right first"));
     }

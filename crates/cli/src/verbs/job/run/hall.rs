@@ -51,6 +51,15 @@ pub(super) struct Hall<'a> {
     pub(super) due: String,
 }
 
+/// What a step told.
+#[derive(Default)]
+struct Heard {
+    /// The files that it wrote.
+    files: Vec<String>,
+    /// Whether it found nothing to write.
+    is_unchanged: bool,
+}
+
 /// Why a step is not done.
 struct Fault {
     state: RunState,
@@ -126,10 +135,10 @@ impl Hall<'_> {
     pub(super) fn task(&self, job: &Job, vm: &str) -> Result<Run> {
         let begun = Instant::now();
         let mut files = Vec::new();
-        let fault = self.carry_out(job, vm, &mut files).err();
-        let state = fault.as_ref().map_or(RunState::Done, |fault| fault.state);
+        let ended = self.carry_out(job, vm, &mut files);
+        let state = ended.as_ref().map_or_else(|fault| fault.state, |state| *state);
         let mut run = self.run(job, vm, state);
-        if let Some(fault) = fault {
+        if let Err(fault) = ended {
             (run.exit, run.code) = (fault.exit, fault.code);
             run.message = Some(fault.message);
         }
@@ -145,7 +154,7 @@ impl Hall<'_> {
         job: &Job,
         vm: &str,
         written: &mut Vec<String>,
-    ) -> std::result::Result<(), Fault> {
+    ) -> std::result::Result<RunState, Fault> {
         let (machine, place) = (format!("the machine {vm}"), self.place(job));
         let turn = Turn::Machine { host: self.uri(job), vm };
         let _machine = self.wait(turn, &machine)?;
@@ -156,21 +165,25 @@ impl Hall<'_> {
         }
         self.state.note_run(&self.run(job, vm, RunState::Started))?;
         let files = if job.task == Task::Verify { self.files(job, vm)? } else { Vec::new() };
+        let mut state = RunState::Done;
         for step in backup::steps(job, vm, &files) {
             let told = self.step(&step)?;
             if step.kind == StepKind::Create {
-                written.extend(told);
+                written.extend(told.files);
+            }
+            if told.is_unchanged {
+                state = RunState::Unchanged;
             }
         }
         for step in job.steps_after(vm, written) {
             self.step(&step)?;
         }
-        Ok(())
+        Ok(state)
     }
 
-    /// Does a step, and gives the files that it wrote; where somebody outside of jobs has the machine or the
+    /// Does a step, and gives what it told; where somebody outside of jobs has the machine or the
     /// file, as soon as it is free.
-    fn step(&self, step: &Step) -> std::result::Result<Vec<String>, Fault> {
+    fn step(&self, step: &Step) -> std::result::Result<Heard, Fault> {
         loop {
             match self.once(step) {
                 Err(fault) if self.should_wait(&fault) => thread::sleep(PATIENCE),
@@ -185,17 +198,20 @@ impl Hall<'_> {
     }
 
     /// Runs a command to its end.
-    fn once(&self, step: &Step) -> std::result::Result<Vec<String>, Fault> {
+    fn once(&self, step: &Step) -> std::result::Result<Heard, Fault> {
         let mut words: Vec<OsString> =
             ["--events", "-", "--quiet", "--progress", "none"].map(OsString::from).to_vec();
         words.extend(step.words.iter().map(OsString::from));
-        let (mut files, mut error) = (Vec::new(), None);
+        let (mut heard, mut error) = (Heard::default(), None);
         let ended = self.crew.run(&words, &mut |told| {
             let Told::Line(value) = told else { return };
             match value.get("event").and_then(Value::as_str) {
                 Some("item") => {
                     let path = value.get("path").and_then(Value::as_str);
-                    files.extend(path.map(str::to_owned));
+                    heard.files.extend(path.map(str::to_owned));
+                }
+                Some("result") => {
+                    heard.is_unchanged = value.pointer("/data/unchanged/0").is_some();
                 }
                 Some("error") => error = value.get("error").cloned(),
                 _ => {}
@@ -206,7 +222,7 @@ impl Hall<'_> {
             failure.cause(error.to_string())
         })?;
         if ended.code == Some(0) {
-            return Ok(files);
+            return Ok(heard);
         }
         // Who finds something locked has changed nothing.
         let is_locked = ended.code == Some(i32::from(ExitStatus::Locked.number()));
