@@ -78,10 +78,10 @@ fn run(lab: &Lab, fake: &Rc<Fake>, request: &Request) -> Result<Made> {
 }
 
 fn made(outcome: Result<Outcome>) -> Result<Made> {
-    outcome.map(|outcome| match outcome {
-        Outcome::Made(made) => *made,
-        Outcome::Unchanged { .. } => panic!("everything is new"),
-    })
+    match outcome? {
+        Outcome::Made(made) => Ok(*made),
+        Outcome::Unchanged { .. } => Err(Error::usage("nothing has changed")),
+    }
 }
 
 fn planned(lab: &Lab, fake: &Rc<Fake>, request: &Request) -> Result<Plan> {
@@ -330,8 +330,7 @@ fn an_increment_keeps_the_snapshots_of_the_point_before_that_the_machine_has_sti
         // s2 is another one of that name.
         guest.snapshots[1].xml = guest.snapshots[1].xml.replace(">17<", ">18<");
     });
-    let before =
-        Before { points: &points, snapshots: &manifest.snapshots, template: None };
+    let before = Before { points: &points, snapshots: &manifest.snapshots, template: None };
     let keepers = Keepers::of(&fake);
     let plan = plan(&request(), before, &doors(&lab, &keepers)).unwrap();
     assert_eq!(plan.snapshots, ["s1"]);
