@@ -7,8 +7,9 @@ use disk::{FileBytes, Progress, Unheard};
 use host::{
     fake::{Fake, FakeGuest},
     guard,
-    libvirt::{BlockInfo, Power},
+    libvirt::{BlockInfo, KnownMachine, Power},
 };
+use vm::Uuid;
 
 use crate::{
     Error, Result,
@@ -316,6 +317,42 @@ fn snapshots_that_cannot_be_read_keep_no_disk_from_its_backup() {
     let names: Vec<_> = untaken(&made).into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["s1", "s2"]);
     assert_eq!(images(&bundle(&lab)), owned(&[("web-vda-100.qcow2", None)]));
+}
+
+#[test]
+fn a_thin_clone_with_snapshots_is_copied_with_its_tree_and_the_disk_of_its_template() {
+    for power in [Power::Off, Power::Running] {
+        let lab = Lab::new();
+        std::fs::rename(lab.path("base.qcow2"), lab.path("golden.qcow2")).unwrap();
+        lab.overlay("golden.qcow2", "base.qcow2");
+        let golden = KnownMachine {
+            name: "golden".to_owned(),
+            uuid: Uuid([9; 16]),
+            is_active: false,
+            macs: Vec::new(),
+            disks: Vec::new(),
+            own_disks: vec![lab.path("golden.qcow2")],
+        };
+        let request = Request { machines: vec![golden], ..request() };
+        let plan = planned(&lab, &host(&lab, power.clone()), &request).unwrap();
+        let made = run(&lab, &host(&lab, power), &request).unwrap();
+        let why = format!(
+            "it is copied with its snapshots, and so with the disk {} of its template golden",
+            lab.path("golden.qcow2").display()
+        );
+        assert_eq!(made.point.disks[0].reason.as_ref(), Some(&why));
+        assert_eq!((&plan.disks[0].reason, &plan.disks[0].stands_on), (&Some(why), &None));
+        assert_eq!((made.point.snapshots.len(), made.stands_on.len()), (2, 0));
+        let bundle = bundle(&lab);
+        let want = [
+            ("golden.qcow2", None),
+            ("base.qcow2.snapshot", Some("golden.qcow2")),
+            ("base.s1.qcow2.snapshot", Some("base.qcow2.snapshot")),
+            ("web-vda-100.snapshot", Some("base.s1.qcow2.snapshot")),
+        ];
+        assert_eq!(images(&bundle), owned(&want));
+        assert_eq!(bundle.manifest().unwrap().unwrap().template, None);
+    }
 }
 
 #[test]
