@@ -230,7 +230,7 @@ fn a_guest_that_did_not_stay_frozen_is_backed_up_unless_it_had_to() {
 struct Late;
 
 impl Guards for Late {
-    fn arm(&self, _machine: vm::Uuid, _deadline: Duration) -> io::Result<Box<dyn Armed>> {
+    fn arm(&self, _machine: Uuid, _deadline: Duration) -> io::Result<Box<dyn Armed>> {
         Ok(Box::new(Fired))
     }
 }
