@@ -59,6 +59,7 @@ fn a_machine_is_backed_up_with_its_tree_whether_it_runs_or_not() {
         let made = document(&running, "backup create web01 --storage out --json");
         assert_eq!(made["backups"][0]["snapshots"], json!(["s1", "s2"]), "{made}");
         assert_eq!(made["backups"][0]["untaken"], json!([]));
+        assert_eq!(made["backups"][0]["disks"][0]["read_bytes"], 6 << 16, "of all its images");
         goes_on(&running, way);
         running.done(&format!("backup verify --level deep {FILE}"), 0);
         let shown = document(&running, &format!("backup show {FILE} --json"));

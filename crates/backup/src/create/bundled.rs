@@ -184,8 +184,9 @@ impl Sink for Bundled<'_> {
         image: &dyn Image,
         workers: usize,
         progress: &dyn Progress,
-    ) -> Result<()> {
-        self.copy(node.clone(), image, workers, progress).map(drop)
+    ) -> Result<Written> {
+        let data_bytes = self.copy(node.clone(), image, workers, progress)?;
+        Ok(Written { member: node.member.clone(), data_bytes })
     }
 
     fn member(

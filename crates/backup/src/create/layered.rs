@@ -2,7 +2,7 @@
 //!
 //! Nobody writes to them meanwhile: the guest does not run, or it writes to overlays of ours.
 
-use std::{fs::File, path::Path};
+use std::{collections::BTreeMap, fs::File, path::Path};
 
 use bundle::{Node, PointDisk};
 use disk::{Declared, FileBytes, Image as _, Progress};
@@ -34,12 +34,14 @@ pub(super) fn copy(
         let part = if top.is_empty { Part::Above } else { Part::Top };
         tops.push((reading, top, open(&top.image, top.format, part)?));
     }
+    let mut read_bytes: BTreeMap<&str, u64> = BTreeMap::new();
     for layer in &kept.layers {
         let image = open(&layer.image, layer.format, Part::Top)?;
         let (member, backing) = (layer.member.clone(), layer.backing.clone());
         let node = Node { member, capacity_bytes: image.capacity_bytes(), backing };
         watch.begin(Step::Copy { target: &layer.target, total_bytes: node.capacity_bytes });
-        sink.layer(&node, &image, request.workers, progress)?;
+        let written = sink.layer(&node, &image, request.workers, progress)?;
+        *read_bytes.entry(&layer.target).or_default() += written.data_bytes;
     }
     for taken in &kept.snapshots {
         describe(taken, sink, progress)?;
@@ -57,7 +59,7 @@ pub(super) fn copy(
             capacity_bytes,
             mode,
             reason: reading.reason.clone(),
-            read_bytes: written.data_bytes,
+            read_bytes: written.data_bytes + read_bytes.get(target).copied().unwrap_or_default(),
         });
     }
     for (_, top, image) in &tops {

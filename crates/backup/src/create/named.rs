@@ -112,7 +112,7 @@ impl Sink for Named<'_> {
         image: &dyn Image,
         workers: usize,
         progress: &dyn Progress,
-    ) -> Result<()> {
+    ) -> Result<Written> {
         self.inner.layer(node, image, workers, progress)
     }
 

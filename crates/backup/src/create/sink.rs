@@ -104,7 +104,7 @@ pub trait Sink: Send {
         image: &dyn Image,
         workers: usize,
         progress: &dyn Progress,
-    ) -> Result<()>;
+    ) -> Result<Written>;
 
     /// Writes a member of this name: the definition or the memory of a snapshot.
     ///

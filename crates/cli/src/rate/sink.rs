@@ -65,7 +65,7 @@ impl Sink for PacedSink<'_> {
         image: &dyn Image,
         workers: usize,
         progress: &dyn Progress,
-    ) -> backup::Result<()> {
+    ) -> backup::Result<Written> {
         let image = PacedImage { image, pace: &self.pace };
         self.sink.layer(node, &image, workers, progress)
     }
