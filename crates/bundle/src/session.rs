@@ -264,9 +264,8 @@ impl<'m> Session<'m> {
     /// Cuts off what does not count; the next append would do it as well.
     fn give_up(&mut self) {
         self.writer = None;
-        if let Some(spot) = &self.spot {
-            drop(self.medium.set_len_bytes(spot.start));
-        }
+        let start = self.spot.as_ref().map_or(0, |spot| spot.start);
+        drop(self.medium.set_len_bytes(start));
     }
 
     fn writer(&mut self) -> Result<&mut Writer<'m>> {

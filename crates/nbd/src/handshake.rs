@@ -373,7 +373,12 @@ mod tests {
     }
 
     fn size(bytes: u64) -> Vec<u8> {
-        let data = [&info::EXPORT.to_be_bytes()[..], &bytes.to_be_bytes(), &[0, 3]].concat();
+        export(bytes, 3)
+    }
+
+    fn export(bytes: u64, flags: u16) -> Vec<u8> {
+        let numbers = [&bytes.to_be_bytes()[..], &flags.to_be_bytes()].concat();
+        let data = [&info::EXPORT.to_be_bytes()[..], &numbers].concat();
         reply(option::GO, option_reply::INFO, &data)
     }
 
@@ -400,6 +405,14 @@ mod tests {
     fn refusal(server: &[&[u8]], contexts: &[&str]) -> (Kind, String) {
         let error = agree(server, contexts).unwrap_err();
         (error.kind(), error.to_string())
+    }
+
+    #[test]
+    fn other_connections_are_of_use_only_where_the_server_says_so() {
+        for (flags, has_many) in [(3, false), (3 | CAN_MULTI_CONN, true)] {
+            let server = [&structured()[..], &export(1 << 20, flags), &acked(option::GO)];
+            assert_eq!(agree(&server, &[]).unwrap().has_many, has_many);
+        }
     }
 
     #[test]

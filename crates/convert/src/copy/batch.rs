@@ -193,3 +193,17 @@ impl Batch {
         self.clusters.is_empty() || self.ends_in_cluster_of(byte)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_has_room_for_what_its_image_is_read_at_once_but_within_a_limit() {
+        for (read_bytes, room_bytes) in
+            [(512 << 10, 512 << 10), (2 << 20, 2 << 20), (u64::MAX, 2 << 20), (0, CLUSTER_BYTES)]
+        {
+            assert_eq!(Batch::new(read_bytes).room_bytes(0), room_bytes);
+        }
+    }
+}

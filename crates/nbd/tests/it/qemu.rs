@@ -84,6 +84,9 @@ fn the_whole_disk_is_what_qemu_img_makes_of_the_image() {
     let zeros = image.extents().map(Result::unwrap).filter(|e| e.kind == ExtentKind::Zero);
     let zeros: u64 = zeros.map(|extent| extent.len_bytes).sum();
     assert!(zeros > 7 * MIB, "{zeros}");
+    assert!(client.has_many());
+    let others = [(); 2].map(|()| Arc::new(lab.connect(&[]).unwrap()));
+    assert!(read_extents(&image.with_others(others)).unwrap() == *whole);
     let threads: Vec<_> = (0..4_usize)
         .map(|thread| {
             let (client, whole) = (Arc::clone(&client), Arc::clone(&whole));
