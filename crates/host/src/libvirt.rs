@@ -22,6 +22,7 @@ mod emulator;
 mod error;
 mod guest;
 mod machine;
+mod many;
 mod network;
 mod offer;
 mod pool;

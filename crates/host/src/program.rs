@@ -21,8 +21,8 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open},
 };
 
-/// The most that a program may say on one stream: the limit of this product. A host with a thousand
-/// machines stays far below it, since each is asked for by itself.
+/// The most that a program may say on one stream: the limit of this product. The definitions of a
+/// hundred machines, which are asked for together, stay far below it.
 const MAX_SAID_BYTES: usize = 16 << 20;
 
 /// What is asked of a program.

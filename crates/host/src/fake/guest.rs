@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::libvirt::{
-    BlockError, BlockInfo, Job, KnownSnapshot, LibvirtError, LibvirtKind, Power, VolumePlace,
+    BlockError, BlockInfo, Job, JobKind, KnownSnapshot, LibvirtError, LibvirtKind, Power,
+    VolumePlace,
 };
 
 /// A machine whose state a test sets, and acts change.
@@ -27,6 +28,8 @@ pub struct FakeGuest {
     pub is_frozen: bool,
     /// What it is busy with.
     pub job: Job,
+    /// What it looks busy with before that, the last look first; `None` is a job that libvirt has lost.
+    pub first_looks: Vec<Option<JobKind>>,
     /// The document of the backup that runs.
     pub backup: Option<String>,
     /// Its checkpoints: names and documents, parents first.
@@ -52,6 +55,7 @@ impl Default for FakeGuest {
             has_agent: true,
             is_frozen: false,
             job: Job::default(),
+            first_looks: Vec::new(),
             backup: None,
             checkpoints: Vec::new(),
             lost_bitmaps: Vec::new(),

@@ -115,7 +115,16 @@ impl BackupJobs for Fake {
     }
 
     fn job(&self, _machine: Uuid) -> Result<Job, LibvirtError> {
-        Ok(self.guest.borrow().job.clone())
+        let mut guest = self.guest.borrow_mut();
+        let kind = match guest.first_looks.pop() {
+            Some(Some(kind)) => kind,
+            Some(None) => {
+                return Err(LibvirtError::refused_by_test("know the job", LibvirtKind::JobLost));
+            }
+            None if guest.backup.is_some() => JobKind::Backup,
+            None => guest.job.kind,
+        };
+        Ok(Job { kind, ..guest.job.clone() })
     }
 
     fn running_backup(&self, _machine: Uuid) -> Result<Option<String>, LibvirtError> {

@@ -1,6 +1,6 @@
 //! What can be done to a libvirt host, each act with the one that takes it back.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use vm::{DiskFormat, Uuid};
 
@@ -167,5 +167,20 @@ impl Libvirt {
         let machine = machine.to_string();
         let what = format!("{what} the machine {machine}");
         self.act(&Order { what: &what, verb, values: &[("--domain", &machine)] }, b"")
+    }
+
+    /// Does something with a machine that a document describes, within this time.
+    pub(super) fn described(
+        &self,
+        what: &str,
+        verb: &'static [&'static str],
+        (machine, xml): (Uuid, &str),
+        limit: Duration,
+    ) -> Result<(), LibvirtError> {
+        let machine = machine.to_string();
+        let what = format!("{what} of the machine {machine}");
+        let values = [("--domain", &*machine), ("--xmlfile", "/dev/stdin")];
+        let order = Order { what: &what, verb, values: &values };
+        self.act_within(&order, xml.as_bytes(), limit)
     }
 }

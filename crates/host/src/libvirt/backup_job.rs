@@ -55,7 +55,8 @@ pub trait BackupJobs {
     /// What libvirt is busy with now; nothing of a machine that is off.
     ///
     /// # Errors
-    /// There is no such machine.
+    /// There is no such machine; libvirt knows nothing of the job
+    /// ([`JobLost`](super::LibvirtKind::JobLost)), as while one begins.
     fn job(&self, machine: Uuid) -> Result<Job, LibvirtError>;
 
     /// The document of the backup that runs; `None` where there is none.

@@ -4,7 +4,7 @@ use vm::Uuid;
 
 use super::{
     Extent, Libvirt, LibvirtError, Scope, deletion,
-    virsh::{MAX_LISTED, Order},
+    virsh::{ACT_LIMIT, MAX_LISTED, Order},
 };
 
 /// What a document of a checkpoint tells.
@@ -85,7 +85,7 @@ impl Checkpoints for Libvirt {
     }
 
     fn create_checkpoint(&self, machine: Uuid, xml: &str) -> Result<(), LibvirtError> {
-        self.checkpoint_by(&["checkpoint-create"], "make", machine, xml)
+        self.described("make a checkpoint", &["checkpoint-create"], (machine, xml), ACT_LIMIT)
     }
 
     fn delete_checkpoint(
@@ -103,24 +103,11 @@ impl Checkpoints for Libvirt {
 
     fn redefine_checkpoint(&self, machine: Uuid, xml: &str) -> Result<(), LibvirtError> {
         let verb = &["checkpoint-create", "--redefine"];
-        self.checkpoint_by(verb, "tell of", machine, xml)
+        self.described("tell of a checkpoint", verb, (machine, xml), ACT_LIMIT)
     }
 }
 
 impl Libvirt {
-    fn checkpoint_by(
-        &self,
-        verb: &'static [&'static str],
-        what: &str,
-        machine: Uuid,
-        xml: &str,
-    ) -> Result<(), LibvirtError> {
-        let machine = machine.to_string();
-        let what = format!("{what} a checkpoint of the machine {machine}");
-        let values = [("--domain", &*machine), ("--xmlfile", "/dev/stdin")];
-        self.act(&Order { what: &what, verb, values: &values }, xml.as_bytes())
-    }
-
     /// Asks for a list of names of a machine's, one a line.
     pub(super) fn names(
         &self,

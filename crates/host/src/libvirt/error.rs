@@ -41,6 +41,8 @@ pub enum LibvirtKind {
     Firmware,
     /// Another job of the machine holds what this one needs.
     Busy,
+    /// A backup job of the machine is held, and nothing is known of it: it does not end by itself.
+    JobLost,
     /// The guest has no agent, or it is not connected.
     NoAgent,
     /// The agent said nothing in time.
@@ -64,9 +66,9 @@ pub enum LibvirtKind {
 /// What libvirt says, in lower case, and what it means; the first that is in the text counts.
 const SAYINGS: &[(&str, LibvirtKind)] = {
     use LibvirtKind::{
-        AgentSilent, BadCheckpoint, Busy, Firmware, MachineExists, Missing, MomentExists, NoAgent,
-        NoSpace, NotFound, ReadOnly, Refused, UnknownId, UnknownPlace, Unreachable, Unsupported,
-        VolumeExists, WrongState,
+        AgentSilent, BadCheckpoint, Busy, Firmware, JobLost, MachineExists, Missing, MomentExists,
+        NoAgent, NoSpace, NotFound, ReadOnly, Refused, UnknownId, UnknownPlace, Unreachable,
+        Unsupported, VolumeExists, WrongState,
     };
     &[
         ("no space left", NoSpace),
@@ -84,6 +86,7 @@ const SAYINGS: &[(&str, LibvirtKind)] = {
         ("could not find kvm executable", Missing),
         // Machines at work: what a caller waits for, does without, or does in another way.
         ("cannot acquire state change lock", Busy),
+        ("backup job data missing", JobLost),
         ("block copy still active", Busy),
         ("has a blockjob assigned", Busy),
         ("agent is not connected", NoAgent),
@@ -102,6 +105,8 @@ const SAYINGS: &[(&str, LibvirtKind)] = {
         ("not assigned to domain", NotFound),
         ("could not find image", NotFound),
         ("domain is not running", WrongState),
+        ("missing monitor reply", WrongState),
+        ("read from monitor", WrongState),
         ("domain is already", WrongState),
         ("for inactive domain", WrongState),
         ("operation not supported", Unsupported),
@@ -234,6 +239,7 @@ impl LibvirtError {
             LibvirtKind::Unreachable => Code::E0501,
             LibvirtKind::Refused
             | LibvirtKind::Busy
+            | LibvirtKind::JobLost
             | LibvirtKind::NoAgent
             | LibvirtKind::AgentSilent
             | LibvirtKind::WrongState
@@ -321,8 +327,8 @@ mod tests {
     #[test]
     fn knows_what_machines_at_work_answer() {
         use LibvirtKind::{
-            AgentSilent, BadCheckpoint, Busy, MomentExists, NoAgent, NotFound, Refused, UnknownId,
-            Unsupported, VolumeExists, WrongState,
+            AgentSilent, BadCheckpoint, Busy, JobLost, MomentExists, NoAgent, NotFound, Refused,
+            UnknownId, Unsupported, VolumeExists, WrongState,
         };
         // Words of virsh 9.0, each as it was said.
         for (words, kind) in [
@@ -370,6 +376,9 @@ mod tests {
             ),
             ("Requested operation is not valid: domain is not running", WrongState),
             ("Domain is already active", WrongState),
+            ("internal error: Missing monitor reply object", WrongState),
+            ("Unable to read from monitor: Connection reset by peer", WrongState),
+            ("internal error: backup job data missing", JobLost),
             ("Operation not supported: cannot perform disk backup for inactive domain", WrongState),
             (
                 "Operation not supported: cannot perform block operations while checkpoint exists",

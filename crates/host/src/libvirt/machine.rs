@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use vm::{MacAddress, Uuid};
 
-use super::{Libvirt, LibvirtError, virsh::Order, xml::Element};
+use super::{Libvirt, LibvirtError, many::Things, virsh::Order, xml::Element};
 
 /// A machine that is defined on a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,13 +33,10 @@ impl Libvirt {
         let all = Order { what, verb: &["list", "--all", "--uuid"], values: &[] };
         let active = Order { what, verb: &["list", "--uuid"], values: &[] };
         let (all, active) = (self.uuids(&all)?, self.uuids(&active)?);
-        let mut machines = Vec::new();
-        for uuid in all {
-            let values = [("--domain", &*uuid.to_string())];
-            let order = Order { what, verb: &["dumpxml"], values: &values };
-            let Some(root) = self.one_of_many(&order, "domain")? else { continue };
-            machines.extend(read(&root, uuid, active.contains(&uuid)));
-        }
+        let things = Things { what, verb: "dumpxml", option: "--domain", root: "domain" };
+        let found = self.documents(&things, &all)?.into_iter();
+        let mut machines: Vec<_> =
+            found.filter_map(|(uuid, root)| read(&root, uuid, active.contains(&uuid))).collect();
         machines.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(machines)
     }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{Libvirt, LibvirtError, virsh::Order, xml::Element};
+use super::{Libvirt, LibvirtError, many::Things, virsh::Order, xml::Element};
 
 /// A network that libvirt manages.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,13 +27,10 @@ impl Libvirt {
         let all = Order { what, verb: &["net-list", "--all", "--uuid"], values: &[] };
         let active = Order { what, verb: &["net-list", "--uuid"], values: &[] };
         let (all, active) = (self.uuids(&all)?, self.uuids(&active)?);
-        let mut networks = Vec::new();
-        for uuid in all {
-            let values = [("--network", &*uuid.to_string())];
-            let order = Order { what, verb: &["net-dumpxml"], values: &values };
-            let Some(root) = self.one_of_many(&order, "network")? else { continue };
-            networks.extend(read(&root, active.contains(&uuid)));
-        }
+        let things = Things { what, verb: "net-dumpxml", option: "--network", root: "network" };
+        let found = self.documents(&things, &all)?.into_iter();
+        let mut networks: Vec<_> =
+            found.filter_map(|(uuid, root)| read(&root, active.contains(&uuid))).collect();
         networks.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(networks)
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use rustix::fs::{StatVfsMountFlags, statvfs};
 
-use super::{Libvirt, LibvirtError, virsh::Order, xml::Element};
+use super::{Libvirt, LibvirtError, many::Things, virsh::Order, xml::Element};
 
 /// A storage pool of a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,10 +68,8 @@ impl Libvirt {
         let active = Order { what, verb: &["pool-list", "--uuid"], values: &[] };
         let (all, active) = (self.uuids(&all)?, self.uuids(&active)?);
         let mut pools = Vec::new();
-        for uuid in all {
-            let values = [("--pool", &*uuid.to_string())];
-            let order = Order { what, verb: &["pool-dumpxml"], values: &values };
-            let Some(root) = self.one_of_many(&order, "pool")? else { continue };
+        let things = Things { what, verb: "pool-dumpxml", option: "--pool", root: "pool" };
+        for (uuid, root) in self.documents(&things, &all)? {
             let Some(mut pool) = read(&root) else { continue };
             pool.is_active = active.contains(&uuid);
             if self.is_local() {

@@ -4,7 +4,11 @@ use std::path::Path;
 
 use vm::Uuid;
 
-use super::{Extent, Libvirt, LibvirtError, Scope, deletion, error::There as _, virsh::Order};
+use super::{
+    Extent, Libvirt, LibvirtError, Scope, deletion,
+    error::There as _,
+    virsh::{DATA_LIMIT, Order},
+};
 
 /// A snapshot as libvirt knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,12 +132,12 @@ impl Snapshots for Libvirt {
             Keeps::Memory => &["snapshot-create", "--live", "--atomic"],
             Keeps::Internal => &["snapshot-create", "--atomic"],
         };
-        self.snapshot_by(verb, "take a snapshot", machine, xml)
+        self.described("take a snapshot", verb, (machine, xml), DATA_LIMIT)
     }
 
     fn define_current_snapshot(&self, machine: Uuid, xml: &str) -> Result<(), LibvirtError> {
         let verb = &["snapshot-create", "--redefine", "--current"];
-        self.snapshot_by(verb, "tell of the current snapshot", machine, xml)
+        self.described("tell of the current snapshot", verb, (machine, xml), DATA_LIMIT)
     }
 
     fn delete_snapshot(
@@ -169,21 +173,6 @@ impl Snapshots for Libvirt {
         let values = [("--file", text_of(memory)?), ("--xml", "/dev/stdin")];
         let what = "start a machine from a file with its memory";
         self.long_act(&Order { what, verb, values: &values }, xml.as_bytes())
-    }
-}
-
-impl Libvirt {
-    fn snapshot_by(
-        &self,
-        verb: &'static [&'static str],
-        what: &str,
-        machine: Uuid,
-        xml: &str,
-    ) -> Result<(), LibvirtError> {
-        let machine = machine.to_string();
-        let what = format!("{what} of the machine {machine}");
-        let values = [("--domain", &*machine), ("--xmlfile", "/dev/stdin")];
-        self.long_act(&Order { what: &what, verb, values: &values }, xml.as_bytes())
     }
 }
 

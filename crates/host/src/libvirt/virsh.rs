@@ -5,7 +5,7 @@ use std::{ffi::OsStr, ops::RangeInclusive, time::Duration};
 use vm::Uuid;
 
 use super::{
-    LibvirtError, LibvirtKind,
+    LibvirtError,
     xml::{self, Element, XmlError},
 };
 use crate::program::{Call, Paper, Said, call};
@@ -17,7 +17,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 const ANSWER_LIMIT: Duration = Duration::from_secs(6);
 
 /// How long an act may take.
-const ACT_LIMIT: Duration = Duration::from_secs(120);
+pub(super) const ACT_LIMIT: Duration = Duration::from_secs(120);
 
 /// How long a question to the machine's QEMU may take: libvirt waits 30 seconds for another job to
 /// let go of it (`QEMU_JOB_WAIT_TIME`).
@@ -25,7 +25,7 @@ const MACHINE_LIMIT: Duration = Duration::from_secs(40);
 
 /// How long an act may take that moves memory or data of a guest (ours): ending virsh does not end
 /// it in libvirt, so this is only for one that hangs.
-const DATA_LIMIT: Duration = Duration::from_secs(6 * 60 * 60);
+pub(super) const DATA_LIMIT: Duration = Duration::from_secs(6 * 60 * 60);
 
 /// The end of an act that is always awaited (ours): what virsh needs around it.
 const GRACE: Duration = Duration::from_secs(10);
@@ -107,23 +107,6 @@ impl Libvirt {
             .map_err(|error| LibvirtError::garbled(order.what, &self.uri, error))
     }
 
-    /// Asks for the document of one thing of a list; `None` where the host has it no longer, or does
-    /// not show it.
-    ///
-    /// # Errors
-    /// Whoever does not answer is not asked for the rest: each question may take its time.
-    pub(super) fn one_of_many(
-        &self,
-        order: &Order<'_>,
-        root: &'static str,
-    ) -> Result<Option<Element>, LibvirtError> {
-        match self.document(order, root) {
-            Ok(found) => Ok(Some(found)),
-            Err(error) if error.kind() == LibvirtKind::Unreachable => Err(error),
-            Err(_) => Ok(None),
-        }
-    }
-
     /// Asks for a list of UUIDs, one a line.
     pub(super) fn uuids(&self, order: &Order<'_>) -> Result<Vec<Uuid>, LibvirtError> {
         let text = self.text(order)?;
@@ -161,12 +144,22 @@ impl Libvirt {
 
     /// Does something; `input` is what virsh reads as the file `/dev/stdin`.
     pub(super) fn act(&self, order: &Order<'_>, input: &[u8]) -> Result<(), LibvirtError> {
-        self.call(order, input, ACT_LIMIT).map(drop)
+        self.act_within(order, input, ACT_LIMIT)
     }
 
     /// Does something that moves memory or data of a guest.
     pub(super) fn long_act(&self, order: &Order<'_>, input: &[u8]) -> Result<(), LibvirtError> {
-        self.call(order, input, DATA_LIMIT).map(drop)
+        self.act_within(order, input, DATA_LIMIT)
+    }
+
+    /// Does something within this time.
+    pub(super) fn act_within(
+        &self,
+        order: &Order<'_>,
+        input: &[u8],
+        limit: Duration,
+    ) -> Result<(), LibvirtError> {
+        self.call(order, input, limit).map(drop)
     }
 
     /// A document beside the one on standard input.
@@ -175,19 +168,45 @@ impl Libvirt {
             .map_err(|error| LibvirtError::not_called(what, &self.uri, error))
     }
 
+    /// Asks many questions in one call: a COMMAND_STRING (virsh(1), "DESCRIPTION"), whose words are the
+    /// program's own. What one of them says is there though another fails.
+    pub(super) fn commands(
+        &self,
+        what: &str,
+        commands: &str,
+        limit: Duration,
+    ) -> Result<String, LibvirtError> {
+        let said = self.run(what, &[OsStr::new(commands)], b"", limit)?;
+        if !said.status.success() && said.out.is_empty() {
+            return Err(LibvirtError::said(what, &self.uri, &said.err));
+        }
+        Ok(String::from_utf8_lossy(&said.out).into_owned())
+    }
+
     fn call(&self, order: &Order<'_>, input: &[u8], limit: Duration) -> Result<Said, LibvirtError> {
-        let mut words = vec![OsStr::new("--connect"), OsStr::new(&self.uri), OsStr::new("--quiet")];
-        words.extend(order.verb.iter().map(OsStr::new));
+        let mut words: Vec<_> = order.verb.iter().map(OsStr::new).collect();
         for (option, value) in order.values {
             check(option.trim_start_matches('-'), value)?;
             words.extend([OsStr::new(option), OsStr::new(value)]);
         }
-        let said = call(&Call { program: OsStr::new(&self.virsh), words: &words, input, limit })
-            .map_err(|error| LibvirtError::not_called(order.what, &self.uri, error))?;
+        let said = self.run(order.what, &words, input, limit)?;
         if said.status.success() {
             return Ok(said);
         }
         Err(LibvirtError::said(order.what, &self.uri, &said.err))
+    }
+
+    fn run(
+        &self,
+        what: &str,
+        words: &[&OsStr],
+        input: &[u8],
+        limit: Duration,
+    ) -> Result<Said, LibvirtError> {
+        let host = ["--connect", &self.uri, "--quiet"].map(OsStr::new);
+        let words = [&host[..], words].concat();
+        call(&Call { program: OsStr::new(&self.virsh), words: &words, input, limit })
+            .map_err(|error| LibvirtError::not_called(what, &self.uri, error))
     }
 }
 
