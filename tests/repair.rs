@@ -18,6 +18,7 @@ case "$4" in
     echo "error: Domain backup job id not found: no domain backup job present" >&2
     exit 1
     ;;
+  domjobinfo) if [ -e "$here/job" ]; then printf 'Job type: 2\noperation: 9\n'; else echo "Job type: 0"; fi ;;
   checkpoint-list) cat "$here/counted" ;;
   domjobabort) echo "$4" >>"$here/said"; rm "$here/job" ;;
   resume) echo "$4" >>"$here/said"; echo "running (unpaused)" >"$here/power" ;;

@@ -158,6 +158,27 @@ fn a_checkpoint_that_a_damaged_backup_may_know_stays_as_long_as_it_cannot_be_rea
 }
 
 #[test]
+fn a_job_that_libvirt_has_lost_is_told_before_the_guest_is_touched() {
+    let Some(running) = Running::new() else { return };
+    running.begun();
+    let before = running.host.acts();
+    running.host.set("lost", "");
+    let run = running.run("backup create web01 --storage out", 1);
+    assert_eq!(run.code, Some(7), "{run:?}");
+    for part in [
+        "error[E0510]: libvirt holds a backup job of the machine that it has lost",
+        "  machine   web01\n  bundle    /bench/out/web01-20261121-190500.tar\n",
+        "/run/libvirt/qemu/NAME.xml",
+    ] {
+        assert!(run.stderr.contains(part), "{run:?}");
+    }
+    assert_eq!(running.host.acts(), before);
+    running.host.unset("lost");
+    running.done("backup create web01 --storage out", 1);
+    running.holds(1, "the lost job");
+}
+
+#[test]
 fn the_job_of_a_killed_run_is_ended_wherever_its_scratch_files_lie_and_that_of_a_live_one_never() {
     let Some(running) = Running::new() else { return };
     running.begun();

@@ -208,7 +208,10 @@ END
     file="active/$(value --domain "$@")"
     if [ ! -e "$file" ]; then echo "shut off (unknown)"; elif [ -s "$file" ]; then cat "$file"; else echo running; fi
     ;;
-  domjobinfo) echo "Job type: 0" ;;
+  domjobinfo)
+    if [ -e lost ]; then fail "internal error: backup job data missing"; fi
+    if [ -e "backups/$(value --domain "$@").xml" ]; then printf 'Job type: 2\noperation: 9\n'; else echo "Job type: 0"; fi
+    ;;
   qemu-agent-command) fail "Guest agent is not responding: QEMU guest agent is not connected" ;;
   domblkinfo)
     image=$(source_of "$(value --domain "$@")")

@@ -15,6 +15,7 @@
 mod base;
 mod budget;
 mod bundled;
+mod busy;
 mod disks;
 mod exported;
 #[cfg(test)]
@@ -216,6 +217,7 @@ pub fn create(request: &Request, sink: &mut dyn Sink, doors: &Doors<'_>) -> Resu
         let text = "no image of the machine can keep a bitmap: the next backup is a full one, too";
         notes.push(Note(text.to_owned()));
     }
+    busy::settle(doors.host, request.machine, doors.watch)?;
     let copied = copy(request, &ready, (&beneath, last.as_ref()), sink, doors)?;
     drop(lock);
     let Some(copied) = copied else {

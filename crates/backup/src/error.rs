@@ -55,6 +55,8 @@ pub struct Error {
     /// The code of the host's refusal.
     own_code: Option<Code>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    /// What to do, where the page of the code says less.
+    fix: Option<&'static str>,
 }
 
 impl fmt::Display for Error {
@@ -71,7 +73,7 @@ impl std::error::Error for Error {
 
 impl Error {
     pub(crate) fn new(kind: Kind, text: impl Into<String>) -> Self {
-        Self { kind, text: text.into(), own_code: None, source: None }
+        Self { kind, text: text.into(), own_code: None, source: None, fix: None }
     }
 
     pub(crate) fn usage(text: impl Into<String>) -> Self {
@@ -80,7 +82,7 @@ impl Error {
 
     pub(crate) fn io(act: &str, path: &Path, source: io::Error) -> Self {
         let text = format!("{act} {}", path.display());
-        Self { kind: Kind::Io, text, own_code: None, source: Some(source.into()) }
+        Self::new(Kind::Io, text).caused_by(source)
     }
 
     /// The guest was to be quiet and is not, because of `source`.
@@ -88,8 +90,7 @@ impl Error {
         text: impl Into<String>,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        let source = Some(source.into());
-        Self { kind: Kind::Quiesce, text: text.into(), own_code: None, source }
+        Self::new(Kind::Quiesce, text).caused_by(source)
     }
 
     /// A fault that another crate has a code for.
@@ -123,6 +124,17 @@ impl Error {
         self
     }
 
+    /// The same fault, with what to do.
+    pub(crate) fn fixed_by(self, fix: &'static str) -> Self {
+        Self { fix: Some(fix), ..self }
+    }
+
+    /// What to do, where the page of the code says less.
+    #[must_use]
+    pub const fn fix(&self) -> Option<&'static str> {
+        self.fix
+    }
+
     /// What kind of fault it is.
     #[must_use]
     pub const fn kind(&self) -> Kind {
@@ -150,10 +162,24 @@ impl Error {
     }
 }
 
+/// Seen with libvirt 9.0: its status file tells of a job that had begun, and nothing of its disks, so that
+/// `domjobabort` has nothing to end. Turning the machine off does not end it either, until the daemon starts
+/// again; the file without the job does.
+const JOB_LOST: &str = "libvirt holds a backup job of the machine that it has lost: its daemon was ended while \
+                        the job began; until that is put right, there are no backups and no snapshots of it";
+
+/// What to do about it.
+const JOB_LOST_FIX: &str = "Stop the libvirt daemon, write async='none' for async='backup' in the line <job> of \
+                            /run/libvirt/qemu/NAME.xml, and start the daemon: the guest goes on meanwhile. Or \
+                            shut the machine down, restart the daemon, and start the machine.";
+
 impl From<LibvirtError> for Error {
     fn from(error: LibvirtError) -> Self {
+        if error.kind() == LibvirtKind::JobLost {
+            return Self::new(Kind::State, JOB_LOST).caused_by(error).fixed_by(JOB_LOST_FIX);
+        }
         let (kind, own_code, text) = (error.kind(), Some(error.code()), error.to_string());
-        Self { kind: Kind::Host(kind), text, source: error.into_cause(), own_code }
+        Self { own_code, source: error.into_cause(), ..Self::new(Kind::Host(kind), text) }
     }
 }
 

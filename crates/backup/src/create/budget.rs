@@ -7,7 +7,7 @@
 use std::{
     fs,
     os::unix::fs::MetadataExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         atomic::{AtomicBool, Ordering},
         mpsc::{self, RecvTimeoutError},
@@ -34,6 +34,9 @@ const BLOCK_BYTES: u64 = 512;
 /// Less room than this is none (ours): a guest fills it between two looks.
 const LEAST_BYTES: u64 = 64 << 20;
 
+/// Why room is needed beside the images of a machine that is only read.
+const WHY: &str = "what a guest writes is kept apart until its disks are read";
+
 /// How much the scratch files of a job may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Budget {
@@ -47,15 +50,20 @@ impl Budget {
     ///
     /// # Errors
     /// `E0506` when that is next to nothing.
-    pub(super) fn of(capacity_bytes: u64, free_bytes: u64) -> Result<Self> {
+    pub(super) fn of(
+        capacity_bytes: u64,
+        free_bytes: u64,
+        (room, folder): (Room, &Path),
+    ) -> Result<Self> {
         let half = free_bytes / 2;
         let needed = capacity_bytes.min(LEAST_BYTES);
         if half < needed {
             let (free, needed) = (ByteSize(free_bytes), ByteSize(needed.saturating_mul(2)));
             let text = format!(
-                "{free} are free for what the guest overwrites meanwhile, at least {needed} are needed"
+                "{free} are free in {} for what the guest overwrites meanwhile, at least {needed} are needed",
+                folder.display()
             );
-            return Err(Error::new(Kind::NoRoom, text));
+            return Err(Error::new(Kind::NoRoom, text).caused_by(WHY).fixed_by(room.fix()));
         }
         Ok(Self { limit_bytes: capacity_bytes.min(half), is_enough: capacity_bytes <= half })
     }
@@ -89,6 +97,8 @@ pub(super) struct Watched<'a> {
     pub(super) files: Vec<PathBuf>,
     /// What they are.
     pub(super) room: Room,
+    /// The folder whose file system they are on.
+    pub(super) folder: &'a Path,
 }
 
 /// Where what a guest writes is held meanwhile.
@@ -105,6 +115,19 @@ impl Room {
         match self {
             Self::Scratch => "scratch files",
             Self::Overlays => "overlays",
+        }
+    }
+
+    /// What to do when there is too little.
+    const fn fix(self) -> &'static str {
+        match self {
+            Self::Scratch => {
+                "Free space there, name a folder with more room with --scratch DIR, or back up while \
+                 the guest writes less."
+            }
+            Self::Overlays => {
+                "Free space beside the disks of the machine, or back up while the guest writes less."
+            }
         }
     }
 }
@@ -150,7 +173,7 @@ pub(super) fn within<T: Send>(
         work.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     });
     match (done, trouble) {
-        (Err(error), Some(trouble)) => Err(explained(error, &trouble, watched.room)),
+        (Err(error), Some(trouble)) => Err(explained(error, &trouble, watched)),
         (done, _) => done,
     }
 }
@@ -172,22 +195,23 @@ fn look(watched: &Watched<'_>, budget: Budget, asks: bool) -> Option<Trouble> {
     }
 }
 
-fn explained(error: Error, trouble: &Trouble, room: Room) -> Error {
-    let files = room.as_str();
+fn explained(error: Error, trouble: &Trouble, watched: &Watched<'_>) -> Error {
+    let Watched { room, folder, .. } = *watched;
+    let (files, folder) = (room.as_str(), folder.display());
+    let no_room = |text: String| Error::new(Kind::NoRoom, text).caused_by(WHY).fixed_by(room.fix());
     let explained = match trouble {
         Trouble::Spent(used) => {
             let used = ByteSize(*used);
             let text = format!(
-                "the guest overwrote {used} while its disks were read, and the {files} must not grow \
-                 further; the backup was ended, the guest goes on"
+                "the guest overwrote {used} while its disks were read, and the {files} in {folder} must \
+                 not grow further; the backup was ended, the guest goes on"
             );
-            Error::new(Kind::NoRoom, text)
+            no_room(text)
         }
-        Trouble::Paused => Error::new(
-            Kind::NoRoom,
-            "there was no room for what the guest overwrote, which stopped it; the backup was \
-             ended, and the guest goes on",
-        ),
+        Trouble::Paused => no_room(format!(
+            "there was no room in {folder} for what the guest overwrote, which stopped it; the backup \
+             was ended, and the guest goes on"
+        )),
         Trouble::Gone => Error::new(Kind::Gone, "the machine ended while its disks were read"),
     };
     // That it was stopped is what we did about it, not why.
@@ -224,7 +248,8 @@ mod tests {
         let files = vec![scratch.path().to_owned(), "/none/there".into()];
         let fake = Fake::new(None).with_guest(guest);
         let machine = Uuid([7; 16]);
-        let watched = Watched { host: &fake, machine, was: &Power::Running, files, room };
+        let folder = Path::new("/images");
+        let watched = Watched { host: &fake, machine, was: &Power::Running, files, room, folder };
         let tight = Budget { limit_bytes: 64 << 10, is_enough: false };
         let work = |progress: &dyn Progress| -> Result<()> {
             while !progress.stopped() {
@@ -240,7 +265,7 @@ mod tests {
         let error = endless(FakeGuest::default(), 64 << 10, Room::Scratch);
         assert_eq!(
             error.to_string(),
-            "the guest overwrote 64 KiB while its disks were read, and the scratch files must not grow \
+            "the guest overwrote 64 KiB while its disks were read, and the scratch files in /images must not grow \
              further; the backup was ended, the guest goes on"
         );
         assert_eq!(error.code(), Some(code::Code::E0506));
@@ -253,22 +278,25 @@ mod tests {
         // Below an overlay its images are there all the same: what counts is how large that is.
         let error = endless(off, 64 << 10, Room::Overlays).to_string();
         assert!(
-            error.contains("64 KiB while its disks were read, and the overlays must"),
+            error.contains("64 KiB while its disks were read, and the overlays in /images must"),
             "{error}"
         );
     }
 
     #[test]
     fn half_of_the_room_is_for_the_scratch_files_and_little_room_is_none() {
-        let of =
-            |capacity, free| Budget::of(capacity, free).map(|it| (it.limit_bytes, it.is_enough));
+        let of = |capacity, free| {
+            Budget::of(capacity, free, (Room::Scratch, Path::new("/images")))
+                .map(|it| (it.limit_bytes, it.is_enough))
+        };
         assert_eq!(of(1 << 30, 4 << 30).unwrap(), (1 << 30, true));
         assert_eq!(of(1 << 30, 1 << 30).unwrap(), (512 << 20, false));
         assert_eq!(of(1 << 20, 3 << 20).unwrap(), (1 << 20, true));
         let error = of(1 << 30, 100 << 20).unwrap_err();
+        assert!(error.fix().is_some_and(|fix| fix.contains("--scratch DIR")));
         assert_eq!(
             error.to_string(),
-            "100 MiB are free for what the guest overwrites meanwhile, at least 128 MiB are needed"
+            "100 MiB are free in /images for what the guest overwrites meanwhile, at least 128 MiB are needed"
         );
         assert_eq!(error.code(), Some(code::Code::E0506));
     }

@@ -218,11 +218,37 @@ impl Sink for Bundled<'_> {
         }
     }
 
+    fn give_up(&mut self) {
+        self.session = None;
+    }
+
     fn publish(&mut self, point: &Point) -> Result<u64> {
         let is_incrementable = self.is_incrementable && point.checkpoint.is_some();
         let mut session = self.session.take().ok_or_else(published)?;
         session.manifest()?.incrementable = is_incrementable;
         session.point(point.clone())?;
         Ok(session.publish()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bundle::{Form, Vm};
+    use disk::Unheard;
+
+    use super::*;
+
+    #[test]
+    fn what_is_given_up_takes_no_room() {
+        let file = tempfile::tempfile().unwrap();
+        let options = Options { form: Form::Tar, level: 3, unix_seconds: 1 };
+        let vm = Vm { name: "web".to_owned(), uuid: None };
+        let manifest = Manifest { vm, ..Manifest::default() };
+        let mut bundled = Bundled::create(&file, options, manifest).unwrap();
+        bundled.definition("<domain/>", &Unheard).unwrap();
+        assert!(file.metadata().unwrap().len() > 0);
+        bundled.give_up();
+        assert_eq!(file.metadata().unwrap().len(), 0);
+        assert!(bundled.definition("<domain/>", &Unheard).is_err(), "nothing goes in any more");
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn copy<'a>(
 ) -> Result<Option<Copied<'a>>> {
     let free_bytes = dir::facts(beneath)?.free_bytes;
     let capacity = readings.iter().map(|it| it.capacity_bytes).fold(0, u64::saturating_add);
-    let budget = Budget::of(capacity, free_bytes)?;
+    let budget = Budget::of(capacity, free_bytes, (Room::Scratch, beneath))?;
     let scratch = make_scratch(beneath, request, &found.power)?;
     let is_off = found.power == Power::Off;
     let off = is_off.then(|| PausedForUs::start(doors, request.machine)).transpose()?;
@@ -62,7 +62,8 @@ pub(super) fn copy<'a>(
         return Ok(None);
     }
     let (was, files, room) = (&found.power, pull.scratch_files(&readings), Room::Scratch);
-    let watched = Watched { host: doors.host, machine: request.machine, was, files, room };
+    let watched =
+        Watched { host: doors.host, machine: request.machine, was, files, room, folder: beneath };
     let watch = doors.watch;
     let disks = budget::within(&watched, budget, watch, |progress| {
         opened

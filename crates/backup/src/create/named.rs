@@ -133,6 +133,10 @@ impl Sink for Named<'_> {
         self.inner.medium(file, progress)
     }
 
+    fn give_up(&mut self) {
+        self.inner.give_up();
+    }
+
     fn publish(&mut self, point: &Point) -> Result<u64> {
         let file_bytes = self.inner.publish(point)?;
         self.looks.at(&self.partial.file)?;

@@ -135,4 +135,7 @@ pub trait Sink: Send {
     /// # Errors
     /// As [`image`](Self::image).
     fn publish(&mut self, point: &Point) -> Result<u64>;
+
+    /// Gives back the room of what was written: it will not be published.
+    fn give_up(&mut self);
 }

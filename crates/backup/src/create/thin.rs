@@ -314,6 +314,10 @@ impl Image for Thin<'_> {
         self.whole.depth(file)
     }
 
+    fn read_bytes(&self) -> u64 {
+        self.whole.read_bytes()
+    }
+
     fn bytes(&self) -> &Arc<dyn ReadAt> {
         self.whole.bytes()
     }

@@ -89,8 +89,9 @@ fn running<'a>(
 ) -> Result<Copied<'a>> {
     let Ready { found, readings, .. } = ready;
     let capacity = readings.iter().map(|it| it.capacity_bytes).fold(0, u64::saturating_add);
-    let free_bytes = plan.free.iter().map(|(_, free)| *free).min().unwrap_or_default();
-    let budget = Budget::of(capacity, free_bytes)?;
+    let least = plan.free.iter().min_by_key(|(_, free)| *free);
+    let (folder, free_bytes) = least.map_or((Path::new("."), 0), |(folder, free)| (folder, *free));
+    let budget = Budget::of(capacity, free_bytes, (Room::Overlays, folder))?;
     // First: the next increment counts from a moment that is not later than this one.
     let mark = checkpoint.map(|name| mark((request, doors), ready, name)).transpose()?;
     let held = Held { _scratch: scratch, mark, ..Held::default() };
@@ -102,11 +103,13 @@ fn running<'a>(
     };
     let kept = with_memory.as_ref().unwrap_or(kept);
     let (was, files, room) = (&found.power, overlays(plan), Room::Overlays);
-    let watched = Watched { host: doors.host, machine: request.machine, was, files, room };
+    let watched = Watched { host: doors.host, machine: request.machine, was, files, room, folder };
     let watch = doors.watch;
-    let disks = budget::within(&watched, budget, watch, |progress| {
+    let copied = budget::within(&watched, budget, watch, |progress| {
         layered::copy(request, readings, kept, sink, (watch, progress))
-    })?;
+    });
+    // What was written may have the very room that the merge needs.
+    let disks = copied.inspect_err(|_| sink.give_up())?;
     watch.begin(Step::Merge);
     let mut notes = created.notes;
     if let Err(error) = temporary.end() {

@@ -89,6 +89,10 @@ impl Sink for PacedSink<'_> {
         self.sink.medium(file, &PacedProgress::of(progress, Arc::clone(&self.pace), name))
     }
 
+    fn give_up(&mut self) {
+        self.sink.give_up();
+    }
+
     fn publish(&mut self, point: &Point) -> backup::Result<u64> {
         self.sink.publish(point)
     }
@@ -133,6 +137,10 @@ impl Image for PacedImage<'_> {
 
     fn depth(&self, file: u32) -> u32 {
         self.image.depth(file)
+    }
+
+    fn read_bytes(&self) -> u64 {
+        self.image.read_bytes()
     }
 
     fn bytes(&self) -> &Arc<dyn ReadAt> {

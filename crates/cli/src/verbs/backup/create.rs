@@ -206,10 +206,13 @@ impl Job<'_> {
         let entries = backup::list(self.folder, &[])?;
         let existing = self.existing(&entries)?;
         let request = self.request(now, self.keeps(existing.as_deref())?, &entries);
-        let (path, outcome, before_bytes) = match existing {
-            Some(path) => self.extend(&path, &request)?,
-            None => self.begin(&request)?,
-        };
+        let extends = existing.is_some();
+        let path = existing.map_or_else(|| self.new_path(now), Ok)?;
+        let (outcome, before_bytes) = match extends {
+            true => self.extend(&path, &request),
+            false => self.begin(&path, &request),
+        }
+        .map_err(|failure| self.located(failure, &path))?;
         state.note_place(self.folder)?;
         Ok(match outcome {
             Outcome::Made(made) => {
@@ -419,9 +422,8 @@ impl Job<'_> {
     }
 
     /// A point in a new bundle, which gets its name when it is whole.
-    fn begin(&self, request: &Request) -> Result<(PathBuf, Outcome, u64)> {
+    fn begin(&self, path: &Path, request: &Request) -> Result<(Outcome, u64)> {
         let (form, level) = form(self.args)?;
-        let path = self.new_path(request.unix_seconds)?;
         let manifest = Manifest {
             tool: TOOL.to_owned(),
             vm: Vm { name: self.machine.name.clone(), uuid: Some(self.machine.uuid.to_string()) },
@@ -433,7 +435,7 @@ impl Job<'_> {
         };
         let options = Options { form, level, unix_seconds: request.unix_seconds };
         let host = self.session.host();
-        let partial = host.create_partial(&path)?;
+        let partial = host.create_partial(path)?;
         let made = Bundled::create(&partial.file, options, manifest)
             .map_err(Into::into)
             .map(|inner| Named::new(inner, (&host, &partial), self.looks()))
@@ -441,11 +443,11 @@ impl Job<'_> {
         if !matches!(made, Ok(Outcome::Made(_))) {
             drop(host.remove_file(&partial.path));
         }
-        Ok((path, made?, 0))
+        Ok((made?, 0))
     }
 
     /// A point behind those of a bundle.
-    fn extend(&self, path: &Path, request: &Request) -> Result<(PathBuf, Outcome, u64)> {
+    fn extend(&self, path: &Path, request: &Request) -> Result<(Outcome, u64)> {
         let cannot = |error: std::io::Error| super::unreadable(path, &error);
         let refused = |error| super::refused(error, path);
         let file = File::options().read(true).write(true).open(path).map_err(cannot)?;
@@ -465,7 +467,19 @@ impl Job<'_> {
         if let Outcome::Made(_) = &outcome {
             self.looks().at(&file)?;
         }
-        Ok((path.to_owned(), outcome, before_bytes))
+        Ok((outcome, before_bytes))
+    }
+
+    /// Which of the machines it was, and where its backup was to go.
+    fn located(&self, failure: Box<Failure>, bundle: &Path) -> Box<Failure> {
+        if failure.code.is_none() {
+            return failure;
+        }
+        let failure = failure.detail("machine", clean(&self.machine.name));
+        if failure.details.iter().any(|(name, _)| name == "bundle") {
+            return failure;
+        }
+        failure.detail("bundle", clean(&bundle.display().to_string()))
     }
 
     /// How what was written is looked at.

@@ -78,10 +78,14 @@ pub(super) fn pool_folder(name: &str, uri: &str) -> Result<PathBuf> {
 
 impl From<backup::Error> for Box<Failure> {
     fn from(error: backup::Error) -> Self {
-        match error.code() {
+        let failure = match error.code() {
             Some(code) => Failure::new(code, error.to_string()),
             None => Failure::usage(error.to_string()),
+        };
+        let failure = failure.because(&error);
+        match error.fix() {
+            Some(fix) => failure.fix(fix),
+            None => failure,
         }
-        .because(&error)
     }
 }
