@@ -10,7 +10,7 @@ use std::{
     path::PathBuf,
     process::{Child, Stdio},
     sync::mpsc::{Receiver, channel},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bundle::Form;
@@ -174,6 +174,13 @@ fn lines_with(xml: &str, marks: &[&str]) -> Vec<String> {
     found.collect()
 }
 
+/// The end of a UUID that no machine of the host has: not that of a run that was killed, either.
+fn unused() -> [u8; 3] {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let [_, end @ ..] = now.subsec_micros().to_be_bytes();
+    end
+}
+
 #[test]
 fn the_demo_boots_as_the_machine_that_was_planned() {
     let Some(lab) = Lab::new(Bench::new(), "demo") else { return };
@@ -222,7 +229,7 @@ fn a_backup_comes_back_with_a_tree_that_libvirt_shows() {
 #[test]
 fn a_machine_with_snapshots_is_replaced_keeps_its_name_and_starts() {
     let Some(lab) = Lab::new(Bench::empty(), "replaced") else { return };
-    let backup = tree::write(&lab.bench, Form::Tar);
+    let backup = tree::write_as(&lab.bench, Form::Tar, unused());
     let run = lab.run(&format!("restore {backup} {} --uuid keep --mac keep", lab.target()));
     assert_eq!(run.code, Some(0), "{run:?}");
     let before = lab.told("dumpxml --inactive");

@@ -29,12 +29,20 @@ const SNAPSHOTS: [(&str, Option<&str>, &str); 3] = [
     ("kept", Some("fresh"), "web01-c.qcow2"),
 ];
 
+/// What the UUID and the MAC address of the machine end with.
+const END: [u8; 3] = [0, 0, 0xaa];
+
 /// The definition of the machine whose disk is this image, at a place that no host of a test has.
 pub(crate) fn definition(image: &str) -> String {
+    definition_as(image, END)
+}
+
+fn definition_as(image: &str, end: [u8; 3]) -> String {
+    let [a, b, c] = end;
     format!(
         "<domain type='qemu'>
   <name>web01</name>
-  <uuid>5b1c0000-0000-4000-8000-0000000000aa</uuid>
+  <uuid>5b1c0000-0000-4000-8000-000000{a:02x}{b:02x}{c:02x}</uuid>
   <memory unit='MiB'>64</memory>
   <vcpu>1</vcpu>
   <os><type arch='x86_64' machine='q35'>hvm</type></os>
@@ -44,7 +52,7 @@ pub(crate) fn definition(image: &str) -> String {
       <source file='/nonexistent/{image}'/>
       <target dev='vda' bus='virtio'/>
     </disk>
-    <interface type='user'><mac address='52:54:00:00:00:aa'/><model type='virtio'/></interface>
+    <interface type='user'><mac address='52:54:00:{a:02x}:{b:02x}:{c:02x}'/><model type='virtio'/></interface>
   </devices>
 </domain>
 "
@@ -53,6 +61,11 @@ pub(crate) fn definition(image: &str) -> String {
 
 /// Writes the backup into the bench, and gives its name there.
 pub(crate) fn write(bench: &Bench, form: Form) -> String {
+    write_as(bench, form, END)
+}
+
+/// The same of a machine whose UUID and MAC address end with these bytes.
+pub(crate) fn write_as(bench: &Bench, form: Form, end: [u8; 3]) -> String {
     let file_name = format!("web01.{}", form.ending());
     let path = bench.path(&file_name);
     let file = File::options().read(true).write(true).create_new(true).open(path).unwrap();
@@ -62,9 +75,9 @@ pub(crate) fn write(bench: &Bench, form: Form) -> String {
     };
     let snapshots: Vec<Snapshot> = (THEN..).zip(SNAPSHOTS).map(snapshot).collect();
     for (snapshot, (_, _, image)) in snapshots.iter().zip(SNAPSHOTS) {
-        add(&snapshot.config, definition(image).as_bytes());
+        add(&snapshot.config, definition_as(image, end).as_bytes());
     }
-    add("1700000009-web01.xml", definition("web01-now.qcow2").as_bytes());
+    add("1700000009-web01.xml", definition_as("web01-now.qcow2", end).as_bytes());
     for (number, (name, backing)) in (0..).zip(IMAGES) {
         add(name, &image(number, backing));
     }
