@@ -14,6 +14,6 @@ fn look() -> Result<Outcome> {
     if !cargo_output(&["deny", "--version"])?.status.success() {
         return Ok(Outcome::Skipped("cargo-deny is not installed".into()));
     }
-    cargo(&["deny", "--offline", "check", "bans", "licenses", "sources"], &[])?;
+    cargo(&["deny", "--locked", "check", "bans", "licenses", "sources"], &[])?;
     Ok(Outcome::Right)
 }
