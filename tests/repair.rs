@@ -18,7 +18,10 @@ case "$4" in
     echo "error: Domain backup job id not found: no domain backup job present" >&2
     exit 1
     ;;
-  domjobinfo) if [ -e "$here/job" ]; then printf 'Job type: 2\noperation: 9\n'; else echo "Job type: 0"; fi ;;
+  domjobinfo)
+    if [ -e "$here/lost" ]; then echo "error: internal error: backup job data missing" >&2; exit 1; fi
+    if [ -e "$here/job" ]; then printf 'Job type: 2\noperation: 9\n'; else echo "Job type: 0"; fi
+    ;;
   checkpoint-list) cat "$here/counted" ;;
   domjobabort) echo "$4" >>"$here/said"; rm "$here/job" ;;
   resume) echo "$4" >>"$here/said"; echo "running (unpaused)" >"$here/power" ;;
@@ -214,4 +217,28 @@ fn a_job_of_another_program_is_nobodys_to_end() {
     let run = hosted.run("doctor --repair");
     assert_eq!(told(&run.stdout), ["skipped   web01   another program backs up the machine now"]);
     assert_eq!(hosted.acts(), [""; 0]);
+}
+
+#[test]
+fn a_job_that_libvirt_has_lost_is_told_and_what_else_there_is_is_put_right() {
+    let hosted = hosted("paused (I/O error)", &[]);
+    hosted.set("counted", &name(&hosted, 1));
+    hosted.set("lost", "");
+    let found = [
+        format!("found   web01   the checkpoint {}, which no point knows", name(&hosted, 1)),
+        "found   web01   a backup job that libvirt has lost (relift explain E0510)".to_owned(),
+    ];
+    let run = hosted.run("doctor");
+    assert_eq!((run.code, told(&run.stdout)), (Some(0), found.into()), "{run:?}");
+    let run = hosted.run("doctor --repair");
+    assert_eq!(run.code, Some(7), "{run:?}");
+    let lines = told(&run.stdout);
+    assert!(lines[0].starts_with("repaired   web01   deleted the checkpoint "), "{lines:?}");
+    let lost =
+        "a backup job that libvirt has lost (relift explain E0510): libvirt holds a backup job";
+    assert!(lines[1].starts_with(&format!("FAILED     web01   {lost}")), "{lines:?}");
+    assert!(run.stderr.contains("error[E0510]: not everything could be put right"), "{run:?}");
+    hosted.unset("lost");
+    let run = hosted.run("doctor --repair");
+    assert_eq!((run.code, told(&run.stdout).len()), (Some(0), 0), "{run:?}");
 }

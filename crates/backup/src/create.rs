@@ -72,6 +72,7 @@ use temporary::Whole;
 
 pub use base::Wish;
 pub use bundled::Bundled;
+pub(crate) use busy::is_lost;
 pub use named::{Looks, Named};
 pub use plan::{Plan, PlannedDisk, Way, plan};
 pub use recover::{Known, Leftover, Note, left_on, put_right, recover};

@@ -22,7 +22,7 @@ use vm::Uuid;
 
 use crate::{
     Contents, Error, Kind, Result, State, catalogue,
-    create::{Known, Leftover, Note, left_on, put_right, series_of},
+    create::{Known, Leftover, Note, is_lost, left_on, put_right, series_of},
     snapshot::{Records, Subject},
 };
 
@@ -135,7 +135,11 @@ impl Held {
             (DriveDevice::Disk, DriveSource::File(path)) => path.parent().map(Path::to_owned),
             _ => None,
         });
-        left_on(&self.subject(reach), &folders.collect::<Vec<_>>(), known)
+        let mut found = left_on(&self.subject(reach), &folders.collect::<Vec<_>>(), known)?;
+        if is_lost(reach.host, self.machine) {
+            found.push(Leftover::LostJob);
+        }
+        Ok(found)
     }
 
     /// Puts one thing right and says what that was; `None` where it stays.

@@ -44,6 +44,18 @@ pub(super) fn settle(host: &dyn Protection, machine: Uuid, progress: &dyn Progre
     }
 }
 
+/// Whether libvirt has lost a job of a machine, and does not only begin one.
+pub(crate) fn is_lost(host: &dyn Protection, machine: Uuid) -> bool {
+    let begun = Instant::now();
+    while host.job(machine).is_err_and(|error| error.kind() == LibvirtKind::JobLost) {
+        if begun.elapsed() >= LOST_LIMIT {
+            return true;
+        }
+        thread::sleep(LOOK);
+    }
+    false
+}
+
 fn other() -> Error {
     let text = "libvirt is busy with another job of the machine: a backup, a migration, a dump, a save or a snapshot";
     Error::new(Kind::Locked, text)
@@ -78,6 +90,8 @@ mod tests {
         let host = Fake::new(None).with_guest(guest);
         settle(&host, MACHINE, &Unheard).unwrap();
         assert_eq!(host.acts(), [""; 0]);
+        let guest = FakeGuest { first_looks: vec![None], ..FakeGuest::default() };
+        assert!(!is_lost(&Fake::new(None).with_guest(guest), MACHINE));
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! | a guest that a full scratch file stopped | goes on |
 //! | a checkpoint that no point knows | deleted: what it counted is counted from the one before |
 //! | a machine that was started only to be read | turned off |
+//! | a job that libvirt has lost, as its daemon was killed | told: nothing that libvirt offers ends it |
 //! | checkpoints of a machine whose QEMU was killed | forgotten when they turn out to be broken, by the next job |
 
 use std::{
@@ -73,6 +74,8 @@ pub enum Leftover {
     Scratch(PathBuf),
     /// A checkpoint that no point knows.
     Checkpoint(String),
+    /// A backup job that libvirt holds and knows nothing of: only who runs its daemon can end it.
+    LostJob,
 }
 
 impl Leftover {
@@ -89,6 +92,7 @@ impl Leftover {
             }
             Self::Snapshot(name) => format!("the snapshot {name} of an interrupted run"),
             Self::Checkpoint(name) => format!("the checkpoint {name}, which no point knows"),
+            Self::LostJob => "a backup job that libvirt has lost (relift explain E0510)".to_owned(),
         }
     }
 
@@ -111,6 +115,7 @@ impl Leftover {
             Self::Checkpoint(name) => {
                 format!("deleted the checkpoint {name}, which no point knows")
             }
+            Self::LostJob => "the backup job that libvirt had lost has ended".to_owned(),
         })
     }
 }
@@ -260,6 +265,7 @@ pub fn put_right(subject: &Whole<'_>, leftover: &Leftover) -> Result<Option<Note
             temporary::put_right(subject, name).map(|()| true)?
         }
         Leftover::Checkpoint(name) => forget_checkpoint(host, machine, name),
+        Leftover::LostJob => host.job(machine).map(|_| true)?,
     };
     Ok(is_gone.then(|| leftover.done(machine)))
 }
