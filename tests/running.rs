@@ -97,6 +97,26 @@ fn a_run_that_is_killed_at_any_act_of_the_host_leaves_the_old_point_and_the_next
 }
 
 #[test]
+fn what_a_killed_run_only_began_goes_before_the_next_one_and_what_others_began_stays() {
+    let Some(running) = Running::new() else { return };
+    let bench = &running.host.bench;
+    bench.write("out/web01-20261120-190500.tar.partial-7", b"half");
+    let theirs = ["web01-b-20261120-190500.tar.partial-7", "web01.tar.partial-7"];
+    for name in theirs {
+        bench.write(&format!("out/{name}"), b"half");
+    }
+    let path = bench.path("out/web01-20261119-190500.tar.partial-8");
+    let written = std::fs::File::create(&path).unwrap();
+    rustix::fs::flock(&written, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let run = running.done("backup create web01 --storage out", 0);
+    let gone = "removed /bench/out/web01-20261120-190500.tar.partial-7, a backup that an interrupted run had only begun";
+    assert!(run.stdout.contains(&format!("  note      {gone}\n")), "{run:?}");
+    let left = ["web01-20261119-190500.tar.partial-8", "web01-20261121-190500.tar"];
+    let left = left.iter().chain(&theirs).map(|name| format!("out/{name}"));
+    assert_eq!(bench.files("out"), left.collect::<Vec<_>>());
+}
+
+#[test]
 fn the_last_backup_of_a_machine_gets_what_changed_and_so_does_a_copy_of_it_in_a_pool() {
     let Some(running) = Running::new() else { return };
     running.begun();

@@ -1,6 +1,7 @@
 //! `backup create`: a point of a machine, in a new bundle or behind the points of one.
 
 mod hears;
+mod names;
 mod told;
 mod words;
 
@@ -16,10 +17,10 @@ use backup::{
         Wish, create, plan, series_of,
     },
     quiesce::Processes,
-    repair::known_by,
+    repair::{half_written, known_by, remove_half_written},
     snapshot::{MemoryFile, Records},
 };
-use bundle::{Bundle, DEFAULT_LEVEL, Form, Level, Manifest, Options, Point, Vm};
+use bundle::{Bundle, DEFAULT_LEVEL, Level, Manifest, Options, Vm};
 use code::Code;
 use host::{
     Host as _,
@@ -202,6 +203,7 @@ impl Job<'_> {
         let state = state::of_environment();
         state.make()?;
         let _alone = self.alone(&state)?;
+        let removed = self.remove_half_written();
         let now = clock::stamp_seconds()?;
         let entries = backup::list(self.folder, &[])?;
         let existing = self.existing(&entries)?;
@@ -216,10 +218,12 @@ impl Job<'_> {
         state.note_place(self.folder)?;
         Ok(match outcome {
             Outcome::Made(made) => {
-                let data = told::data(self.machine, &path, &made, before_bytes);
+                let mut data = told::data(self.machine, &path, &made, before_bytes);
+                data.notes.extend(removed);
                 Told::Made(Box::new(data), told::warnings(&made))
             }
-            Outcome::Unchanged { notes } => {
+            Outcome::Unchanged { mut notes } => {
+                notes.extend(removed);
                 let (vm, path) = (self.machine.name.clone(), path.display().to_string());
                 Told::Unchanged(UnchangedData { vm, path, notes })
             }
@@ -260,6 +264,18 @@ impl Job<'_> {
         lock::attempt(&path).map_err(cannot)?.ok_or_else(|| {
             Failure::new(Code::E0602, format!("{name} is being backed up by another process"))
         })
+    }
+
+    /// Removes the backups of the machine that killed runs only began, which take the room of this one. What
+    /// cannot be removed stays for `doctor`: it is in nobody's way.
+    fn remove_half_written(&self) -> Vec<String> {
+        let found = half_written(self.folder).unwrap_or_default().into_iter();
+        let ours = found.filter(|path| names::is_of(&self.machine.name, path));
+        let removed = ours.filter(|path| remove_half_written(path).is_ok());
+        let note = |path: PathBuf| {
+            format!("removed {}, a backup that an interrupted run had only begun", path.display())
+        };
+        removed.map(note).collect()
     }
 
     /// The bundle that gets the point; `None` where a new one begins.
@@ -417,7 +433,7 @@ impl Job<'_> {
         let (form, _) = form(self.args)?;
         Ok(match &self.args.where_to.output {
             Some(file) => std::path::absolute(file).unwrap_or_else(|_| file.clone()),
-            None => self.folder.join(self.file_name(form, now)),
+            None => self.folder.join(names::file_name(&self.machine.name, form, now)),
         })
     }
 
@@ -490,16 +506,6 @@ impl Job<'_> {
             AfterwardsChoice::Deep => Some(Level::Deep),
         };
         Looks { level, progress: self.gauge }
-    }
-
-    fn file_name(&self, form: Form, now: u64) -> String {
-        let ending = match form {
-            Form::Tar => "tar",
-            Form::TarZst => "tar.zst",
-        };
-        let name = bundle::member_name(&self.machine.name);
-        let name = name.map_or_else(|_| "machine".to_owned(), |name| name.to_string());
-        format!("{name}-{}.{ending}", Point::id_at(now, &[]))
     }
 }
 

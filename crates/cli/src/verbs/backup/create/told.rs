@@ -46,7 +46,7 @@ pub(in crate::verbs::backup) struct BackupData {
     snapshots: Vec<String>,
     /// Those that are not in it.
     untaken: Vec<UntakenData>,
-    notes: Vec<String>,
+    pub(super) notes: Vec<String>,
 }
 
 /// A machine that has not changed since the last point of its bundle.
