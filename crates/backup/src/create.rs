@@ -93,7 +93,7 @@ pub enum Step<'a> {
     Copy {
         /// Which one.
         target: &'a str,
-        /// How many bytes of it are read.
+        /// How many bytes it has; what is empty is done at once.
         total_bytes: u64,
     },
     /// What the guest wrote into overlays meanwhile goes into its images.

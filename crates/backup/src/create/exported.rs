@@ -23,8 +23,8 @@ pub(super) fn copy(
     (watch, progress): (&dyn Watch, &dyn Progress),
 ) -> Result<PointDisk> {
     let begun = Begun::of(reading);
-    let total_bytes = image.dirty()?.data_bytes;
-    watch.begin(Step::Copy { target: begun.target, total_bytes });
+    let read_bytes = image.dirty()?.data_bytes;
+    watch.begin(Step::Copy { target: begun.target, total_bytes: reading.capacity_bytes });
     let written = match begun.stands_on {
         None => sink.image(&begun, image, request.workers, progress)?,
         Some(footing) => {
@@ -40,6 +40,6 @@ pub(super) fn copy(
         capacity_bytes: reading.capacity_bytes,
         mode: reading.mode,
         reason: reading.reason.clone(),
-        read_bytes: total_bytes,
+        read_bytes,
     })
 }

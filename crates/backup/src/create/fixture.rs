@@ -176,7 +176,7 @@ impl Lab {
         let doors = Doors {
             host: &**keepers.fake,
             guards: keepers,
-            watch: &Serves(self, keepers.copying),
+            watch: &Serves { lab: self, copying: keepers.copying, left_bytes: Mutex::default() },
             files: &**keepers.fake,
             records: &self.records,
             foreign: &[],
@@ -230,11 +230,22 @@ impl Lab {
     }
 }
 
-/// Serves the disks once the run has made its folder, as QEMU will.
-struct Serves<'a>(&'a Lab, fn(&Lab, &str));
+/// Serves the disks once the run has made its folder, as QEMU will, and sees that a disk is no more and no less
+/// than what was said of it.
+struct Serves<'a> {
+    lab: &'a Lab,
+    copying: fn(&Lab, &str),
+    /// Of the disk that is being copied.
+    left_bytes: Mutex<Option<u64>>,
+}
 
 impl Progress for Serves<'_> {
-    fn advance(&self, _done_bytes: u64) {}
+    fn advance(&self, done_bytes: u64) {
+        if let Some(left) = &mut *self.left_bytes.lock().unwrap() {
+            let more = left.checked_sub(done_bytes);
+            *left = more.unwrap_or_else(|| panic!("{left} bytes are left, not {done_bytes}"));
+        }
+    }
 
     fn stopped(&self) -> bool {
         false
@@ -243,11 +254,16 @@ impl Progress for Serves<'_> {
 
 impl Watch for Serves<'_> {
     fn begin(&self, step: Step<'_>) {
+        let left = self.left_bytes.lock().unwrap().take();
+        assert_eq!(left.unwrap_or(0), 0, "of the disk before");
         match step {
             Step::Freeze => {
-                NbdExport::listen_all(self.0.exports(), &self.0.scratch().join("nbd"));
+                NbdExport::listen_all(self.lab.exports(), &self.lab.scratch().join("nbd"));
             }
-            Step::Copy { target, .. } => (self.1)(self.0, target),
+            Step::Copy { target, total_bytes } => {
+                *self.left_bytes.lock().unwrap() = Some(total_bytes);
+                (self.copying)(self.lab, target);
+            }
             _ => {}
         }
     }
