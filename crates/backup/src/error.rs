@@ -179,7 +179,8 @@ impl From<LibvirtError> for Error {
             return Self::new(Kind::State, JOB_LOST).caused_by(error).fixed_by(JOB_LOST_FIX);
         }
         let (kind, own_code, text) = (error.kind(), Some(error.code()), error.to_string());
-        Self { own_code, source: error.into_cause(), ..Self::new(Kind::Host(kind), text) }
+        let fix = error.fix();
+        Self { own_code, fix, source: error.into_cause(), ..Self::new(Kind::Host(kind), text) }
     }
 }
 

@@ -86,6 +86,14 @@ impl Failure {
         self
     }
 
+    /// The same, where somebody knows.
+    pub(crate) fn fix_if_known(self: Box<Self>, fix: Option<&str>) -> Box<Self> {
+        match fix {
+            Some(fix) => self.fix(fix),
+            None => self,
+        }
+    }
+
     /// Says how it is better typed.
     pub(crate) fn tip(mut self: Box<Self>, tip: impl Into<String>) -> Box<Self> {
         self.tip = Some(tip.into());
@@ -173,7 +181,8 @@ impl From<host::libvirt::LibvirtError> for Box<Failure> {
 
 impl From<&host::libvirt::LibvirtError> for Box<Failure> {
     fn from(error: &host::libvirt::LibvirtError) -> Self {
-        Failure::new(error.code(), error.to_string()).because(error)
+        let failure = Failure::new(error.code(), error.to_string()).because(error);
+        failure.fix_if_known(error.fix())
     }
 }
 

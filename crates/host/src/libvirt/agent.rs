@@ -137,6 +137,6 @@ mod tests {
         }
         assert_eq!(answered(Ok(3)).unwrap(), Some(3));
         let refused = answered(said("error: authentication unavailable")).unwrap_err();
-        assert_eq!(refused.kind(), LibvirtKind::Refused);
+        assert_eq!(refused.kind(), LibvirtKind::Denied);
     }
 }

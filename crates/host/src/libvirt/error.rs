@@ -23,7 +23,9 @@ pub enum LibvirtKind {
     Missing,
     /// Nobody answers at the address.
     Unreachable,
-    /// The host does not let this user do it, or does not do it at all.
+    /// The host does not let this user do it.
+    Denied,
+    /// The host does not do it, for a reason of its own.
     Refused,
     /// A machine of that name or UUID is there.
     MachineExists,
@@ -66,18 +68,20 @@ pub enum LibvirtKind {
 /// What libvirt says, in lower case, and what it means; the first that is in the text counts.
 const SAYINGS: &[(&str, LibvirtKind)] = {
     use LibvirtKind::{
-        AgentSilent, BadCheckpoint, Busy, Firmware, JobLost, MachineExists, Missing, MomentExists,
-        NoAgent, NoSpace, NotFound, ReadOnly, Refused, UnknownId, UnknownPlace, Unreachable,
-        Unsupported, VolumeExists, WrongState,
+        AgentSilent, BadCheckpoint, Busy, Denied, Firmware, JobLost, MachineExists, Missing,
+        MomentExists, NoAgent, NoSpace, NotFound, ReadOnly, Refused, UnknownId, UnknownPlace,
+        Unreachable, Unsupported, VolumeExists, WrongState,
     };
     &[
         ("no space left", NoSpace),
         ("disk quota exceeded", NoSpace),
         ("read-only file system", ReadOnly),
-        ("permission denied", Refused),
-        ("authentication", Refused),
-        ("access denied", Refused),
-        ("read only access", Refused),
+        // It is QEMU that has no way to the file, not the user.
+        ("could not open '", Refused),
+        ("permission denied", Denied),
+        ("authentication", Denied),
+        ("access denied", Denied),
+        ("read only access", Denied),
         ("unable to find any firmware", Firmware),
         ("unable to find 'efi' firmware", Firmware),
         ("tpm version", Missing),
@@ -231,13 +235,40 @@ impl LibvirtError {
         self.source
     }
 
+    /// What to do, where the page of the code says less.
+    #[must_use]
+    pub const fn fix(&self) -> Option<&'static str> {
+        Some(match self.kind {
+            LibvirtKind::Refused => {
+                "Put right what the cause names, in libvirt's own words; a file has to be in reach of the \
+                 user of QEMU, too. /var/log/libvirt/qemu and the log of the libvirt daemon tell more."
+            }
+            LibvirtKind::Busy => {
+                "Wait until the other job of the machine has ended (virsh domjobinfo), then repeat the \
+                 command."
+            }
+            LibvirtKind::NoAgent | LibvirtKind::AgentSilent => {
+                "Have qemu-guest-agent run in the guest, and give the machine a channel for it."
+            }
+            LibvirtKind::WrongState => {
+                "Look at the state of the machine (virsh domstate), then repeat the command."
+            }
+            LibvirtKind::Late => "See how busy the host is, then repeat the command.",
+            LibvirtKind::Unsupported => {
+                "Update libvirt and QEMU, or change the state of the machine that the cause names."
+            }
+            _ => return None,
+        })
+    }
+
     /// The published code.
     #[must_use]
     pub const fn code(&self) -> Code {
         match self.kind {
             LibvirtKind::Missing | LibvirtKind::Unsupported => Code::E0701,
             LibvirtKind::Unreachable => Code::E0501,
-            LibvirtKind::Refused
+            LibvirtKind::Denied
+            | LibvirtKind::Refused
             | LibvirtKind::Busy
             | LibvirtKind::JobLost
             | LibvirtKind::NoAgent
@@ -321,6 +352,19 @@ mod tests {
         ] {
             let error = LibvirtError::said("define vm", "qemu:///system", words);
             assert_eq!(error.code(), code, "{words}");
+        }
+    }
+
+    #[test]
+    fn who_is_denied_is_told_of_groups_and_who_is_refused_of_the_cause() {
+        let fix = |words| LibvirtError::said("begin", "qemu:///system", words).fix();
+        assert_eq!(fix("error: Failed to connect socket to '/run/x': Permission denied"), None);
+        for words in [
+            "error: internal error: unable to execute QEMU command 'blockdev-add': Could not open \
+             '/s/vda.scratch': Permission denied",
+            "error: XML error: something new",
+        ] {
+            assert!(fix(words).is_some_and(|fix| fix.contains("the user of QEMU")), "{words}");
         }
     }
 

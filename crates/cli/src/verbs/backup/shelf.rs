@@ -82,10 +82,6 @@ impl From<backup::Error> for Box<Failure> {
             Some(code) => Failure::new(code, error.to_string()),
             None => Failure::usage(error.to_string()),
         };
-        let failure = failure.because(&error);
-        match error.fix() {
-            Some(fix) => failure.fix(fix),
-            None => failure,
-        }
+        failure.because(&error).fix_if_known(error.fix())
     }
 }
