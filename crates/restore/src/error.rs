@@ -232,11 +232,8 @@ impl From<host::Error> for Error {
 
 impl From<host::libvirt::LibvirtError> for Error {
     fn from(error: host::libvirt::LibvirtError) -> Self {
-        let told = Self::new(error.code(), error.to_string());
-        let told = match error.fix() {
-            Some(fix) => told.fix(fix),
-            None => told,
-        };
+        let fix = error.fix().map(str::to_owned);
+        let told = Self { fix, ..Self::new(error.code(), error.to_string()) };
         match error.into_cause() {
             Some(cause) => told.caused_by(cause),
             None => told,

@@ -6,11 +6,7 @@ use bundle::{Form, Point};
 
 /// The name of the bundle of a machine that begins now, in seconds since 1970.
 pub(super) fn file_name(machine: &str, form: Form, now: u64) -> String {
-    let ending = match form {
-        Form::Tar => "tar",
-        Form::TarZst => "tar.zst",
-    };
-    format!("{}-{}.{ending}", stem(machine), Point::id_at(now, &[]))
+    format!("{}-{}.{}", stem(machine), Point::id_at(now, &[]), form.ending())
 }
 
 /// Whether a file has such a name, finished or not, and of this machine.
