@@ -238,6 +238,10 @@ fn a_job_that_libvirt_has_lost_is_told_and_what_else_there_is_is_put_right() {
         "a backup job that libvirt has lost (relift explain E0510): libvirt holds a backup job";
     assert!(lines[1].starts_with(&format!("FAILED     web01   {lost}")), "{lines:?}");
     assert!(run.stderr.contains("error[E0510]: not everything could be put right"), "{run:?}");
+    assert!(
+        run.stderr.contains("\n  fix:   Stop the libvirt daemon, write async='none'"),
+        "{run:?}"
+    );
     hosted.unset("lost");
     let run = hosted.run("doctor --repair");
     assert_eq!((run.code, told(&run.stdout).len()), (Some(0), 0), "{run:?}");

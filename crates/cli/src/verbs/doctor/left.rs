@@ -34,6 +34,9 @@ pub(super) struct Left {
     what: String,
     /// Why it is still there.
     code: Option<Named>,
+    /// What to do, where the page of the code says less.
+    #[serde(skip)]
+    fix: Option<&'static str>,
 }
 
 /// What became of something.
@@ -109,7 +112,7 @@ pub(super) fn of_machines(args: &DoctorArgs, host: &Libvirt) -> Result<Vec<Left>
         left.extend(unsure.iter().map(|it| {
             let folder = it.folder.display();
             let what = format!("the checkpoints of backups in {folder}: {}", it.reason);
-            Left { vm: None, state: Fate::Skipped, what, code: None }
+            Left { vm: None, state: Fate::Skipped, what, code: None, fix: None }
         }));
     }
     for machine in chosen {
@@ -129,8 +132,12 @@ fn of_machine(
     (machine, known): (&KnownMachine, &Known),
     reach: Reach<'_>,
 ) -> Vec<Left> {
-    let told =
-        |state, what: String, code| Left { vm: Some(machine.name.clone()), state, what, code };
+    let vm = || Some(machine.name.clone());
+    let told = |state, what: String| Left { vm: vm(), state, what, code: None, fix: None };
+    let failed = |what: String, error: &backup::Error| {
+        let (code, fix) = (error.code().map(Named), error.fix());
+        Left { code, fix, ..told(Fate::Failed, what) }
+    };
     let looked = Held::take(state, machine.uuid)
         .and_then(|held| held.look(known, reach).map(|found| (held, found)));
     let (held, found) = match looked {
@@ -138,22 +145,19 @@ fn of_machine(
         Err(error) if error.code() == Some(Code::E0602) => {
             // Whoever has it puts right what there is before anything else.
             let is_told = args.repair;
-            let line = told(Fate::Skipped, error.to_string(), None);
+            let line = told(Fate::Skipped, error.to_string());
             return is_told.then_some(line).into_iter().collect();
         }
-        Err(error) => return vec![told(Fate::Failed, error.to_string(), error.code().map(Named))],
+        Err(error) => return vec![failed(error.to_string(), &error)],
     };
     let one = |leftover: &Leftover| {
         if !args.repair || args.dry_run {
-            return told(Fate::Found, leftover.found(), None);
+            return told(Fate::Found, leftover.found());
         }
         match held.put_right(leftover, reach) {
-            Ok(Some(note)) => told(Fate::Repaired, note.0, None),
-            Ok(None) => told(Fate::Skipped, format!("{}: it stays", leftover.found()), None),
-            Err(error) => {
-                let what = format!("{}: {error}", leftover.found());
-                told(Fate::Failed, what, error.code().map(Named))
-            }
+            Ok(Some(note)) => told(Fate::Repaired, note.0),
+            Ok(None) => told(Fate::Skipped, format!("{}: it stays", leftover.found())),
+            Err(error) => failed(format!("{}: {error}", leftover.found()), &error),
         }
     };
     found.iter().map(one).collect()
@@ -172,7 +176,7 @@ pub(super) fn of_folders(args: &DoctorArgs) -> Vec<Left> {
 }
 
 fn of_file(args: &DoctorArgs, path: &Path) -> Left {
-    let told = |state, what: String, code| Left { vm: None, state, what, code };
+    let told = |state, what: String, code| Left { vm: None, state, what, code, fix: None };
     let shown = path.display();
     if !args.repair || args.dry_run {
         return told(Fate::Found, format!("{shown}, a backup that was only begun"), None);
@@ -214,5 +218,6 @@ pub(super) fn text(left: &[Left]) -> String {
 pub(super) fn failure(left: &[Left]) -> Option<Box<Failure>> {
     let first = left.iter().find(|it| it.state == Fate::Failed)?;
     let code = first.code.map_or(Code::E0508, |Named(code)| code);
-    Some(Failure::new(code, "not everything could be put right").cause(first.what.clone()))
+    let failure = Failure::new(code, "not everything could be put right").cause(first.what.clone());
+    Some(failure.fix_if_known(first.fix))
 }
